@@ -1,0 +1,1 @@
+"""node - the process: disk, network, clock, screen. The only place where tasks start."""

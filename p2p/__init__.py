@@ -1,0 +1,1 @@
+"""p2p - who may speak, and how: identities, TLS, frames, peers."""

@@ -1,0 +1,1 @@
+"""state - the deterministic ledger: what a transaction means. Pure: no clock, socket, disk, randomness, logging."""

@@ -1,0 +1,1 @@
+"""state.modules - one file per family of native operations."""
