@@ -1,0 +1,179 @@
+"""The one tree of errors, each leaf with a stable numeric code.
+
+Three branches say who broke the rule: `LocalError` (we, or our operator), `RemoteError` (a peer or a client), `CorruptError`
+(what the disk gave back). An error carries a message for people and a hint that says what to do next.
+Result codes of transactions are not errors; they live in `state.codes`. No logic may go in here.
+
+Code ranges: 2000 configuration and operator, 2100 keys, 2200 storage, 2300 consensus, log and signer, 2400 peers,
+2500 RPC and clients, 2600 genesis, 2700 malformed bytes, 2800 state, tree and proofs. A code is never reused.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class QenexError(Exception):
+    """Root of every error that this project raises on purpose.
+
+    `message` is one sentence in plain words; `hint` says what to do, or is empty.
+    """
+
+    code: ClassVar[int] = 2000
+    name: ClassVar[str] = "ERROR"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def to_json(self) -> dict[str, object]:
+        """The machine-readable form: `{"code", "name", "message", "hint"}`."""
+        return {"code": self.code, "name": self.name, "message": self.message, "hint": self.hint}
+
+
+class LocalError(QenexError):
+    """We or our operator broke a rule: a wrong setting, a wrong call, a broken promise of our own code."""
+
+    code = 2001
+    name = "LOCAL"
+
+
+class RemoteError(QenexError):
+    """A peer or a client broke a rule. Never a reason to stop the process."""
+
+    code = 2002
+    name = "REMOTE"
+
+
+class CorruptError(QenexError):
+    """Stored bytes are not what was stored. The process must not go on with them."""
+
+    code = 2003
+    name = "CORRUPT"
+
+
+# 2000: configuration and operator
+
+
+class ConfigError(LocalError):
+    """A setting, a path or an argument is missing or wrong."""
+
+    code = 2010
+    name = "CONFIG"
+
+
+class HomeError(LocalError):
+    """The home directory is missing, incomplete, or in use by another process."""
+
+    code = 2011
+    name = "HOME"
+
+
+class PortInUseError(LocalError):
+    """A listening address is taken."""
+
+    code = 2012
+    name = "PORT_IN_USE"
+
+
+# 2100: keys
+
+
+class KeyFormatError(LocalError):
+    """Key material of the wrong kind or length."""
+
+    code = 2110
+    name = "KEY_FORMAT"
+
+
+# 2200: storage
+
+
+class StorageError(LocalError):
+    """The store failed or was closed; its handle must not be used again."""
+
+    code = 2210
+    name = "STORAGE"
+
+
+class StorageCorruptError(CorruptError):
+    """The store's contents fail a checksum or a root comparison."""
+
+    code = 2211
+    name = "STORAGE_CORRUPT"
+
+
+# 2300: consensus, log, signer
+
+
+class ConsensusFailure(LocalError):
+    """A rule that can only break when the node itself is wrong. The process stops."""
+
+    code = 2310
+    name = "CONSENSUS_FAILURE"
+
+
+class DoubleSignError(LocalError):
+    """A signature was asked for that would contradict one already given."""
+
+    code = 2311
+    name = "DOUBLE_SIGN"
+
+
+class SignerRecordError(LocalError):
+    """The signer's record is missing, damaged or locked."""
+
+    code = 2312
+    name = "SIGNER_RECORD"
+
+
+class InvalidBlockError(RemoteError):
+    """A block breaks a chain rule."""
+
+    code = 2320
+    name = "INVALID_BLOCK"
+
+
+class InvalidCommitError(RemoteError):
+    """A commit does not prove what it claims."""
+
+    code = 2321
+    name = "INVALID_COMMIT"
+
+
+# 2600: genesis
+
+
+class GenesisError(LocalError):
+    """The genesis document is malformed or contradicts itself."""
+
+    code = 2610
+    name = "GENESIS"
+
+
+# 2700: malformed bytes
+
+
+class MalformedError(RemoteError):
+    """Bytes or values that are not in the one canonical form."""
+
+    code = 2710
+    name = "MALFORMED"
+
+
+class TooLargeError(MalformedError):
+    """Bytes, lists or nesting beyond a stated bound."""
+
+    code = 2711
+    name = "TOO_LARGE"
+
+
+# 2800: state, tree, proofs
+
+
+class ProofError(RemoteError):
+    """A Merkle proof does not prove its claim."""
+
+    code = 2810
+    name = "PROOF"

@@ -1,0 +1,53 @@
+"""Every bound of the ledger and the wire, its unit last in the name, its reason beside it.
+
+Only numbers may go in here. Bounds that an operator may change live in the configuration; these are protocol.
+"""
+
+from __future__ import annotations
+
+# Numbers
+AMOUNT_BITS_MAX = 640  # 128 decimals plus 64 integer digits fit: 10^192 < 2^640
+AMOUNT_MAX = (1 << AMOUNT_BITS_MAX) - 1
+AMOUNT_BYTES_MAX = AMOUNT_BITS_MAX // 8
+AMOUNT_DIGITS_MAX = 193  # decimal digits of AMOUNT_MAX
+ASSET_SCALE_MAX = 128
+
+# Generic decoding: the floor for every decoder that has no tighter bound of its own
+DECODE_DEPTH_MAX = 16  # our deepest record nests 6; nesting is the cheapest way to hurt a decoder
+DECODE_ITEMS_MAX = 200_000  # items of all arrays of one value; a block of 20,000 transactions is far below
+DECODE_BYTES_MAX = 8 * 1024 * 1024  # twice the largest block
+
+# Chain
+CHAIN_ID_BYTES_MAX = 50  # CometBFT's bound; light clients refuse longer ones
+VALIDATORS_MAX = 200  # the number promised to users
+POWER_TOTAL_MAX = (1 << 63) // 8 - 1  # CometBFT's bound on total voting power
+BLOCK_PART_BYTES = 65_536  # CometBFT's part size: part-set hashes depend on it
+BLOCK_BYTES_MAX = 4 * 1024 * 1024  # default block size; the hard cap of the parameter is below
+BLOCK_BYTES_HARD_MAX = 7 * 1024 * 1024  # must fit DECODE_BYTES_MAX with its commit
+BLOCK_TXS_MAX = 20_000  # the default; with 200-byte transfers it fills the 4 MiB
+HEIGHT_MAX = (1 << 63) - 1  # int64 in the encodings
+ROUND_MAX = (1 << 31) - 1  # int32 in the encodings
+TIME_NS_MAX = 253_402_300_799 * 1_000_000_000  # 9999-12-31T23:59:59Z, RFC 3339's last second
+
+# Transactions
+TX_BYTES_MAX = 256 * 1024  # 32 hybrid signatures are 150 kB; more than that is an attack
+TX_OPS_MAX = 64
+TX_SIGNERS_MAX = 32
+MEMO_BYTES_MAX = 256
+METADATA_BYTES_MAX = 1024
+LANE_ORDERED_MAX = 63  # lanes 0..63 carry sequences
+LANE_UNORDERED = (1 << 32) - 1
+UNORDERED_WINDOW_S_MAX = 600  # how far ahead an unordered transaction may expire; bounds the replay memory
+VALIDITY_WINDOW_S_MAX = 24 * 3600
+VALIDITY_WINDOW_MULTISIG_S_MAX = 30 * 24 * 3600  # several signers need days, not hours
+CLIENT_REF_BYTES = 16
+CLIENT_REF_KEEP_S = 7 * 24 * 3600
+
+# Accounts
+ACCOUNT_ADDRESS_BYTES = 32
+ACCOUNT_KEYS_MAX = 32
+KEY_WEIGHT_MAX = 65_535
+
+# State
+STATE_KEY_BYTES_MAX = 255  # ICS-23 verifiers accept at most this with a one-byte length
+STATE_VALUE_BYTES_MAX = 128 * 1024  # 32 hybrid keys are 84 kB
