@@ -128,6 +128,13 @@ class SignerRecordError(LocalError):
     name = "SIGNER_RECORD"
 
 
+class ConsensusLogError(LocalError):
+    """The consensus log cannot be written, or belongs to another chain."""
+
+    code = 2313
+    name = "CONSENSUS_LOG"
+
+
 class InvalidBlockError(RemoteError):
     """A block breaks a chain rule."""
 

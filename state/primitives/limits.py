@@ -51,3 +51,7 @@ KEY_WEIGHT_MAX = 65_535
 # State
 STATE_KEY_BYTES_MAX = 255  # ICS-23 verifiers accept at most this with a one-byte length
 STATE_VALUE_BYTES_MAX = 128 * 1024  # 32 hybrid keys are 84 kB
+
+# Consensus log
+WAL_ENTRY_BYTES_MAX = 12 * 1024 * 1024  # one entry may hold a whole block and its 200 post-quantum signatures
+WAL_FRAME_BYTES_MAX = 16 * 1024 * 1024  # several entries become durable with one write
