@@ -55,3 +55,4 @@ STATE_VALUE_BYTES_MAX = 128 * 1024  # 32 hybrid keys are 84 kB
 # Consensus log
 WAL_ENTRY_BYTES_MAX = 12 * 1024 * 1024  # one entry may hold a whole block and its 200 post-quantum signatures
 WAL_FRAME_BYTES_MAX = 16 * 1024 * 1024  # several entries become durable with one write
+SIGNER_COPY_BYTES = 8 * 1024  # one record with an ML-DSA-87 signature (4,627 B) and its sign bytes takes about 5 kB
