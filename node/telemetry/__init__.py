@@ -1,0 +1,1 @@
+"""node.telemetry - what the node tells its operator: logs and metrics. Off the consensus path."""

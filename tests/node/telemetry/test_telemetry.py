@@ -1,0 +1,50 @@
+"""Logs carry what they were given; metrics are read back over HTTP from a real server."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import httpx2
+import structlog
+import trio
+
+from node.telemetry.logs import configure_logs
+from node.telemetry.metrics import NodeMetrics, serve_metrics
+
+
+def test_json_lines() -> None:
+    stream = io.StringIO()
+    configure_logs(level="info", as_json=True, moniker="node0", stream=stream)
+    try:
+        log = structlog.get_logger()
+        log.info("block committed", height=7, hash=b"\x01\xff")
+        log.debug("too quiet to be seen")
+    finally:
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
+    (line,) = stream.getvalue().splitlines()
+    record = json.loads(line)
+    assert record["event"] == "block committed"
+    assert record["height"] == 7
+    assert record["hash"] == "01FF"
+    assert record["node"] == "node0"
+    assert record["level"] == "info"
+
+
+async def test_metrics_are_served_and_refreshed() -> None:
+    metrics = NodeMetrics("test-chain")
+    metrics.height.set(12)
+    metrics.total_txs.inc(5)
+    metrics.observe_stage("tree", 0.02)
+    metrics.on_scrape(lambda: metrics.mempool_size.set(3))
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(serve_metrics, metrics, "127.0.0.1", 0)
+            async with httpx2.AsyncClient() as client:
+                text = (await client.get(f"{url}/metrics")).text
+            nursery.cancel_scope.cancel()
+    assert 'cometbft_consensus_height{chain_id="test-chain"} 12.0' in text
+    assert 'cometbft_consensus_total_txs_total{chain_id="test-chain"} 5.0' in text
+    assert 'cometbft_mempool_size{chain_id="test-chain"} 3.0' in text
+    assert 'qenex_stage_seconds_count{chain_id="test-chain",stage="tree"} 1.0' in text
