@@ -176,7 +176,29 @@ class TooLargeError(MalformedError):
     name = "TOO_LARGE"
 
 
+class TransactionError(MalformedError):
+    """A transaction that is not well formed. `result` is its result code (101 to 104 of `state.codes`)."""
+
+    code = 2720
+    name = "TRANSACTION_MALFORMED"
+
+    def __init__(self, result: int, message: str) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 # 2800: state, tree, proofs
+
+
+class OperationFailed(RemoteError):
+    """An operation that breaks a rule of the ledger. `result` is its result code (2xx and above of `state.codes`)."""
+
+    code = 2820
+    name = "OPERATION_FAILED"
+
+    def __init__(self, result: int, message: str = "") -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class ProofError(RemoteError):

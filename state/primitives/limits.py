@@ -25,6 +25,7 @@ BLOCK_PART_BYTES = 65_536  # CometBFT's part size: part-set hashes depend on it
 BLOCK_BYTES_MAX = 4 * 1024 * 1024  # default block size; the hard cap of the parameter is below
 BLOCK_BYTES_HARD_MAX = 7 * 1024 * 1024  # must fit DECODE_BYTES_MAX with its commit
 BLOCK_TXS_MAX = 20_000  # the default; with 200-byte transfers it fills the 4 MiB
+BLOCK_TXS_HARD_MAX = 50_000  # with DECODE_ITEMS_MAX four times that, a block always decodes
 HEIGHT_MAX = (1 << 63) - 1  # int64 in the encodings
 ROUND_MAX = (1 << 31) - 1  # int32 in the encodings
 TIME_NS_MAX = 253_402_300_799 * 1_000_000_000  # 9999-12-31T23:59:59Z, RFC 3339's last second
@@ -43,10 +44,21 @@ VALIDITY_WINDOW_MULTISIG_S_MAX = 30 * 24 * 3600  # several signers need days, no
 CLIENT_REF_BYTES = 16
 CLIENT_REF_KEEP_S = 7 * 24 * 3600
 
+FEE_RULES_MAX = 256  # rows of the governed fee table: more than there are operations
+PRECONDITIONS_MAX = 16
+TAG_BYTES_MAX = 64  # destination tags and references of issuers
+PURPOSE_BYTES_MAX = 4  # ISO 20022 external purpose code
+E2E_ID_BYTES_MAX = 36  # a UUID as text, or 16 bytes
+TRAVEL_FIELD_BYTES_MAX = 256
+SWEEP_ENTRIES_MAX = 512  # remembered references and hashes forgotten per queue and block: 1 ms of work
+
 # Accounts
 ACCOUNT_ADDRESS_BYTES = 32
 ACCOUNT_KEYS_MAX = 32
 KEY_WEIGHT_MAX = 65_535
+KEY_ID_MAX = (1 << 32) - 1
+MINTERS_MAX = 16  # of one asset at its creation
+LEGS_MAX = 64  # of one multi-transfer
 
 # State
 STATE_KEY_BYTES_MAX = 255  # ICS-23 verifiers accept at most this with a one-byte length
@@ -56,3 +68,8 @@ STATE_VALUE_BYTES_MAX = 128 * 1024  # 32 hybrid keys are 84 kB
 WAL_ENTRY_BYTES_MAX = 12 * 1024 * 1024  # one entry may hold a whole block and its 200 post-quantum signatures
 WAL_FRAME_BYTES_MAX = 16 * 1024 * 1024  # several entries become durable with one write
 SIGNER_COPY_BYTES = 8 * 1024  # one record with an ML-DSA-87 signature (4,627 B) and its sign bytes takes about 5 kB
+
+# Catching up
+SYNC_WINDOW_BLOCKS_MAX = 64  # heights asked for or waiting at once: hides 64 round trips, bounds what a liar can make us hold
+SYNC_PEER_REQUESTS_MAX = 8  # per peer at once; the serving side refuses more
+SYNC_BUFFER_BYTES_MAX = 32 * 1024 * 1024  # received and not yet applied; beyond it only the next height is asked for

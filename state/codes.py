@@ -1,0 +1,154 @@
+"""Result codes of transactions: numbers that are part of consensus.
+
+1xx never enters a block (no fee, nonce unused); any other non-zero code is a failure inside a block (fee and nonce, no other
+effect). When several faults are present the first in this order is reported: MALFORMED (101-104), CHAIN (105), EXPIRY
+(106-108), AUTH (110-114), NONCE (120-123), FEE (130-140), PAUSED (202), PRECONDITION (201), then the checks of each operation in the
+order of its row in the operation table. A number is never reused. No logic may go in here. Source: ledger rules, section 6.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """What became of a transaction."""
+
+    OK = 0
+
+    MALFORMED = 101
+    TOO_LARGE = 102
+    UNKNOWN_OP_OR_FIELD = 103
+    BAD_AMOUNT_ENCODING = 104
+    WRONG_CHAIN = 105
+    EXPIRED = 106
+    NOT_YET_VALID = 107
+    WINDOW_TOO_LONG = 108
+    BAD_SIGNATURE = 110
+    UNKNOWN_SIGNER = 111
+    QUORUM_NOT_MET = 112
+    KEY_EXPIRED = 113
+    DUPLICATE_SIGNATURE = 114
+    SEQ_PAST = 120
+    SEQ_FUTURE = 121
+    TX_SEEN = 122
+    CLIENT_REF_REUSED_DIFFERENT = 123
+    FEE_TOO_LOW = 130
+    FEE_PAYER_CANNOT_PAY = 131
+    SPONSOR_NOT_ALLOWED = 132
+    QUOTA_EXCEEDED = 140
+
+    PRECONDITION_FAILED = 201
+    MODULE_PAUSED = 202
+    INVARIANT_VIOLATION = 203
+    NO_PERMISSION = 204
+    SAME_KEY_MAKER_CHECKER = 205
+
+    ACCOUNT_NOT_FOUND = 301
+    ACCOUNT_EXISTS = 302
+    ACCOUNT_CLOSED = 303
+    ACCOUNT_NOT_EMPTY = 304
+    WOULD_LOCK_OUT = 305
+    ROTATION_PENDING = 306
+    SCOPE_TOO_WIDE = 307
+
+    ASSET_NOT_FOUND = 401
+    ASSET_EXISTS = 402
+    FLAG_IMMUTABLE = 403
+    MAX_SUPPLY = 404
+    MINT_ALLOWANCE = 405
+    SUPPLY_NOT_ZERO = 406
+
+    INSUFFICIENT_FUNDS = 501
+    INSUFFICIENT_AVAILABLE = 502
+    ZERO_AMOUNT = 503
+    SELF_TRANSFER = 504
+    OVERFLOW_MAX = 505
+    RECIPIENT_IS_MODULE = 506
+    RECIPIENT_MUST_ACCEPT = 507
+    ASSERT_FAILED = 508
+
+    ACCOUNT_FROZEN = 601
+    ACCOUNT_DEEP_FROZEN = 602
+    ACCOUNT_SANCTIONED = 603
+    ASSET_PAUSED = 604
+    NOT_AUTHORISED_FOR_ASSET = 605
+    HOLDING_FROZEN = 606
+    CREDENTIAL_MISSING = 607
+    CREDENTIAL_EXPIRED = 608
+    LIMIT_PER_TX = 609
+    LIMIT_WINDOW = 610
+    LIMIT_BALANCE = 611
+    TRAVEL_DATA_REQUIRED = 612
+    ATTESTATION_INVALID = 613
+    COUNTERPARTY_NOT_ALLOWED = 614
+    NOT_TRANSFERABLE = 615
+    CLAWBACK_NOT_ENABLED = 616
+    JURISDICTION_BLOCKED = 617
+
+    PENDING_NOT_FOUND = 701
+    PENDING_ALREADY_POSTED = 702
+    PENDING_ALREADY_VOIDED = 703
+    PENDING_EXPIRED = 704
+    EXCEEDS_PENDING = 705
+    WRONG_SECRET = 706
+    TOO_EARLY = 707
+    TOO_LATE = 708
+    SETTLEMENT_INCOMPLETE = 709
+    SETTLEMENT_MISMATCH = 710
+    ALREADY_SETTLED = 711
+
+    POOL_NOT_FOUND = 801
+    POOL_EXISTS = 802
+    SAME_ASSET = 803
+    SLIPPAGE = 804
+    INSUFFICIENT_LIQUIDITY = 805
+    ZERO_OUTPUT = 806
+    PATH_INVALID = 807
+    PATH_REPEATS_POOL = 808
+    PRICE_OUT_OF_BOUNDS = 809
+    BELOW_MIN_RESERVES = 810
+    ASSET_NOT_TRADABLE = 811
+
+    FARM_NOT_FOUND = 901
+    FARM_ENDED = 902
+    FARM_UNFUNDED = 903
+    STAKE_TOO_SMALL = 904
+    LOCKED_UNTIL = 905
+    NOTHING_TO_CLAIM = 906
+
+    VALIDATOR_NOT_FOUND = 1001
+    BOND_TOO_SMALL = 1002
+    UNBONDING_LIMIT = 1003
+    REDELEGATION_IN_PROGRESS = 1004
+    JAILED = 1005
+    TOMBSTONED = 1006
+    EVIDENCE_TOO_OLD = 1007
+    EVIDENCE_INVALID = 1008
+
+    PROPOSAL_NOT_FOUND = 1101
+    VOTING_CLOSED = 1102
+    NOT_A_VOTER = 1103
+    DEPOSIT_TOO_SMALL = 1104
+    DELAY_NOT_OVER = 1105
+    ALREADY_EXECUTED = 1106
+    PARAM_OUT_OF_RANGE = 1107
+
+    NOT_ISSUER = 1201
+    NOT_DEALER = 1202
+    RATE_OUT_OF_RANGE = 1203
+    PERIOD_ALREADY_ACCRUED = 1204
+    REDEMPTION_NOT_FOUND = 1205
+    COLLATERAL_SHORT = 1206
+
+
+REFUSED_MIN = 100
+REFUSED_MAX = 199
+
+# Worth sending again unchanged, later: the state, not the transaction, is in the way.
+RETRY = frozenset({Code.NOT_YET_VALID, Code.SEQ_FUTURE, Code.QUOTA_EXCEEDED})
+
+
+def is_refusal(code: int) -> bool:
+    """Whether a transaction with this code may never be in a block."""
+    return REFUSED_MIN <= code <= REFUSED_MAX

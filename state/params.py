@@ -1,0 +1,203 @@
+"""Governed parameters: consensus, fees, accounts, stake. Stored in the state, set in genesis, in force at the next height.
+
+Each group is one record; `to_record` and `from_record` are its stored form and `from_record` refuses values out of range.
+What the parameters do stands where they are used. Source: consensus rules, section 1; ledger rules, section 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+from state.primitives.codec import Value, decode_amount, encode_amount
+from state.primitives.errors import MalformedError
+from state.primitives.ids import check_asset_code
+from state.primitives.keys import KeyKind
+from state.primitives.limits import (
+    AMOUNT_MAX,
+    BLOCK_BYTES_HARD_MAX,
+    BLOCK_BYTES_MAX,
+    BLOCK_TXS_HARD_MAX,
+    BLOCK_TXS_MAX,
+    FEE_RULES_MAX,
+)
+
+MS_PER_HOUR: Final = 3_600_000
+VOTE_KEY_KINDS: Final = (KeyKind.MLDSA87, KeyKind.MLDSA65, KeyKind.MLDSA44)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusParams:
+    """What the engine must know. Times in milliseconds unless the name says otherwise."""
+
+    block_bytes_max: int = BLOCK_BYTES_MAX
+    block_txs_max: int = BLOCK_TXS_MAX
+    timeout_propose_ms: int = 3_000
+    timeout_prevote_ms: int = 1_000
+    timeout_precommit_ms: int = 1_000
+    timeout_delta_ms: int = 500  # added per round
+    timeout_max_ms: int = 60_000
+    block_interval_ms: int = 1_000  # 0: blocks follow each other as fast as a quorum allows
+    empty_blocks: bool = True
+    heartbeat_interval_ms: int = 60_000  # between empty blocks when they are switched off
+    precision_ms: int = 505  # proposer-based timestamps
+    message_delay_ms: int = 15_000
+    message_delay_max_ms: int = 24 * MS_PER_HOUR
+    evidence_blocks_max: int = 100_000  # both windows must be exceeded to expire
+    evidence_age_s_max: int = 48 * 3_600
+    evidence_bytes_max: int = 1024 * 1024
+    vote_key_kind: int = KeyKind.MLDSA87
+    app_version: int = 1
+
+    def to_record(self) -> tuple[int | bool, ...]:
+        """Stored form: the fields in order."""
+        return tuple(int(v) if type(v) is not bool else v for v in (getattr(self, f.name) for f in fields(self)))
+
+    @classmethod
+    def from_record(cls, record: Value) -> ConsensusParams:
+        """Inverse of `to_record`. Raises `MalformedError` for a wrong shape or a value out of range."""
+        names = _PARAM_RANGES.keys()
+        if type(record) is not tuple or len(record) != len(names):
+            raise MalformedError("consensus parameters have a wrong shape")
+        for (name, (low, high)), value in zip(_PARAM_RANGES.items(), record, strict=True):
+            if type(value) is not (bool if name == "empty_blocks" else int) or not low <= value <= high:
+                raise MalformedError(f"consensus parameter {name} must be within {low}..{high}")
+        params = cls(*record)
+        if params.vote_key_kind not in VOTE_KEY_KINDS:
+            raise MalformedError("consensus parameter vote_key_kind must be an ML-DSA parameter set")
+        return params
+
+
+# name -> allowed values; the order is the stored order
+_PARAM_RANGES: Final[dict[str, tuple[int, int]]] = {
+    "block_bytes_max": (64 * 1024, BLOCK_BYTES_HARD_MAX),
+    "block_txs_max": (1, BLOCK_TXS_HARD_MAX),
+    "timeout_propose_ms": (1, 600_000),
+    "timeout_prevote_ms": (1, 600_000),
+    "timeout_precommit_ms": (0, 600_000),
+    "timeout_delta_ms": (0, 60_000),
+    "timeout_max_ms": (1, 600_000),
+    "block_interval_ms": (0, 60_000),
+    "empty_blocks": (False, True),
+    "heartbeat_interval_ms": (0, 24 * MS_PER_HOUR),
+    "precision_ms": (1, 60_000),
+    "message_delay_ms": (1, 600_000),
+    "message_delay_max_ms": (1, 24 * MS_PER_HOUR),
+    "evidence_blocks_max": (1, 100_000_000),
+    "evidence_age_s_max": (1, 365 * 24 * 3_600),
+    "evidence_bytes_max": (0, BLOCK_BYTES_HARD_MAX),
+    "vote_key_kind": (2, 5),
+    "app_version": (1, 1 << 32),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FeeParams:
+    """The flat fee table: `base` of each operation, plus per signature, plus per byte above `free_bytes`. All in base units.
+
+    `asset` may be empty when every amount is zero. An operation that is not in `base` costs `base_default`.
+    """
+
+    asset: str = ""
+    base_default: int = 0
+    per_signature: int = 0
+    per_byte: int = 0
+    free_bytes: int = 512
+    base: tuple[tuple[str, int], ...] = ()  # (fee key of the operation, amount), sorted by key
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no transaction can cost anything."""
+        return not (self.base_default or self.per_signature or self.per_byte or any(a for _, a in self.base))
+
+    def to_record(self) -> tuple[Value, ...]:
+        """Stored form."""
+        return (
+            self.asset,
+            encode_amount(self.base_default),
+            encode_amount(self.per_signature),
+            encode_amount(self.per_byte),
+            self.free_bytes,
+            tuple((key, encode_amount(amount)) for key, amount in self.base),
+        )
+
+    @classmethod
+    def from_record(cls, record: Value) -> FeeParams:
+        """Inverse of `to_record`. Raises `MalformedError` for a wrong shape or a value out of range."""
+        if type(record) is not tuple or len(record) != 6:
+            raise MalformedError("fee parameters have a wrong shape")
+        asset, default, per_signature, per_byte, free_bytes, base = record
+        if type(free_bytes) is not int or not 0 <= free_bytes <= 1 << 32:
+            raise MalformedError("fee parameter free_bytes must be within 0..2^32")
+        if type(base) is not tuple or len(base) > FEE_RULES_MAX or any(type(r) is not tuple or len(r) != 2 for r in base):
+            raise MalformedError("the fee table has a wrong shape")
+        keys = [key for key, _ in base]
+        if any(type(key) is not str for key in keys) or keys != sorted(set(keys)):
+            raise MalformedError("the fee table is sorted by operation, each once")
+        params = cls(
+            asset,
+            decode_amount(default),
+            decode_amount(per_signature),
+            decode_amount(per_byte),
+            free_bytes,
+            tuple((key, decode_amount(amount)) for key, amount in base),
+        )
+        if asset != "" or not params.is_free:
+            check_asset_code(asset)
+        return params
+
+
+@dataclass(frozen=True, slots=True)
+class AccountParams:
+    """Which kinds of keys accounts may have."""
+
+    key_kinds: tuple[int, ...] = (KeyKind.ED25519, KeyKind.MLDSA87, KeyKind.HYBRID)
+
+    def to_record(self) -> tuple[Value, ...]:
+        """Stored form."""
+        return (tuple(int(kind) for kind in self.key_kinds),)
+
+    @classmethod
+    def from_record(cls, record: Value) -> AccountParams:
+        """Inverse of `to_record`. Raises `MalformedError` for a wrong shape, an unknown kind or no kind at all."""
+        if type(record) is not tuple or len(record) != 1 or type(record[0]) is not tuple:
+            raise MalformedError("account parameters have a wrong shape")
+        kinds = record[0]
+        known = tuple(int(kind) for kind in KeyKind)
+        if not kinds or any(type(kind) is not int or kind not in known for kind in kinds):
+            raise MalformedError("account key kinds are a non-empty list of known kinds")
+        if list(kinds) != sorted(set(kinds)):
+            raise MalformedError("account key kinds are sorted, each once")
+        return cls(kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class StakeParams:
+    """What is bonded, and how much of it is one unit of voting power."""
+
+    asset: str = "QNX"
+    power_unit: int = 1
+
+    def to_record(self) -> tuple[Value, ...]:
+        """Stored form."""
+        return (self.asset, encode_amount(self.power_unit))
+
+    @classmethod
+    def from_record(cls, record: Value) -> StakeParams:
+        """Inverse of `to_record`. Raises `MalformedError` for a wrong shape or a power unit of zero."""
+        if type(record) is not tuple or len(record) != 2:
+            raise MalformedError("stake parameters have a wrong shape")
+        power_unit = decode_amount(record[1])
+        if not 0 < power_unit <= AMOUNT_MAX:
+            raise MalformedError("the power unit is at least one base unit")
+        return cls(check_asset_code(record[0]), power_unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """All groups: what genesis sets."""
+
+    consensus: ConsensusParams = ConsensusParams()
+    fees: FeeParams = FeeParams()
+    accounts: AccountParams = AccountParams()
+    stake: StakeParams = StakeParams()
