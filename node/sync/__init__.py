@@ -1,0 +1,1 @@
+"""node.sync - catching up with the others: certified blocks from peers, verified with our own validator set."""

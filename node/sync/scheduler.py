@@ -1,0 +1,245 @@
+"""Which block to ask which peer for: the pure half of catching up.
+
+Time and messages come in as arguments, requests and complaints go out as values; no network, no verification, no clock. The
+driver (`node.sync.loop`) owns one `Scheduler` for the life of the process: there is no mode to enter and none to leave
+(consensus.md section 3, row 7).
+
+What it holds a peer to (consensus.md M1): its height never goes down and its base never goes up past what it promised in
+an answer; it serves what it claims; it answers in time; what it serves verifies. A peer that breaks one of these is
+`disgraced`: its claims count for nothing until it connects again or the time is over, so an inflated height neither keeps
+the node asking nor keeps it `catching_up`. One honest peer is always enough, because a disgraced peer's heights go back on
+the list at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Generic, TypeVar
+
+from state.primitives.limits import (
+    SYNC_BUFFER_BYTES_MAX,
+    SYNC_PEER_REQUESTS_MAX,
+    SYNC_WINDOW_BLOCKS_MAX,
+)
+
+Item = TypeVar("Item")
+
+NS_PER_S: Final = 1_000_000_000
+REQUEST_TIMEOUT_NS: Final = 10 * NS_PER_S  # a 7 MiB block over a 10 Mbit/s line takes 6 s
+DISGRACE_NS: Final = 60 * NS_PER_S  # then it may try again; the switch's own score bans sooner
+NEAR_GRACE_NS: Final = NS_PER_S // 2  # one block behind is normal for as long as its votes still travel
+
+
+class Fault(Enum):
+    """Why a peer was disgraced."""
+
+    HEIGHT_LOWERED = "lowered its height"
+    BASE_RAISED = "raised its base above its height"
+    NOT_SERVED = "does not have a block that it claimed"
+    TIMED_OUT = "did not answer in time"
+    UNSOLICITED = "sent a block that was not asked for"
+    INVALID = "sent a block that its validators did not certify"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Ask `peer` for the certified block of `height`."""
+
+    peer: str
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """`peer` broke a rule."""
+
+    peer: str
+    fault: Fault
+
+
+@dataclass(slots=True)
+class _Peer:
+    base: int
+    height: int
+    open: dict[int, int] = field(default_factory=dict)  # height -> deadline
+    disgraced_until_ns: int = -1
+    served: int = 0
+
+
+@dataclass(slots=True)
+class _Received(Generic[Item]):
+    peer: str
+    item: Item
+    size: int
+
+
+class Scheduler(Generic[Item]):
+    """The plan for the heights above `height`, the last one decided here."""
+
+    def __init__(self, height: int) -> None:
+        self.height = height
+        self._peers: dict[str, _Peer] = {}
+        self._received: dict[int, _Received[Item]] = {}
+        self._received_bytes = 0
+        self._taken: int | None = None
+        self._near_since_ns = -1  # since when a peer is exactly one ahead
+
+    # what peers say
+
+    def set_peer(self, peer: str, base: int, height: int, now_ns: int) -> list[Complaint]:
+        """A peer's claim: it serves the blocks from `base` to `height`."""
+        known = self._peers.get(peer)
+        if known is None:
+            known = self._peers[peer] = _Peer(base, height)
+        lowered = height < known.height
+        known.base, known.height = base, height
+        if lowered:
+            return self._disgrace(peer, Fault.HEIGHT_LOWERED, now_ns)
+        if base > height + 1:
+            return self._disgrace(peer, Fault.BASE_RAISED, now_ns)
+        return []
+
+    def remove_peer(self, peer: str) -> None:
+        """It has gone; what it owed is asked of others. A new connection starts with a clean sheet."""
+        self._peers.pop(peer, None)
+
+    def block(self, peer: str, height: int, item: Item, size: int, now_ns: int) -> list[Complaint]:
+        """A peer's answer of `size` bytes; verified later, by whoever takes it."""
+        known = self._peers.get(peer)
+        if known is None:
+            return []
+        if known.open.pop(height, None) is None:
+            # an answer that comes after its time was already complained about; a block nobody asked for was not
+            return [] if self._is_disgraced(known, now_ns) else self._disgrace(peer, Fault.UNSOLICITED, now_ns)
+        known.served += 1
+        if height > self.height and height not in self._received:
+            self._received[height] = _Received(peer, item, size)
+            self._received_bytes += size
+        return []
+
+    def missing(self, peer: str, height: int, now_ns: int) -> list[Complaint]:
+        """A peer's answer that it has no such block."""
+        known = self._peers.get(peer)
+        if known is None or known.open.pop(height, None) is None:
+            return []
+        if height < known.base:
+            return []  # pruned since we asked, and it has said so
+        return self._disgrace(peer, Fault.NOT_SERVED, now_ns)
+
+    # what to do
+
+    def requests(self, now_ns: int) -> list[Request]:
+        """Requests to send now, each already counted as sent."""
+        target = self.target(now_ns)
+        if target <= self.height:
+            return []
+        open_heights = {height for peer in self._peers.values() for height in peer.open}
+        wanted: list[Request] = []
+        for height in range(self.height + 1, min(target, self.height + SYNC_WINDOW_BLOCKS_MAX) + 1):
+            if height in open_heights or height in self._received or height == self._taken:
+                continue
+            if self._received_bytes >= SYNC_BUFFER_BYTES_MAX and height != self.height + 1:
+                break
+            peer = self._choose(height, now_ns)
+            if peer is None:
+                continue
+            self._peers[peer].open[height] = now_ns + REQUEST_TIMEOUT_NS
+            wanted.append(Request(peer, height))
+        return wanted
+
+    def not_sent(self, request: Request) -> None:
+        """The request could not be sent: its queue is full. It is planned again."""
+        known = self._peers.get(request.peer)
+        if known is not None:
+            known.open.pop(request.height, None)
+
+    def expire(self, now_ns: int) -> list[Complaint]:
+        """Complaints about answers that are overdue."""
+        late = [
+            name for name, peer in self._peers.items() if any(deadline <= now_ns for deadline in peer.open.values())
+        ]
+        return [complaint for name in late for complaint in self._disgrace(name, Fault.TIMED_OUT, now_ns)]
+
+    def take(self) -> tuple[int, str, Item] | None:
+        """(height, peer, item) of the next height, if it is here; then settle it with `applied` or `invalid`."""
+        received = self._received.get(self.height + 1)
+        if received is None or self._taken is not None:
+            return None
+        self._taken = self.height + 1
+        return self._taken, received.peer, received.item
+
+    def applied(self, height: int) -> None:
+        """`height` is decided here, by this loop or by the votes of consensus."""
+        if height <= self.height:
+            return
+        self.height = height
+        self._near_since_ns = -1
+        if self._taken is not None and self._taken <= height:
+            self._taken = None
+        for old in [known for known in self._received if known <= height]:
+            self._received_bytes -= self._received.pop(old).size
+
+    def invalid(self, height: int, now_ns: int) -> list[Complaint]:
+        """The item taken for `height` does not verify: everything from its peer is thrown away."""
+        received = self._received.get(height)
+        self._taken = None
+        return [] if received is None else self._disgrace(received.peer, Fault.INVALID, now_ns)
+
+    # what is true
+
+    def target(self, now_ns: int) -> int:
+        """The height to fetch up to now; our own height if there is nothing to fetch.
+
+        Two ahead is behind at once; one ahead only when it lasts, since its votes usually arrive by themselves.
+        """
+        best = self.best_height(now_ns)
+        if best != self.height + 1:
+            self._near_since_ns = -1
+            return max(best, self.height)
+        if self._near_since_ns < 0:
+            self._near_since_ns = now_ns
+        return best if now_ns - self._near_since_ns >= NEAR_GRACE_NS else self.height
+
+    def best_height(self, now_ns: int) -> int:
+        """The highest claim of a peer in good standing, 0 without peers."""
+        return max((p.height for p in self._peers.values() if not self._is_disgraced(p, now_ns)), default=0)
+
+    def is_catching_up(self, now_ns: int) -> bool:
+        """Whether a peer in good standing claims two or more blocks that we lack."""
+        return self.best_height(now_ns) >= self.height + 2
+
+    def statistics(self) -> dict[str, int]:
+        """Gauges: peers known, requests open, blocks and bytes waiting to be applied."""
+        return {
+            "peers": len(self._peers),
+            "open_requests": sum(len(peer.open) for peer in self._peers.values()),
+            "received_blocks": len(self._received),
+            "received_bytes": self._received_bytes,
+        }
+
+    # within
+
+    def _choose(self, height: int, now_ns: int) -> str | None:
+        """The peer with the fewest open requests that claims the height; among equals the one that served least."""
+        best: tuple[int, int, str] | None = None
+        for name, peer in self._peers.items():
+            if not peer.base <= height <= peer.height or self._is_disgraced(peer, now_ns):
+                continue
+            if len(peer.open) < SYNC_PEER_REQUESTS_MAX:
+                rank = (len(peer.open), peer.served, name)
+                best = rank if best is None else min(best, rank)
+        return None if best is None else best[2]
+
+    def _is_disgraced(self, peer: _Peer, now_ns: int) -> bool:
+        return peer.disgraced_until_ns > now_ns
+
+    def _disgrace(self, name: str, fault: Fault, now_ns: int) -> list[Complaint]:
+        peer = self._peers.get(name)
+        if peer is not None:
+            peer.disgraced_until_ns = now_ns + DISGRACE_NS
+            peer.open.clear()
+        for height in [known for known, received in self._received.items() if received.peer == name]:
+            if height != self._taken:
+                self._received_bytes -= self._received.pop(height).size
+        return [Complaint(name, fault)]

@@ -1,0 +1,200 @@
+"""The plan of catching up: windows, bounds, liars, and one honest peer being enough."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from node.sync.scheduler import DISGRACE_NS, NEAR_GRACE_NS, REQUEST_TIMEOUT_NS, Complaint, Fault, Request, Scheduler
+from state.primitives.limits import SYNC_BUFFER_BYTES_MAX, SYNC_PEER_REQUESTS_MAX, SYNC_WINDOW_BLOCKS_MAX
+
+
+def serve(plan: Scheduler[int], requests: list[Request], now_ns: int, size: int = 100) -> None:
+    for request in requests:
+        assert plan.block(request.peer, request.height, request.height, size, now_ns) == []
+
+
+def apply_all(plan: Scheduler[int]) -> int:
+    count = 0
+    while (taken := plan.take()) is not None:
+        plan.applied(taken[0])
+        count += 1
+    return count
+
+
+def test_parallel_window_in_order() -> None:
+    plan = Scheduler[int](10)
+    for name in ("a", "b", "c"):
+        assert plan.set_peer(name, 1, 1000, 0) == []
+    first = plan.requests(0)
+    assert [request.height for request in first] == list(range(11, 11 + 3 * SYNC_PEER_REQUESTS_MAX))
+    assert plan.requests(0) == []
+    for name in ("a", "b", "c"):
+        assert sum(request.peer == name for request in first) == SYNC_PEER_REQUESTS_MAX
+    serve(plan, first[1:], 0)
+    assert plan.take() is None  # the next height is still on its way
+    serve(plan, first[:1], 0)
+    assert plan.take() == (11, first[0].peer, 11)
+    assert plan.take() is None  # one at a time
+    plan.applied(11)
+    assert apply_all(plan) == len(first) - 1
+    assert plan.height == 10 + len(first)
+    assert plan.statistics()["received_bytes"] == 0
+
+
+def test_window_is_bounded_in_blocks_and_bytes() -> None:
+    plan = Scheduler[int](0)
+    for number in range(20):
+        plan.set_peer(f"p{number}", 1, 10_000, 0)
+    requests = plan.requests(0)
+    assert len(requests) == SYNC_WINDOW_BLOCKS_MAX
+    serve(plan, requests[1:5], 0, SYNC_BUFFER_BYTES_MAX // 4)
+    for request in requests[5:]:
+        plan.not_sent(request)
+    assert plan.requests(0) == []
+    plan.not_sent(requests[0])
+    assert [request.height for request in plan.requests(0)] == [1]
+
+
+def test_two_ahead_is_behind_at_once_one_ahead_only_if_it_lasts() -> None:
+    plan = Scheduler[int](5)
+    assert plan.requests(0) == []
+    plan.set_peer("a", 1, 6, 0)
+    assert plan.requests(0) == []
+    assert plan.requests(NEAR_GRACE_NS - 1) == []
+    assert not plan.is_catching_up(0)
+    assert [request.height for request in plan.requests(NEAR_GRACE_NS)] == [6]
+    plan.applied(6)
+    plan.set_peer("a", 1, 7, NEAR_GRACE_NS)
+    assert plan.requests(NEAR_GRACE_NS) == []
+    plan.set_peer("a", 1, 8, NEAR_GRACE_NS)
+    assert plan.is_catching_up(NEAR_GRACE_NS)
+    assert [request.height for request in plan.requests(NEAR_GRACE_NS)] == [7, 8]
+
+
+@pytest.mark.parametrize("lie", ["lowered", "inflated-silent", "inflated-refused", "invalid", "unsolicited"])
+def test_one_liar_and_one_honest_peer(lie: str) -> None:
+    plan = Scheduler[int](0)
+    now = 0
+    plan.set_peer("honest", 1, 50, now)
+    plan.set_peer("liar", 1, 50 if lie in ("lowered", "invalid") else 5000, now)
+    complaints: list[Complaint] = []
+    if lie == "lowered":
+        complaints += plan.set_peer("liar", 1, 49, now)
+    if lie == "unsolicited":
+        complaints += plan.block("liar", 4000, 4000, 10, now)
+    for _ in range(200):
+        for request in plan.requests(now):
+            if request.peer == "honest":
+                complaints += plan.block("honest", request.height, request.height, 10, now)
+            elif lie == "inflated-refused":
+                complaints += plan.missing("liar", request.height, now)
+            elif lie == "invalid":
+                complaints += plan.block("liar", request.height, -1, 10, now)
+        while (taken := plan.take()) is not None:
+            if taken[2] == taken[0]:
+                plan.applied(taken[0])
+            else:
+                complaints += plan.invalid(taken[0], now)
+        now += REQUEST_TIMEOUT_NS // 20
+        complaints += plan.expire(now)
+        if plan.height == 50:
+            break
+    assert plan.height == 50
+    fault = {
+        "lowered": Fault.HEIGHT_LOWERED,
+        "inflated-silent": Fault.TIMED_OUT,
+        "inflated-refused": Fault.NOT_SERVED,
+        "invalid": Fault.INVALID,
+        "unsolicited": Fault.UNSOLICITED,
+    }[lie]
+    assert complaints == [Complaint("liar", fault)]
+    assert not plan.is_catching_up(now)  # a claim nobody stands behind is no claim
+    assert plan.best_height(now) == 50
+
+
+def test_a_peer_that_leaves_or_raises_its_base_loses_nothing() -> None:
+    plan = Scheduler[int](0)
+    plan.set_peer("a", 1, 4, 0)
+    assert len(plan.requests(0)) == 4
+    plan.set_peer("b", 3, 4, 0)
+    plan.remove_peer("a")
+    assert [(request.peer, request.height) for request in plan.requests(0)] == [("b", 3), ("b", 4)]
+    assert plan.block("a", 1, 1, 10, 0) == []
+    plan.set_peer("b", 4, 4, 0)
+    assert plan.missing("b", 3, 0) == []  # pruned, and it said so
+    assert plan.set_peer("b", 6, 4, 0) == [Complaint("b", Fault.BASE_RAISED)]
+    plan.set_peer("c", 1, 4, 0)
+    serve(plan, plan.requests(0), 0)
+    assert apply_all(plan) == 4
+
+
+def test_invalid_block_of_a_peer_that_left() -> None:
+    plan = Scheduler[int](0)
+    plan.set_peer("a", 1, 3, 0)
+    serve(plan, plan.requests(0), 0)
+    plan.remove_peer("a")
+    assert plan.take() == (1, "a", 1)
+    assert plan.invalid(1, 0) == [Complaint("a", Fault.INVALID)]
+    assert plan.take() is None
+    assert plan.statistics()["received_blocks"] == 0
+
+
+def test_disgrace_ends() -> None:
+    plan = Scheduler[int](0)
+    plan.set_peer("a", 1, 3, 0)
+    plan.requests(0)
+    assert plan.expire(REQUEST_TIMEOUT_NS) == [Complaint("a", Fault.TIMED_OUT)]
+    assert plan.expire(REQUEST_TIMEOUT_NS) == []
+    assert plan.requests(REQUEST_TIMEOUT_NS) == []
+    assert plan.block("a", 1, 1, 10, REQUEST_TIMEOUT_NS) == []  # too late, but asked for
+    assert len(plan.requests(REQUEST_TIMEOUT_NS + DISGRACE_NS)) == 3
+
+
+def test_decided_by_consensus_meanwhile() -> None:
+    plan = Scheduler[int](0)
+    plan.set_peer("a", 1, 5, 0)
+    serve(plan, plan.requests(0), 0)
+    assert plan.take() is not None
+    plan.applied(3)
+    plan.applied(2)
+    assert plan.take() == (4, "a", 4)
+
+
+def test_random_peers_always_finish() -> None:
+    """5 malicious : 1 honest, behaviours drawn per answer."""
+    for seed in range(200):
+        rng = random.Random(seed)
+        plan = Scheduler[int](0)
+        now = 0
+        plan.set_peer("honest", 1, 120, now)
+        for number in range(5):
+            plan.set_peer(f"liar{number}", rng.randint(1, 100), rng.randint(100, 10**6), now)
+        for _ in range(2000):
+            for request in plan.requests(now):
+                if request.peer == "honest":
+                    assert plan.block("honest", request.height, request.height, 10, now) == []
+                    continue
+                deed = rng.randrange(6)
+                if deed == 0:
+                    plan.block(request.peer, request.height, -1, 10, now)
+                elif deed == 1:
+                    plan.missing(request.peer, request.height, now)
+                elif deed == 2:
+                    plan.remove_peer(request.peer)
+                elif deed == 3:
+                    plan.set_peer(request.peer, 1, rng.randint(0, 10**6), now)
+                elif deed == 4:
+                    plan.block(request.peer, rng.randint(0, 200), -1, 10**9, now)
+            while (taken := plan.take()) is not None:
+                if taken[2] == taken[0]:
+                    plan.applied(taken[0])
+                else:
+                    plan.invalid(taken[0], now)
+            assert plan.statistics()["received_blocks"] <= SYNC_WINDOW_BLOCKS_MAX
+            now += REQUEST_TIMEOUT_NS // 4
+            assert Complaint("honest", Fault.TIMED_OUT) not in plan.expire(now)
+            if plan.height >= 120:
+                break
+        assert plan.height >= 120, seed
