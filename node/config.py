@@ -36,7 +36,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A table of the file; unknown keys are refused."""
 
 
-class RpcConfig(Section):
+class RpcConfig(Section, frozen=True):
     """[rpc]: the JSON-RPC server."""
 
     listen: Listen = "127.0.0.1:26657"
@@ -45,7 +45,7 @@ class RpcConfig(Section):
     subscribers_max: Annotated[int, Meta(ge=0, le=10_000, description="0 to 10000")] = 100
 
 
-class P2pConfig(Section):
+class P2pConfig(Section, frozen=True):
     """[p2p]: links to other nodes. Which node keys are admitted stands in the state, not here."""
 
     listen: Listen = "127.0.0.1:26656"
@@ -56,14 +56,14 @@ class P2pConfig(Section):
     handshakes_max: Annotated[int, Meta(ge=1, le=1_000, description="1 to 1000")] = 32
 
 
-class MempoolConfig(Section):
+class MempoolConfig(Section, frozen=True):
     """[mempool]: transactions waiting for a block."""
 
     txs_max: Annotated[int, Meta(ge=1, le=10_000_000, description="1 to 10000000")] = 100_000
     bytes_max: Annotated[int, Meta(ge=_MIB, le=16_384 * _MIB, description="1048576 to 17179869184 (bytes)")] = 128 * _MIB
 
 
-class StorageConfig(Section):
+class StorageConfig(Section, frozen=True):
     """[storage]: LevelDB and the tree."""
 
     cache_bytes: Annotated[int, Meta(ge=_MIB, le=1 << 40, description="1048576 or more (bytes)")] = 32 * _MIB
@@ -75,7 +75,7 @@ class StorageConfig(Section):
     checkpoint_interval_heights: Annotated[int, Meta(ge=1, le=1_000_000, description="1 to 1000000")] = 100
 
 
-class WorkersConfig(Section):
+class WorkersConfig(Section, frozen=True):
     """[workers]: processes beside the main one."""
 
     signatures: Annotated[
@@ -84,7 +84,7 @@ class WorkersConfig(Section):
     ] = "auto"
 
 
-class LogConfig(Section):
+class LogConfig(Section, frozen=True):
     """[log]: to standard error."""
 
     level: Annotated[
@@ -93,13 +93,13 @@ class LogConfig(Section):
     format: Annotated[Literal["text", "json"], Meta(description='"text" or "json"')] = "text"
 
 
-class MetricsConfig(Section):
+class MetricsConfig(Section, frozen=True):
     """[metrics]: Prometheus."""
 
     listen: ListenOrOff = "127.0.0.1:26660"
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """All settings of one node."""
 
     moniker: Moniker = "node"

@@ -87,6 +87,20 @@ class KeyFormatError(LocalError):
     name = "KEY_FORMAT"
 
 
+class KeyFileError(LocalError):
+    """A key file is missing, unsafe to read, damaged, or of another kind."""
+
+    code = 2111
+    name = "KEY_FILE"
+
+
+class WrongPassphraseError(LocalError):
+    """The passphrase does not open the key file, or none was given."""
+
+    code = 2112
+    name = "WRONG_PASSPHRASE"
+
+
 # 2200: storage
 
 
