@@ -2,8 +2,8 @@
 
 1xx never enters a block (no fee, nonce unused); any other non-zero code is a failure inside a block (fee and nonce, no other
 effect). When several faults are present the first in this order is reported: MALFORMED (101-104), CHAIN (105), EXPIRY
-(106-108), AUTH (110-114), NONCE (120-123), FEE (130-140), PAUSED (202), PRECONDITION (201), then the checks of each operation in the
-order of its row in the operation table. A number is never reused. No logic may go in here. Source: ledger rules, section 6.
+(106-108), AUTH (110-114), NONCE (120-123), FEE (130-140), PAUSED (202), PRECONDITION (201), then the checks of each operation in
+the order of its row in the operation table. A number is never reused. No logic may go in here. Source: ledger rules, section 6.
 """
 
 from __future__ import annotations

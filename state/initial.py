@@ -1,0 +1,222 @@
+"""The first state: what a genesis document's contents become, written through the same view as everything after it.
+
+`genesis_changes` takes plain entries and returns the records of height 0. It refuses contents that contradict each other; the
+document's own form is checked in `genesis`. Bonded stake is part of its asset's supply and is held by the module account
+`bonded`, so conservation holds from the first record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from state.modules.accounts import AccountKind, check_new_account, is_satisfiable, new_account_address
+from state.modules.assets import FLAG_TRANSFERABLE, FLAGS_ALL
+from state.modules.fields import read_code, read_keys, read_thresholds
+from state.modules.operation import BONDED_ADDRESS, MODULE_ACCOUNTS
+from state.params import AccountParams, ConsensusParams, FeeParams, Params, StakeParams
+from state.primitives.codec import Value
+from state.primitives.errors import GenesisError, MalformedError
+from state.primitives.hashing import validator_address
+from state.primitives.keys import ED25519_KEY_BYTES, MLDSA_KEY_BYTES, KeyKind
+from state.primitives.limits import AMOUNT_MAX, ASSET_SCALE_MAX, POWER_TOTAL_MAX, VALIDATORS_MAX
+from state.schema import (
+    ACCOUNT_PARAMS_KEY,
+    CONSENSUS_PARAMS_KEY,
+    FEE_PARAMS_KEY,
+    STAKE_PARAMS_KEY,
+    VALIDATORS_KEY,
+    account_key,
+    asset_key,
+    holding_key,
+    minter_key,
+    supply_key,
+    validator_key,
+)
+from state.view import View
+
+
+class GenesisAccount(NamedTuple):
+    """An account by its first policy; `keys` are (key id, kind, public key, weight)."""
+
+    keys: tuple[tuple[int, int, bytes, int], ...]
+    thresholds: tuple[int, int, int, int] = (1, 1, 1, 1)
+    kind: int = AccountKind.CUSTOMER
+    parent: bytes = b""
+
+    @property
+    def address(self) -> bytes:
+        """The address that follows from the policy."""
+        return new_account_address(self.keys, self.thresholds, kind=self.kind, parent=self.parent)
+
+
+class GenesisAsset(NamedTuple):
+    """An asset; `minters` are (account, allowance). A maximum supply of 0 means only the global bound."""
+
+    code: str
+    issuer: bytes
+    scale: int = 0
+    max_supply: int = 0
+    flags: int = FLAG_TRANSFERABLE
+    minters: tuple[tuple[bytes, int], ...] = ()
+    metadata_hash: bytes = b""
+
+
+class GenesisHolding(NamedTuple):
+    """What an account holds at the start."""
+
+    account: bytes
+    code: str
+    amount: int
+
+
+class GenesisValidator(NamedTuple):
+    """A validator: both keys, the account that owns it, its bonded stake."""
+
+    ed25519_key: bytes
+    pq_kind: int
+    pq_key: bytes
+    owner: bytes
+    bonded: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenesisState:
+    """Everything that the first state is made of."""
+
+    params: Params = field(default_factory=Params)
+    accounts: Sequence[GenesisAccount] = ()
+    assets: Sequence[GenesisAsset] = ()
+    holdings: Sequence[GenesisHolding] = ()
+    validators: Sequence[GenesisValidator] = ()
+
+
+_EMPTY: Final = dict[bytes, bytes]()
+
+
+def genesis_changes(state: GenesisState) -> tuple[tuple[bytes, bytes | None], ...]:
+    """The records of height 0 as (key, raw value), sorted by key. Raises `GenesisError` that names what is wrong."""
+    view = View(_EMPTY)
+    try:
+        _put_params(view, state.params)
+        for account in state.accounts:
+            _put_account(view, account, state.params.accounts)
+        for asset in state.assets:
+            _put_asset(view, asset)
+        supplies: dict[str, int] = {asset.code: 0 for asset in state.assets}
+        for holding in state.holdings:
+            _put_holding(view, holding, supplies)
+        _put_validators(view, state.validators, state.params, supplies)
+        for asset in state.assets:
+            _put_supply(view, asset, supplies[asset.code])
+    except MalformedError as error:
+        raise GenesisError(error.message) from error
+    if state.params.fees.asset and state.params.fees.asset not in supplies:
+        raise GenesisError(f"the fee asset {state.params.fees.asset} is not among the assets")
+    view.settle()
+    return view.changes()
+
+
+def _put_params(view: View, params: Params) -> None:
+    for key, group in (
+        (CONSENSUS_PARAMS_KEY, ConsensusParams.from_record(params.consensus.to_record())),
+        (FEE_PARAMS_KEY, FeeParams.from_record(params.fees.to_record())),
+        (ACCOUNT_PARAMS_KEY, AccountParams.from_record(params.accounts.to_record())),
+        (STAKE_PARAMS_KEY, StakeParams.from_record(params.stake.to_record())),
+    ):
+        view.put(key, group.to_record())
+
+
+def _put_new(view: View, key: bytes, record: Value, what: str) -> None:
+    if view.get(key) is not None:
+        raise GenesisError(f"{what} is there twice")
+    view.put(key, record)
+
+
+def _require_account(view: View, address: bytes, what: str) -> None:
+    if view.get(account_key(address)) is None:
+        raise GenesisError(f"{what} {address.hex()} is not among the accounts")
+
+
+def _put_account(view: View, account: GenesisAccount, params: AccountParams) -> None:
+    keys, thresholds = read_keys(tuple(map(tuple, account.keys))), read_thresholds(tuple(account.thresholds))
+    check_new_account(account.address, account.kind, account.parent, keys, thresholds)
+    if account.parent:
+        _require_account(view, account.parent, "the parent")
+    if any(key[1] not in params.key_kinds for key in keys):
+        raise GenesisError("an account has a kind of key that the network does not admit")
+    if not is_satisfiable(keys, thresholds):
+        raise GenesisError("an account's keys together do not reach every threshold")
+    record = (int(account.kind), account.parent, keys, thresholds)
+    _put_new(view, account_key(account.address), record, f"account {account.address.hex()}")
+
+
+def _put_asset(view: View, asset: GenesisAsset) -> None:
+    code = read_code(asset.code)
+    _require_account(view, asset.issuer, f"the issuer of {code}")
+    if not 0 <= asset.scale <= ASSET_SCALE_MAX or not 0 <= asset.max_supply <= AMOUNT_MAX:
+        raise GenesisError(f"asset {code} has a scale or a maximum supply out of range")
+    if asset.flags & ~FLAGS_ALL or asset.flags < 0 or len(asset.metadata_hash) not in (0, 32):
+        raise GenesisError(f"asset {code} has an unknown flag or a wrong metadata hash")
+    record = (asset.scale, asset.max_supply, asset.flags, asset.issuer, asset.metadata_hash)
+    _put_new(view, asset_key(code), record, f"asset {code}")
+    for minter, allowance in asset.minters:
+        _require_account(view, minter, f"a minter of {code}")
+        if not 0 < allowance <= AMOUNT_MAX:
+            raise GenesisError(f"a minter of {code} has an allowance out of range")
+        _put_new(view, minter_key(minter, code), (allowance, 0), f"a minter of {code}")
+
+
+def _put_holding(view: View, holding: GenesisHolding, supplies: dict[str, int]) -> None:
+    if holding.code not in supplies:
+        raise GenesisError(f"a holding of {holding.code}, which is not among the assets")
+    if holding.account in MODULE_ACCOUNTS:
+        raise GenesisError("a module account is not given a holding directly")
+    _require_account(view, holding.account, "the holder")
+    if not 0 < holding.amount <= AMOUNT_MAX:
+        raise GenesisError(f"a holding of {holding.code} is out of range")
+    key = holding_key(holding.account, holding.code)
+    _put_new(view, key, (holding.amount,), f"a holding of {holding.code} by {holding.account.hex()}")
+    supplies[holding.code] += holding.amount
+
+
+def _put_validators(
+    view: View, validators: Sequence[GenesisValidator], params: Params, supplies: dict[str, int]
+) -> None:
+    stake, kind = params.stake, params.consensus.vote_key_kind
+    if not 1 <= len(validators) <= VALIDATORS_MAX:
+        raise GenesisError(f"a network has 1 to {VALIDATORS_MAX} validators")
+    if stake.asset not in supplies:
+        raise GenesisError(f"the stake asset {stake.asset} is not among the assets")
+    addresses = []
+    power = 0
+    pq_keys = set()
+    for entry in validators:
+        if entry.pq_kind != kind:
+            raise GenesisError("every validator's ML-DSA key has the kind that the parameters name")
+        if len(entry.ed25519_key) != ED25519_KEY_BYTES or len(entry.pq_key) != MLDSA_KEY_BYTES[KeyKind(kind)]:
+            raise GenesisError("a validator's key has a wrong length for its kind")
+        address = validator_address(entry.ed25519_key)
+        _require_account(view, entry.owner, "a validator's owner")
+        if not stake.power_unit <= entry.bonded <= AMOUNT_MAX:
+            raise GenesisError(f"validator {address.hex()} has less stake than one unit of power")
+        record = (entry.ed25519_key, int(entry.pq_kind), entry.pq_key, entry.owner, entry.bonded)
+        _put_new(view, validator_key(address), record, f"validator {address.hex()}")
+        addresses.append(address)
+        pq_keys.add(entry.pq_key)
+        power += entry.bonded // stake.power_unit
+        supplies[stake.asset] += entry.bonded
+    if len(pq_keys) != len(validators):
+        raise GenesisError("two validators have one ML-DSA key")
+    if power > POWER_TOTAL_MAX:
+        raise GenesisError("the total voting power is beyond the encoding's bound; choose a larger power unit")
+    view.put(VALIDATORS_KEY, tuple(sorted(addresses)))
+    view.put(holding_key(BONDED_ADDRESS, stake.asset), (sum(entry.bonded for entry in validators),))
+
+
+def _put_supply(view: View, asset: GenesisAsset, supply: int) -> None:
+    if supply > (asset.max_supply or AMOUNT_MAX):
+        raise GenesisError(f"the supply of {asset.code} exceeds its maximum")
+    if supply:
+        view.put(supply_key(asset.code), (supply,))

@@ -1,0 +1,177 @@
+"""Checks that run after every transaction on what it touched, and know nothing of the handlers.
+
+They read the view's undo log (what was there before) and its records (what is there now), so a handler that is wrong cannot
+also be wrong here. A broken invariant reverts the transaction with 203, keeps its fee and trips the breaker of its module.
+Checked: I1 conservation, I2 no negative holding and no foreign hand on a module account, I3 what can be spent is not negative,
+I4 supply within its maximum and minting within the allowance, I12 no success without effect, I23 one sequence per transaction,
+I24 whoever is debited or re-keyed authorised it, I25 the fee. Source: ledger rules, section 3. Nothing here may change a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import Final
+
+from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS
+from state.primitives.codec import Value
+from state.primitives.limits import AMOUNT_MAX
+from state.schema import (
+    ACCOUNT,
+    ASSET,
+    HOLDING,
+    HOLDING_ADDRESS,
+    HOLDING_CODE_START,
+    HOLDING_PREFIX,
+    MINTER,
+    NONCES,
+    PARAMS,
+    SUPPLY,
+    VALIDATOR,
+    asset_key,
+    nonces_key,
+)
+from state.transaction import Transaction
+from state.view import View
+
+_NOTHING: Final[tuple[int, ...]] = (0,)
+_NO_ACCOUNTS: Final[frozenset[str]] = frozenset()
+# Records that only the machine itself or governance may write
+_RESERVED: Final = frozenset({NONCES, PARAMS, VALIDATOR})
+
+
+def has_moved_value(view: View, mark: int) -> bool:
+    """I12: whether any holding differs from what it was at `mark`."""
+    before: dict[bytes, Value] = {}
+    for key, record in view.undo[mark:]:
+        if key[1] == HOLDING and key not in before:
+            before[key] = record
+    values = view.values
+    return any(values[key] != record for key, record in before.items())
+
+
+def check_charge(view: View, tx: Transaction, fee: int, fee_code: bytes) -> str:
+    """I23 and I25, after nonce and fee and before the first operation; the empty string if they hold.
+
+    The fee is within what its payer consented to, left the payer and arrived at the fee account; the sequence rose by one.
+    """
+    if fee > tx.max_fee:
+        return "I25: the fee exceeds max_fee"
+    expected: dict[bytes, int] = {}
+    if fee:
+        expected[HOLDING_PREFIX + tx.fee_payer + fee_code] = -fee
+        expected[HOLDING_PREFIX + FEES_ADDRESS + fee_code] = fee
+    values = view.values
+    own_nonces = nonces_key(tx.sender)
+    advanced = 0
+    for key, before in view.undo:
+        tag = key[1]
+        if tag == HOLDING:
+            if expected.pop(key, None) != (values[key] or _NOTHING)[0] - (before or _NOTHING)[0]:
+                return "I25: something else than the fee was charged"
+        elif tag == NONCES:
+            if key != own_nonces or _advance(before, values[key]) != (tx.lane, tx.seq):
+                return "I23: the sequence did not rise by exactly one"
+            advanced += 1
+    if expected:
+        return "I25: the fee was not charged"
+    if advanced != (0 if tx.is_unordered else 1):
+        return "I23: a sequence was not used up"
+    return ""
+
+
+def _advance(before: Value, after: Value) -> tuple[int, int] | None:
+    """(lane, sequence used) if exactly one lane rose by one, else None."""
+    old = before or ()
+    rises = [
+        (lane, sequence - 1)
+        for lane, sequence in enumerate(after)
+        if sequence != (old[lane] if lane < len(old) else 0)
+    ]
+    if len(rises) != 1 or len(after) < len(old):
+        return None
+    lane, used = rises[0]
+    return rises[0] if used == (old[lane] if lane < len(old) else 0) else None
+
+
+def check_operations(
+    view: View, mark: int, authorised: Sequence[tuple[bytes, int]], touches: Container[str] = _NO_ACCOUNTS
+) -> str:
+    """I1 to I4 and I24 over everything written since `mark`; the empty string if they hold, else which one broke.
+
+    `authorised` are the accounts whose signatures were required and checked; `touches` the module accounts that the
+    transaction's operations may change.
+    """
+    values = view.values
+    first: dict[bytes, Value] = {}
+    for key, before in view.undo[mark:]:
+        if key not in first:
+            first[key] = before
+    drift: dict[bytes, int] = {}
+    owners: list[bytes] | None = None
+    for key, before in first.items():
+        after = values[key]
+        tag = key[1]
+        if tag == HOLDING:
+            balance = after[0] if after is not None else 0
+            delta = balance - (before[0] if before is not None else 0)
+            if not 0 <= balance <= AMOUNT_MAX:
+                return "I2: a holding is out of range"
+            address = key[HOLDING_ADDRESS]
+            if delta < 0:
+                if owners is None:
+                    owners = [account for account, _ in authorised]
+                if address not in owners and address not in MODULE_ACCOUNTS:
+                    return "I24: an account was debited without its authorisation"
+            if address in MODULE_ACCOUNTS and MODULE_ACCOUNTS[address] not in touches:
+                return "I2: a module account changed by a foreign operation"
+            code = key[HOLDING_CODE_START:]
+            drift[code] = drift.get(code, 0) + delta
+        elif tag == SUPPLY:
+            supply = after[0] if after is not None else 0
+            drift[key[2:]] = drift.get(key[2:], 0) - supply + (before[0] if before is not None else 0)
+            problem = _check_supply(view, key, supply)
+            if problem:
+                return problem
+        else:
+            problem = _check_other(key, before, after, authorised)
+            if problem:
+                return problem
+    for delta in drift.values():
+        if delta:
+            return "I1: an asset was not conserved"
+    return ""
+
+
+def _check_supply(view: View, key: bytes, supply: int) -> str:
+    asset = view.get(asset_key(key[2:].decode("ascii")))
+    if asset is None or not 0 <= supply <= (asset[1] or AMOUNT_MAX):
+        return "I4: a supply is out of range"
+    return ""
+
+
+def _check_other(key: bytes, before: Value, after: Value, authorised: Sequence[tuple[bytes, int]]) -> str:
+    tag = key[1]
+    if tag == ACCOUNT:
+        if after is None:
+            return "I24: an account vanished"
+        if before is not None and all(key[2:] != account for account, _ in authorised):
+            return "I24: an account's policy changed without its authorisation"
+        if sum(entry[3] for entry in after[2]) < max(after[3]):
+            return "I24: an account's policy can no longer be satisfied"
+    elif tag == MINTER:
+        allowance, minted = after
+        if not 0 <= minted <= allowance or (before is not None and (allowance != before[0] or minted < before[1])):
+            return "I4: minting beyond the allowance"
+        if before is not None and all(key[2:34] != account for account, _ in authorised):
+            return "I24: an allowance was used without its minter's authorisation"
+    elif tag == ASSET:
+        if before is not None:
+            return "I4: an asset's definition changed"
+    elif tag in _RESERVED:
+        return "I2: an operation wrote a record that is not its own"
+    return ""
+
+
+def check_asset_totals(holdings: dict[str, int], supplies: dict[str, int]) -> tuple[str, ...]:
+    """Whole-state audit of I1: the codes whose holdings, summed by the caller, differ from their supply; sorted."""
+    return tuple(code for code in sorted(holdings.keys() | supplies.keys()) if holdings.get(code, 0) != supplies.get(code, 0))

@@ -1,0 +1,386 @@
+"""apply_block: the only way the state changes.
+
+A transaction goes through four stages: admission (`state.admission`; a 1xx stops here and may not be in a block), the charge
+(sequence, fee, remembered references: kept whatever follows), the operations (all or nothing), the invariants
+(`state.invariants`). A failure in the last two rolls back to after the charge. Between transactions nothing is pending.
+
+A block is executed once: `build_block` for its proposer, `apply_block` for everybody else, when they judge the proposal; the
+`BlockResult` is kept by block hash until the decision. Neither writes anywhere: the result lists the changes.
+No rule of an operation goes in here, and nothing may raise but `InvalidBlockError` and errors of the storage below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from state.admission import NOTHING_VERIFIED, Admission, Gate, Verified, intent_hash
+from state.codes import REFUSED_MAX, REFUSED_MIN, Code
+from state.invariants import check_charge, check_operations, has_moved_value
+from state.modules.operation import FEES_ADDRESS, OpContext, Operation
+from state.modules.preconditions import apply_preconditions
+from state.params import AccountParams, ConsensusParams, FeeParams, StakeParams
+from state.primitives.codec import Value
+from state.primitives.errors import InvalidBlockError, MalformedError, OperationFailed, TransactionError
+from state.primitives.keys import KeyKind
+from state.primitives.limits import CLIENT_REF_KEEP_S, SWEEP_ENTRIES_MAX, UNORDERED_WINDOW_S_MAX
+from state.receipts import ACTION_DROPPED, BREAKER_TRIPPED, NO_OPERATION, Event, Receipt, receipt_data
+from state.schema import (
+    ACCOUNT_PARAMS_KEY,
+    BREAKERS_KEY,
+    CLIENT_REF_QUEUE,
+    CONSENSUS_PARAMS_KEY,
+    FEE_PARAMS_KEY,
+    NONCES_PREFIX,
+    STAKE_PARAMS_KEY,
+    UNORDERED_QUEUE,
+    VALIDATOR,
+    client_ref_key,
+    queue_entry_key,
+    unordered_key,
+)
+from state.transaction import Transaction
+from state.upgrades import get_rules
+from state.validators import ValidatorUpdate
+from state.view import Reader, View
+
+NS_PER_S: Final = 1_000_000_000
+
+# What a wrong handler can raise. Storage errors are not among them: those must stop the process.
+_BUGS: Final = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, MalformedError)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockContext:
+    """What a block says about itself. `chain_id` is the 32-byte genesis hash."""
+
+    height: int
+    time_ns: int
+    chain_id: bytes
+    proposer_address: bytes = b""
+    last_commit_signers: tuple[bytes, ...] = ()
+    evidence: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BlockResult:
+    """What a block did. `changes` is sorted by key, None meaning deleted; `params` only when the consensus group changed."""
+
+    receipts: tuple[Receipt, ...]
+    changes: tuple[tuple[bytes, bytes | None], ...]
+    validator_updates: tuple[ValidatorUpdate, ...]
+    params: ConsensusParams | None
+    events: tuple[Event, ...] = ()
+
+
+class BlockExecution:
+    """One block in the making: `deliver` each transaction, then `finish`."""
+
+    def __init__(self, reader: Reader, context: BlockContext, verified: Verified = NOTHING_VERIFIED) -> None:
+        self.view = View(reader)
+        self.consensus_params = read_consensus_params(self.view)
+        self.rules = get_rules(context.height)
+        self._verified = verified
+        fees = read_fee_params(self.view)
+        time_s = context.time_ns // NS_PER_S
+        self._fee_code = fees.asset.encode("ascii")
+        self._gate = Gate(context.chain_id, time_s, fees)
+        self._context = OpContext(self.view, context.height, time_s, read_account_params(self.view).key_kinds)
+        self._block_events: list[Event] = []
+        self._remembered = 0
+        self.view.get(BREAKERS_KEY)
+
+    def deliver(self, tx: Transaction) -> Receipt:
+        """Execute one transaction. A receipt with a code of 1xx means: refused, nothing changed, not fit for a block."""
+        view = self.view
+        admission = self._gate.check(view, tx, verified=self._verified)
+        fee = admission.fee
+        if admission.code:
+            return Receipt(admission.code, NO_OPERATION, 0, b"", (), log=admission.log)
+        self._charge(tx, admission)
+        problem = check_charge(view, tx, fee, self._fee_code)
+        if problem:
+            view.rollback(0)
+            return self._violation(tx, 0, 0, problem)
+        mark = len(view.undo)
+        context = self._context
+        context.events = []
+        index = NO_OPERATION
+        work = 0
+        try:
+            if view.values[BREAKERS_KEY] is not None:
+                index = self._find_paused(tx)
+                if index != NO_OPERATION:
+                    raise OperationFailed(Code.MODULE_PAUSED, "the module is paused by its breaker")
+            if tx.preconditions:
+                apply_preconditions(context, tx.preconditions)
+            index = 0
+            for operation, account, args in tx.calls:
+                start = len(view.undo)
+                operation.handler(context, account, args)
+                work += operation.work
+                if operation.moves_value and not has_moved_value(view, start):
+                    problem = "I12: an operation succeeded without effect"
+                    break
+                index += 1
+            else:
+                problem = check_operations(view, mark, tx.required, _touches(tx))
+        except OperationFailed as failure:
+            view.rollback(mark)
+            view.settle()
+            return Receipt(
+                failure.result, index, fee, receipt_data(index, fee), (), gas_used=_work(tx), log=failure.message
+            )
+        except _BUGS as bug:
+            problem = f"a handler failed: {type(bug).__name__}"
+        if problem:
+            view.rollback(mark)
+            return self._violation(tx, max(0, min(index, len(tx.calls) - 1)), fee, problem)
+        view.settle()
+        receipt: Receipt = tuple.__new__(
+            Receipt,
+            (0, NO_OPERATION, fee, receipt_data(NO_OPERATION, fee), tuple(context.events), 0, work, ""),
+        )
+        return receipt
+
+    def finish(self, receipts: Sequence[Receipt]) -> BlockResult:
+        """Run the automatic actions and list what the block changed."""
+        view = self.view
+        for name, action in _END_BLOCK:
+            self._run_action(name, action)
+        params = None
+        updates = []
+        stake: StakeParams | None = None
+        for key in view.dirty_keys():
+            if key[1] == VALIDATOR:
+                stake = stake or read_stake_params(view)
+                update = _validator_update(view.original(key), view.get(key), stake.power_unit)
+                if update is not None:
+                    updates.append(update)
+            elif key == CONSENSUS_PARAMS_KEY:
+                params = read_consensus_params(view)
+        return BlockResult(tuple(receipts), view.changes(), tuple(updates), params, tuple(self._block_events))
+
+    def _charge(self, tx: Transaction, admission: Admission) -> None:
+        view, fee = self.view, admission.fee
+        if tx.lane == 0:
+            nonces = admission.nonces
+            view.put(NONCES_PREFIX + tx.sender, (tx.seq + 1, *nonces[1:]) if nonces else (tx.seq + 1,))
+        elif tx.is_unordered:
+            until_s = self._context.time_s + UNORDERED_WINDOW_S_MAX
+            self._remember(UNORDERED_QUEUE, unordered_key(tx.body_hash), (until_s,))
+        else:
+            lanes = list(admission.nonces or ())
+            lanes += [0] * (tx.lane + 1 - len(lanes))
+            lanes[tx.lane] = tx.seq + 1
+            view.put(NONCES_PREFIX + tx.sender, tuple(lanes))
+        if tx.client_ref:
+            until_s = self._context.time_s + CLIENT_REF_KEEP_S
+            record = (tx.body_hash, intent_hash(tx), until_s)
+            self._remember(CLIENT_REF_QUEUE, client_ref_key(tx.sender, tx.client_ref), record)
+        if fee:
+            self._context.debit(tx.fee_payer, self._fee_code, fee)
+            self._context.credit(FEES_ADDRESS, self._fee_code, fee)
+
+    def _remember(self, queue: bytes, key: bytes, record: Value) -> None:
+        view = self.view
+        first, following = view.get(queue) or (0, 0)
+        view.put(key, record)
+        view.put(queue_entry_key(queue, following), (record[-1], key))
+        view.put(queue, (first, following + 1))
+        self._remembered += 1
+
+    def _find_paused(self, tx: Transaction) -> int:
+        tripped = [module for module, _, _ in self.view.values[BREAKERS_KEY]]
+        return next((i for i, call in enumerate(tx.calls) if call.operation.module in tripped), NO_OPERATION)
+
+    def _violation(self, tx: Transaction, index: int, fee: int, problem: str) -> Receipt:
+        operation: Operation = tx.calls[index].operation
+        view = self.view
+        tripped = {entry[0]: entry for entry in view.get(BREAKERS_KEY) or ()}
+        tripped[operation.module] = (operation.module, self._context.height, operation.code)
+        view.put(BREAKERS_KEY, tuple(tripped[module] for module in sorted(tripped)))
+        view.settle()
+        self._block_events.append(Event(BREAKER_TRIPPED, (operation.module, operation.code, problem)))
+        return Receipt(
+            Code.INVARIANT_VIOLATION, index, fee, receipt_data(index, fee), (), gas_used=_work(tx), log=problem
+        )
+
+    def _run_action(self, name: str, action: Callable[[View, int, int], None]) -> None:
+        view = self.view
+        mark = view.mark()
+        try:
+            action(view, self._context.time_s, SWEEP_ENTRIES_MAX + 2 * self._remembered)
+        except (OperationFailed, *_BUGS) as failure:
+            view.rollback(mark)
+            self._block_events.append(Event(ACTION_DROPPED, (name, type(failure).__name__)))
+        view.settle()
+
+
+def _work(tx: Transaction) -> int:
+    return sum(call.operation.work for call in tx.calls)
+
+
+def _touches(tx: Transaction) -> frozenset[str]:
+    if len(tx.calls) == 1:
+        return tx.calls[0].operation.touches
+    return frozenset().union(*(call.operation.touches for call in tx.calls))
+
+
+def _forget(queue: bytes, view: View, time_s: int, entries_max: int) -> None:
+    """Forget what is due, oldest first, at most `entries_max`. Lateness has no effect: admission looks at the date itself."""
+    first, following = view.get(queue) or (0, 0)
+    start = first
+    while first < following and first - start < entries_max:
+        entry_key = queue_entry_key(queue, first)
+        until_s, key = view.get(entry_key)
+        if until_s >= time_s:
+            break
+        record = view.get(key)
+        if record is not None and record[-1] == until_s:
+            view.put(key, None)
+        view.put(entry_key, None)
+        first += 1
+    if first != start:
+        view.put(queue, (first, following) if first < following else None)
+
+
+def _forget_client_refs(view: View, time_s: int, entries_max: int) -> None:
+    _forget(CLIENT_REF_QUEUE, view, time_s, entries_max)
+
+
+def _forget_unordered(view: View, time_s: int, entries_max: int) -> None:
+    _forget(UNORDERED_QUEUE, view, time_s, entries_max)
+
+
+_END_BLOCK: Final = (("forget client references", _forget_client_refs), ("forget unordered hashes", _forget_unordered))
+
+
+def _validator_update(before: Value, after: Value, power_unit: int) -> ValidatorUpdate | None:
+    """What the set must learn of a changed record; power 0 removes. None if neither keys nor power changed."""
+    old_power = 0 if before is None else before[4] // power_unit
+    power = 0 if after is None else after[4] // power_unit
+    ed25519_key, kind, pq_key = (after or before)[:3]
+    if power == old_power and (power == 0 or before[:3] == after[:3]):
+        return None
+    return ValidatorUpdate(ed25519_key, KeyKind(kind), pq_key, power)
+
+
+def read_consensus_params(view: View) -> ConsensusParams:
+    """The consensus group; the defaults if none was ever stored."""
+    record = view.get(CONSENSUS_PARAMS_KEY)
+    return ConsensusParams() if record is None else ConsensusParams.from_record(record)
+
+
+def read_fee_params(view: View) -> FeeParams:
+    """The fee table; free if none was ever stored."""
+    record = view.get(FEE_PARAMS_KEY)
+    return FeeParams() if record is None else FeeParams.from_record(record)
+
+
+def read_account_params(view: View) -> AccountParams:
+    """The account group; the defaults if none was ever stored."""
+    record = view.get(ACCOUNT_PARAMS_KEY)
+    return AccountParams() if record is None else AccountParams.from_record(record)
+
+
+def read_stake_params(view: View) -> StakeParams:
+    """The stake group; the defaults if none was ever stored."""
+    record = view.get(STAKE_PARAMS_KEY)
+    return StakeParams() if record is None else StakeParams.from_record(record)
+
+
+def make_gate(view: View, context: BlockContext) -> Gate:
+    """The admission rules at a block's chain and time: what the mempool checks with."""
+    return Gate(context.chain_id, context.time_ns // NS_PER_S, read_fee_params(view))
+
+
+def check_transaction(
+    reader: Reader | View,
+    context: BlockContext,
+    tx: Transaction,
+    *,
+    verified: Verified | None = NOTHING_VERIFIED,
+    expected_seq: int | None = None,
+    reserved: int = 0,
+) -> Admission:
+    """The full stateful admission code of one transaction; see `state.admission` for the arguments.
+
+    For many transactions make one `View` and one `make_gate` per committed height and call `gate.check`.
+    """
+    view = reader if isinstance(reader, View) else View(reader)
+    return make_gate(view, context).check(
+        view, tx, verified=verified, expected_seq=expected_seq, reserved=reserved
+    )
+
+
+def apply_block(
+    reader: Reader,
+    context: BlockContext,
+    txs: Sequence[bytes | Transaction],
+    *,
+    verified: Verified = NOTHING_VERIFIED,
+) -> BlockResult:
+    """Execute a whole block. Raises `InvalidBlockError` if it holds a transaction that may not be in a block, or too many.
+
+    Signatures are verified here unless `verified` remembers them (see `state.admission`).
+    """
+    execution = BlockExecution(reader, context, verified)
+    if len(txs) > execution.consensus_params.block_txs_max:
+        raise InvalidBlockError(f"{len(txs)} transactions, at most {execution.consensus_params.block_txs_max} are allowed")
+    receipts = []
+    deliver = execution.deliver
+    for index, tx in enumerate(txs):
+        if type(tx) is bytes:
+            try:
+                tx = Transaction.decode(tx)
+            except TransactionError as error:
+                raise InvalidBlockError(f"transaction {index} is malformed ({error.result}): {error.message}") from error
+        receipt = deliver(tx)  # type: ignore[arg-type]
+        if REFUSED_MIN <= receipt.code <= REFUSED_MAX:
+            raise InvalidBlockError(f"transaction {index} may not be in a block ({receipt.code}): {receipt.log}")
+        receipts.append(receipt)
+    return execution.finish(receipts)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltBlock:
+    """A proposer's block: the chosen transactions, their result, and (position among the candidates, code) of the refused."""
+
+    txs: tuple[Transaction, ...]
+    result: BlockResult
+    refused: tuple[tuple[int, int], ...]
+
+
+def build_block(
+    reader: Reader,
+    context: BlockContext,
+    candidates: Sequence[Transaction],
+    *,
+    verified: Verified = NOTHING_VERIFIED,
+    bytes_max: int | None = None,
+) -> BuiltBlock:
+    """Choose from candidates, in order, what fits and may be in a block, and execute it on the way.
+
+    `bytes_max` bounds the sum of the raw transactions; the block's own parameters bound it as well.
+    """
+    execution = BlockExecution(reader, context, verified)
+    params = execution.consensus_params
+    room = params.block_bytes_max if bytes_max is None else min(bytes_max, params.block_bytes_max)
+    txs: list[Transaction] = []
+    receipts: list[Receipt] = []
+    refused: list[tuple[int, int]] = []
+    for position, tx in enumerate(candidates):
+        if len(txs) == params.block_txs_max:
+            break
+        if len(tx.raw) > room:
+            continue
+        receipt = execution.deliver(tx)
+        if REFUSED_MIN <= receipt.code <= REFUSED_MAX:
+            refused.append((position, receipt.code))
+            continue
+        room -= len(tx.raw)
+        txs.append(tx)
+        receipts.append(receipt)
+    return BuiltBlock(tuple(txs), execution.finish(receipts), tuple(refused))

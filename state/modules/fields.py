@@ -1,0 +1,244 @@
+"""Kinds of operation fields: how each looks on the wire, how it is read, how it is shown.
+
+On the wire a field is a msgpack value; a handler gets it read: amounts as integers, everything else unchanged. Reading checks
+all that can be checked without the state, and refuses with a code of 101 to 104. No rule of the ledger goes in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from state.codes import Code
+from state.primitives.codec import Value, encode_amount
+from state.primitives.errors import MalformedError, TransactionError
+from state.primitives.ids import check_asset_code, format_address
+from state.primitives.keys import PUBLIC_KEY_BYTES, KeyKind
+from state.primitives.limits import (
+    ACCOUNT_ADDRESS_BYTES,
+    ACCOUNT_KEYS_MAX,
+    AMOUNT_BYTES_MAX,
+    ASSET_SCALE_MAX,
+    KEY_ID_MAX,
+    KEY_WEIGHT_MAX,
+    LEGS_MAX,
+    MINTERS_MAX,
+    TAG_BYTES_MAX,
+)
+
+THRESHOLD_COUNT: Final = 4
+DEBIT: Final = 0
+CREDIT: Final = 1
+
+
+def malformed(message: str) -> TransactionError:
+    """The error for a wrong shape."""
+    return TransactionError(Code.MALFORMED, message)
+
+
+def too_large(message: str) -> TransactionError:
+    """The error for something beyond its bound."""
+    return TransactionError(Code.TOO_LARGE, message)
+
+
+class FieldKind(NamedTuple):
+    """One kind: its msgpack type, its reader (None: the type says all), writer and JSON form."""
+
+    name: str
+    type: type
+    read: Callable[[Any], Any] | None
+    write: Callable[[Any], Any]
+    show: Callable[[Any], object]
+
+
+def read_amount(data: bytes) -> int:
+    """The amount of minimal big-endian bytes; anything else is refused with BAD_AMOUNT_ENCODING."""
+    if len(data) > AMOUNT_BYTES_MAX or data[:1] == b"\x00":
+        raise TransactionError(Code.BAD_AMOUNT_ENCODING, "an amount is at most 80 bytes without leading zeros")
+    return int.from_bytes(data, "big")
+
+
+def _read_address(data: bytes) -> bytes:
+    if len(data) != ACCOUNT_ADDRESS_BYTES:
+        raise malformed("an address has 32 bytes")
+    return data
+
+
+def _read_optional_32(data: bytes) -> bytes:
+    if data and len(data) != 32:
+        raise malformed("an optional address or hash has 0 or 32 bytes")
+    return data
+
+
+@lru_cache(maxsize=4096)  # a network has few assets and every transfer names one
+def read_code(text: str) -> str:
+    """The asset code, checked."""
+    try:
+        return check_asset_code(text)
+    except MalformedError as error:
+        raise malformed(error.message) from error
+
+
+def _read_tag(text: str) -> str:
+    if text and len(text.encode()) > TAG_BYTES_MAX:
+        raise too_large(f"a tag has at most {TAG_BYTES_MAX} bytes")
+    return text
+
+
+def _read_scale(number: int) -> int:
+    if not 0 <= number <= ASSET_SCALE_MAX:
+        raise malformed(f"a scale is 0 to {ASSET_SCALE_MAX}")
+    return number
+
+
+def _read_small(number: int) -> int:
+    if not 0 <= number <= 0xFFFF:
+        raise malformed("a number beyond 65,535")
+    return number
+
+
+def read_keys(keys: Value) -> Value:
+    """Key entries (key id, kind, public key, weight), sorted by id, each id and each public key once."""
+    if len(keys) > ACCOUNT_KEYS_MAX:
+        raise too_large(f"an account has at most {ACCOUNT_KEYS_MAX} keys")
+    last = -1
+    for key in keys:
+        if type(key) is not tuple or tuple(map(type, key)) != (int, int, bytes, int):
+            raise malformed("a key is [key id, kind, public key, weight]")
+        key_id, kind, data, weight = key
+        if not last < key_id <= KEY_ID_MAX:
+            raise malformed("keys are sorted by id, each once")
+        if not 1 <= weight <= KEY_WEIGHT_MAX:
+            raise malformed(f"a key's weight is 1 to {KEY_WEIGHT_MAX}")
+        if kind not in _KEY_BYTES or len(data) != _KEY_BYTES[kind]:
+            raise malformed("a public key has the length of its kind")
+        last = key_id
+    if len({key[2] for key in keys}) != len(keys):
+        raise malformed("one public key may not count twice")
+    return keys
+
+
+_KEY_BYTES: Final[dict[int, int]] = {int(kind): size for kind, size in PUBLIC_KEY_BYTES.items()}
+
+
+def _read_key_ids(ids: Value) -> Value:
+    if len(ids) > ACCOUNT_KEYS_MAX:
+        raise too_large(f"an account has at most {ACCOUNT_KEYS_MAX} keys")
+    last = -1
+    for key_id in ids:
+        if type(key_id) is not int or not last < key_id <= KEY_ID_MAX:
+            raise malformed("key ids are sorted, each once")
+        last = key_id
+    return ids
+
+
+def read_thresholds(thresholds: Value) -> Value:
+    """Four rising weights: low, medium, high, statutory."""
+    if len(thresholds) != THRESHOLD_COUNT:
+        raise malformed("thresholds are low, medium, high and statutory")
+    last = 1
+    for threshold in thresholds:
+        if type(threshold) is not int or not last <= threshold <= ACCOUNT_KEYS_MAX * KEY_WEIGHT_MAX:
+            raise malformed("thresholds are positive and do not fall")
+        last = threshold
+    return thresholds
+
+
+def _read_optional_thresholds(thresholds: Value) -> Value:
+    return read_thresholds(thresholds) if thresholds else thresholds
+
+
+def _read_minters(minters: Value) -> Value:
+    if len(minters) > MINTERS_MAX:
+        raise too_large(f"an asset starts with at most {MINTERS_MAX} minters")
+    out = []
+    last = b""
+    for minter in minters:
+        if type(minter) is not tuple or tuple(map(type, minter)) != (bytes, bytes):
+            raise malformed("a minter is [account, allowance]")
+        account = _read_address(minter[0])
+        if account <= last:
+            raise malformed("minters are sorted, each once")
+        last = account
+        out.append((account, read_amount(minter[1])))
+    return tuple(out)
+
+
+def _read_legs(legs: Value) -> Value:
+    if len(legs) > LEGS_MAX:
+        raise too_large(f"a multi-transfer has at most {LEGS_MAX} legs")
+    out = []
+    for leg in legs:
+        if type(leg) is not tuple or tuple(map(type, leg)) != (bytes, str, int, bytes):
+            raise malformed("a leg is [account, asset, direction, amount]")
+        account, code, direction, amount = leg
+        if direction not in (DEBIT, CREDIT):
+            raise malformed("a leg's direction is 0 (debit) or 1 (credit)")
+        out.append((_read_address(account), read_code(code), direction, read_amount(amount)))
+    return tuple(out)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _show_address(address: bytes) -> object:
+    return format_address(address) if address else ""
+
+
+def show_keys(keys: Value) -> object:
+    """JSON form of key entries."""
+    return [
+        {"key_id": key_id, "kind": KeyKind(kind).name.lower(), "public_key": data.hex(), "weight": weight}
+        for key_id, kind, data, weight in keys
+    ]
+
+
+def show_thresholds(thresholds: Value) -> object:
+    """JSON form of thresholds, or None."""
+    return dict(zip(("low", "medium", "high", "statutory"), thresholds, strict=True)) if thresholds else None
+
+
+def _write_minters(minters: Any) -> Any:
+    return tuple((account, encode_amount(allowance)) for account, allowance in minters)
+
+
+def _write_legs(legs: Any) -> Any:
+    return tuple((account, code, direction, encode_amount(amount)) for account, code, direction, amount in legs)
+
+
+def _show_minters(minters: Value) -> object:
+    return [{"account": format_address(account), "allowance": str(allowance)} for account, allowance in minters]
+
+
+def _show_legs(legs: Value) -> object:
+    return [
+        {
+            "account": format_address(account),
+            "asset": code,
+            "direction": "credit" if direction else "debit",
+            "amount": str(amount),
+        }
+        for account, code, direction, amount in legs
+    ]
+
+
+def _show_hex(data: bytes) -> object:
+    return data.hex()
+
+
+ADDRESS: Final = FieldKind("address", bytes, _read_address, _same, _show_address)
+OPTIONAL_ADDRESS: Final = FieldKind("optional address", bytes, _read_optional_32, _same, _show_address)
+OPTIONAL_HASH: Final = FieldKind("optional hash", bytes, _read_optional_32, _same, _show_hex)
+AMOUNT: Final = FieldKind("amount", bytes, read_amount, encode_amount, str)
+CODE: Final = FieldKind("asset code", str, read_code, _same, _same)
+TAG: Final = FieldKind("tag", str, _read_tag, _same, _same)
+SCALE: Final = FieldKind("scale", int, _read_scale, _same, _same)
+SMALL: Final = FieldKind("number", int, _read_small, _same, _same)
+KEYS: Final = FieldKind("keys", tuple, read_keys, _same, show_keys)
+KEY_IDS: Final = FieldKind("key ids", tuple, _read_key_ids, _same, list)
+THRESHOLDS: Final = FieldKind("thresholds", tuple, read_thresholds, _same, show_thresholds)
+OPTIONAL_THRESHOLDS: Final = FieldKind("optional thresholds", tuple, _read_optional_thresholds, _same, show_thresholds)
+MINTERS: Final = FieldKind("minters", tuple, _read_minters, _write_minters, _show_minters)
+LEGS: Final = FieldKind("legs", tuple, _read_legs, _write_legs, _show_legs)

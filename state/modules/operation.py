@@ -1,0 +1,151 @@
+"""What an operation is: one row of the table, and what its handler is given.
+
+A new operation is a handler and a row. The row says everything that other parts need to know without running the handler:
+fields, who must authorise at which level, fee key, which failures it may have and in which order, what it may touch. No
+handler goes in here, and no knowledge of a particular operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final
+
+from state.codes import Code
+from state.modules.fields import FieldKind
+from state.primitives.codec import Value
+from state.primitives.errors import OperationFailed, TransactionError
+from state.primitives.ids import module_address
+from state.primitives.limits import AMOUNT_MAX
+from state.receipts import Event, EventKind, EventValue
+from state.schema import ACCOUNT_PREFIX, HOLDING_PREFIX
+from state.view import View
+
+# The ledger's own accounts. None has keys; each changes only by the operations whose row names it, and FEES by fees.
+FEES: Final = "fees"
+BONDED: Final = "bonded"
+MODULE_ACCOUNTS: Final[dict[bytes, str]] = {module_address(name): name for name in (FEES, BONDED)}
+FEES_ADDRESS: Final = module_address(FEES)
+BONDED_ADDRESS: Final = module_address(BONDED)
+
+
+class Level(IntEnum):
+    """Classes of authority; the number is the index into an account's thresholds."""
+
+    LOW = 0  # claims, votes
+    MEDIUM = 1  # payments, trades
+    HIGH = 2  # keys, limits, roles
+    STATUTORY = 3  # mint, clawback, freeze
+
+
+class OpContext:
+    """What a handler works with: the view, the block, and the few ways in which value may move."""
+
+    __slots__ = ("events", "height", "key_kinds", "time_s", "view")
+
+    def __init__(self, view: View, height: int, time_s: int, key_kinds: tuple[int, ...]) -> None:
+        self.view = view
+        self.height = height
+        self.time_s = time_s
+        self.key_kinds = key_kinds
+        self.events: list[Event] = []
+
+    def emit(self, kind: EventKind, *values: EventValue) -> None:
+        """Record an event of the running transaction."""
+        self.events.append(Event(kind, values))
+
+    def require_recipient(self, address: bytes) -> None:
+        """Fail unless this is an account that may be credited: 506, 301."""
+        if address in MODULE_ACCOUNTS:
+            raise OperationFailed(Code.RECIPIENT_IS_MODULE, "a module account cannot be paid")
+        if self.view.get(ACCOUNT_PREFIX + address) is None:
+            raise OperationFailed(Code.ACCOUNT_NOT_FOUND, "the recipient has no account")
+
+    def debit(self, address: bytes, code: bytes, amount: int) -> None:
+        """Take `amount` > 0 from a holding: 501. A holding that reaches zero is deleted."""
+        key = HOLDING_PREFIX + address + code
+        holding = self.view.get(key)
+        rest = (holding[0] if holding is not None else 0) - amount
+        if rest < 0:
+            raise OperationFailed(Code.INSUFFICIENT_FUNDS, f"{rest + amount} held, {amount} needed")
+        self.view.put(key, (rest,) if rest else None)
+
+    def credit(self, address: bytes, code: bytes, amount: int) -> None:
+        """Add `amount` > 0 to a holding: 505."""
+        key = HOLDING_PREFIX + address + code
+        holding = self.view.get(key)
+        total = (holding[0] if holding is not None else 0) + amount
+        if total > AMOUNT_MAX:
+            raise OperationFailed(Code.OVERFLOW_MAX, "an amount is below 2^640")
+        self.view.put(key, (total,))
+
+
+Handler = Callable[[OpContext, bytes, tuple[Any, ...]], None]
+# (acting account, fields) -> further accounts that must authorise, each with its level
+Authorities = Callable[[bytes, tuple[Any, ...]], tuple[tuple[bytes, Level], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the table.
+
+    `codes` are the failures the handler can give, in order of precedence. `check` refuses field values that contradict each
+    other (101). `moves_value` rows must change at least one holding or fail (invariant I12). `touches` names the module
+    accounts the handler may change. `since` is the rule set that brought it.
+    """
+
+    code: int
+    name: str
+    module: str
+    fields: tuple[tuple[str, FieldKind], ...]
+    level: Level
+    handler: Handler
+    codes: tuple[Code, ...]
+    work: int = 1  # units of a block's capacity
+    moves_value: bool = False
+    check: Callable[[tuple[Any, ...]], None] | None = None
+    authorities: Authorities | None = None
+    touches: frozenset[str] = frozenset()
+    since: int = 1
+    types: tuple[type, ...] = field(init=False)
+    readers: tuple[tuple[int, Callable[[Any], Any]], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "types", tuple(kind.type for _, kind in self.fields))
+        readers = tuple((i, kind.read) for i, (_, kind) in enumerate(self.fields) if kind.read is not None)
+        object.__setattr__(self, "readers", readers)
+
+    @property
+    def fee_key(self) -> str:
+        """Its key in the governed fee table."""
+        return self.name
+
+    def read(self, fields: Value) -> tuple[Any, ...]:
+        """Field values as the handler wants them. Raises `TransactionError` with 101 to 104."""
+        if tuple(map(type, fields)) != self.types:
+            if len(fields) != len(self.types):
+                raise TransactionError(Code.UNKNOWN_OP_OR_FIELD, f"{self.name} has {len(self.types)} fields")
+            raise TransactionError(Code.MALFORMED, f"a field of {self.name} has a wrong type")
+        values = list(fields)
+        for i, read in self.readers:
+            values[i] = read(values[i])
+        args = tuple(values)
+        if self.check is not None:
+            self.check(args)
+        return args
+
+    def write(self, args: dict[str, Any]) -> tuple[Value, ...]:
+        """Wire form of named field values. Raises `TransactionError` for a missing or unknown name."""
+        names = [name for name, _ in self.fields]
+        if sorted(args) != sorted(names):
+            raise TransactionError(Code.UNKNOWN_OP_OR_FIELD, f"{self.name} has the fields {', '.join(names)}")
+        return tuple(kind.write(args[name]) for name, kind in self.fields)
+
+    def write_args(self, args: tuple[Any, ...]) -> tuple[Value, ...]:
+        """Wire form of read field values: the inverse of `read`."""
+        return tuple(kind.write(value) for (_, kind), value in zip(self.fields, args, strict=True))
+
+    def show(self, args: tuple[Any, ...]) -> dict[str, object]:
+        """JSON form of read field values."""
+        return {name: kind.show(value) for (name, kind), value in zip(self.fields, args, strict=True)}

@@ -1,0 +1,142 @@
+"""Preconditions: what a sender wants to be true, else nothing is done and 201 is the answer.
+
+They are evaluated after the fee and the nonce, before the first operation, and so see exactly the state that the operations
+would start from. On the wire a precondition is [kind, field, ...]. No operation goes in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from state.codes import Code
+from state.modules.fields import ADDRESS, AMOUNT, CODE, FieldKind, malformed, too_large
+from state.modules.operation import OpContext
+from state.primitives.codec import Value
+from state.primitives.errors import OperationFailed, TransactionError
+from state.primitives.limits import HEIGHT_MAX, LANE_ORDERED_MAX, PRECONDITIONS_MAX
+from state.schema import holding_key, nonces_key
+
+
+def _read_height(number: int) -> int:
+    if not 0 <= number <= HEIGHT_MAX:
+        raise malformed("a height is below 2^63")
+    return number
+
+
+def _read_lane(number: int) -> int:
+    if not 0 <= number <= LANE_ORDERED_MAX:
+        raise malformed(f"an ordered lane is 0 to {LANE_ORDERED_MAX}")
+    return number
+
+
+def _read_sequence(number: int) -> int:
+    if number < 0:
+        raise malformed("a sequence is not negative")
+    return number
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_HEIGHT: Final = FieldKind("height", int, _read_height, _same, _same)
+_LANE: Final = FieldKind("lane", int, _read_lane, _same, _same)
+_SEQUENCE: Final = FieldKind("sequence", int, _read_sequence, _same, _same)
+
+
+def next_sequence(nonces: Value, lane: int) -> int:
+    """The sequence that a lane expects, from an account's record of sequences (None: none used yet)."""
+    return nonces[lane] if nonces is not None and lane < len(nonces) else 0
+
+
+def _balance(context: OpContext, account: bytes, code: str) -> int:
+    holding = context.view.get(holding_key(account, code))
+    return holding[0] if holding is not None else 0
+
+
+def is_height_between(context: OpContext, args: tuple[Any, ...]) -> bool:
+    """The block's height is within both bounds."""
+    return bool(args[0] <= context.height <= args[1])
+
+
+def is_balance_at_least(context: OpContext, args: tuple[Any, ...]) -> bool:
+    """An account holds this much of an asset, or more."""
+    return bool(_balance(context, args[0], args[1]) >= args[2])
+
+
+def is_balance_at_most(context: OpContext, args: tuple[Any, ...]) -> bool:
+    """An account holds this much of an asset, or less."""
+    return bool(_balance(context, args[0], args[1]) <= args[2])
+
+
+def is_sequence(context: OpContext, args: tuple[Any, ...]) -> bool:
+    """An account's lane expects this sequence next."""
+    account, lane, sequence = args
+    return bool(next_sequence(context.view.get(nonces_key(account)), lane) == sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """One row of the table of kinds."""
+
+    number: int
+    name: str
+    fields: tuple[tuple[str, FieldKind], ...]
+    holds: Callable[[OpContext, tuple[Any, ...]], bool]
+    types: tuple[type, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "types", (int, *(kind.type for _, kind in self.fields)))
+
+
+_BALANCE_FIELDS: Final = (("account", ADDRESS), ("asset", CODE), ("amount", AMOUNT))
+PRECONDITIONS: Final[dict[int, Precondition]] = {
+    row.number: row
+    for row in (
+        Precondition(1, "height_between", (("low", _HEIGHT), ("high", _HEIGHT)), is_height_between),
+        Precondition(2, "balance_at_least", _BALANCE_FIELDS, is_balance_at_least),
+        Precondition(3, "balance_at_most", _BALANCE_FIELDS, is_balance_at_most),
+        Precondition(4, "sequence_is", (("account", ADDRESS), ("lane", _LANE), ("seq", _SEQUENCE)), is_sequence),
+    )
+}
+BY_NAME: Final[dict[str, Precondition]] = {row.name: row for row in PRECONDITIONS.values()}
+
+
+def read_preconditions(items: Value) -> tuple[tuple[Precondition, tuple[Any, ...]], ...]:
+    """(row, field values) of each. Raises `TransactionError` with 101 to 104."""
+    if len(items) > PRECONDITIONS_MAX:
+        raise too_large(f"a transaction has at most {PRECONDITIONS_MAX} preconditions")
+    out = []
+    for item in items:
+        if type(item) is not tuple or not item or type(item[0]) is not int:
+            raise malformed("a precondition is [kind, field, ...]")
+        row = PRECONDITIONS.get(item[0])
+        if row is None or len(item) != len(row.types):
+            raise TransactionError(Code.UNKNOWN_OP_OR_FIELD, "an unknown precondition")
+        if tuple(map(type, item)) != row.types:
+            raise malformed(f"a field of {row.name} has a wrong type")
+        args = tuple(
+            value if kind.read is None else kind.read(value)
+            for (_, kind), value in zip(row.fields, item[1:], strict=True)
+        )
+        out.append((row, args))
+    return tuple(out)
+
+
+def write_precondition(name: str, **args: Any) -> tuple[Value, ...]:
+    """Wire form of a precondition, for clients."""
+    row = BY_NAME.get(name)
+    if row is None or sorted(args) != sorted(field_name for field_name, _ in row.fields):
+        raise TransactionError(Code.UNKNOWN_OP_OR_FIELD, f"no precondition {name} with these fields")
+    return (row.number, *(kind.write(args[field_name]) for field_name, kind in row.fields))
+
+
+def apply_preconditions(
+    context: OpContext, preconditions: tuple[tuple[Precondition, tuple[Any, ...]], ...]
+) -> None:
+    """Fail with 201 at the first that does not hold."""
+    for row, args in preconditions:
+        if not row.holds(context, args):
+            raise OperationFailed(Code.PRECONDITION_FAILED, f"{row.name} does not hold")

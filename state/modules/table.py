@@ -1,0 +1,12 @@
+"""The operation table: every operation of the ledger by its number. Nothing but putting the modules' rows together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from state.modules import accounts, assets
+from state.modules.operation import Operation
+
+ROWS: Final[tuple[Operation, ...]] = (*accounts.OPERATIONS, *assets.OPERATIONS)
+OPERATIONS: Final[dict[int, Operation]] = {row.code: row for row in ROWS}
+BY_NAME: Final[dict[str, Operation]] = {row.name: row for row in ROWS}

@@ -1,0 +1,191 @@
+"""What a transaction leaves behind for people: its code, its fee, its events.
+
+The result that consensus hashes is code, data, gas wanted and gas used; data is the canonical array (index of the failing
+operation or -1, fee). Events are kept as raw values and put into words only when somebody reads them: writing an address as text
+costs more than executing the transfer. No rule of the ledger goes in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from state.codes import Code
+from state.primitives.codec import Value, decode_amount, encode_amount, encode_trusted
+from state.primitives.errors import MalformedError
+from state.primitives.ids import format_address
+
+EventValue = bytes | int | str
+
+_address_text = lru_cache(maxsize=16_384)(format_address)  # 30 us each; a page of events repeats a few addresses
+
+
+def _account_text(value: EventValue) -> str:
+    if type(value) is not bytes:
+        raise MalformedError("an event has a wrong value for an account")
+    return _address_text(value) if value else ""
+
+
+def _hex_text(value: EventValue) -> str:
+    if type(value) is not bytes:
+        raise MalformedError("an event has a wrong value for bytes")
+    return value.hex()
+
+
+# How an event's value is shown, and whether it travels as an amount (msgpack integers end at 64 bits)
+class ValueKind(NamedTuple):
+    """One kind of event value."""
+
+    text: Callable[[EventValue], str]
+    is_amount: bool = False
+
+
+ACCOUNT: Final = ValueKind(_account_text)
+BYTES: Final = ValueKind(_hex_text)
+TEXT: Final = ValueKind(str)
+NUMBER: Final = ValueKind(str)
+AMOUNT: Final = ValueKind(str, True)
+
+
+class EventKind(NamedTuple):
+    """One row of the event table. `number` is stored and never reused."""
+
+    number: int
+    name: str
+    fields: tuple[tuple[str, ValueKind], ...]
+
+
+ACCOUNT_CREATED: Final = EventKind(
+    1, "account_created", (("account", ACCOUNT), ("creator", ACCOUNT), ("parent", ACCOUNT), ("kind", NUMBER))
+)
+KEYS_UPDATED: Final = EventKind(2, "keys_updated", (("account", ACCOUNT), ("added", NUMBER), ("removed", NUMBER)))
+ASSET_CREATED: Final = EventKind(10, "asset_created", (("asset", TEXT), ("issuer", ACCOUNT), ("scale", NUMBER)))
+MINTED: Final = EventKind(
+    11, "mint", (("asset", TEXT), ("minter", ACCOUNT), ("recipient", ACCOUNT), ("amount", AMOUNT), ("ref", TEXT))
+)
+BURNED: Final = EventKind(12, "burn", (("asset", TEXT), ("account", ACCOUNT), ("amount", AMOUNT)))
+TRANSFERRED: Final = EventKind(
+    13, "transfer", (("sender", ACCOUNT), ("recipient", ACCOUNT), ("asset", TEXT), ("amount", AMOUNT), ("tag", TEXT))
+)
+LEG_MOVED: Final = EventKind(
+    14, "leg", (("account", ACCOUNT), ("asset", TEXT), ("direction", TEXT), ("amount", AMOUNT))
+)
+BREAKER_TRIPPED: Final = EventKind(90, "breaker_tripped", (("module", TEXT), ("operation", NUMBER), ("reason", TEXT)))
+ACTION_DROPPED: Final = EventKind(91, "action_dropped", (("action", TEXT), ("reason", TEXT)))
+
+EVENT_KINDS: Final[dict[int, EventKind]] = {
+    kind.number: kind
+    for kind in (
+        ACCOUNT_CREATED,
+        KEYS_UPDATED,
+        ASSET_CREATED,
+        MINTED,
+        BURNED,
+        TRANSFERRED,
+        LEG_MOVED,
+        BREAKER_TRIPPED,
+        ACTION_DROPPED,
+    )
+}
+
+
+class Event(NamedTuple):
+    """Something that happened: a kind and its values in the order of the kind's fields."""
+
+    kind: EventKind
+    values: tuple[EventValue, ...]
+
+    @property
+    def type(self) -> str:
+        """The event's name."""
+        return self.kind.name
+
+    @property
+    def attributes(self) -> tuple[tuple[str, str], ...]:
+        """(name, text) of every value that is not empty."""
+        pairs = ((name, kind.text(value)) for (name, kind), value in zip(self.kind.fields, self.values, strict=True))
+        return tuple((name, text) for name, text in pairs if text)
+
+    def to_wire(self) -> tuple[Value, ...]:
+        """Stored form: number of the kind, values."""
+        return (
+            self.kind.number,
+            tuple(
+                encode_amount(value) if kind.is_amount and type(value) is int else value
+                for (_, kind), value in zip(self.kind.fields, self.values, strict=True)
+            ),
+        )
+
+    @classmethod
+    def from_wire(cls, wire: Value) -> Event:
+        """Inverse of `to_wire`. Raises `MalformedError`."""
+        if type(wire) is not tuple or len(wire) != 2 or type(wire[1]) is not tuple or type(wire[0]) is not int:
+            raise MalformedError("an event has a wrong shape")
+        kind = EVENT_KINDS.get(wire[0])
+        if kind is None or len(kind.fields) != len(wire[1]):
+            raise MalformedError("an event of an unknown kind")
+        return cls(
+            kind,
+            tuple(
+                decode_amount(value) if field.is_amount else value
+                for (_, field), value in zip(kind.fields, wire[1], strict=True)
+            ),
+        )
+
+
+NO_OPERATION: Final = -1
+
+
+class Receipt(NamedTuple):
+    """The result of one transaction. `op_index` is the failing operation, or -1. `fee` is what was charged, in base units."""
+
+    code: int
+    op_index: int
+    fee: int
+    data: bytes
+    events: tuple[Event, ...]
+    gas_wanted: int = 0
+    gas_used: int = 0
+    log: str = ""  # for people; never stored or hashed, so that its wording may change
+
+    @property
+    def code_name(self) -> str:
+        """The code's name."""
+        return Code(self.code).name
+
+    def to_wire(self) -> tuple[Value, ...]:
+        """Stored form; `log` is left out."""
+        return (
+            int(self.code),
+            self.op_index,
+            encode_amount(self.fee),
+            tuple(event.to_wire() for event in self.events),
+            self.gas_wanted,
+            self.gas_used,
+        )
+
+    @classmethod
+    def from_wire(cls, wire: Value) -> Receipt:
+        """Inverse of `to_wire`. Raises `MalformedError`."""
+        if type(wire) is not tuple or len(wire) != 6 or type(wire[3]) is not tuple:
+            raise MalformedError("a receipt has a wrong shape")
+        code, op_index, fee, events, gas_wanted, gas_used = wire
+        if any(type(number) is not int for number in (code, op_index, gas_wanted, gas_used)):
+            raise MalformedError("a receipt has a wrong shape")
+        amount = decode_amount(fee)
+        return cls(
+            code,
+            op_index,
+            amount,
+            receipt_data(op_index, amount),
+            tuple(Event.from_wire(event) for event in events),
+            gas_wanted,
+            gas_used,
+        )
+
+
+@lru_cache(maxsize=1024)  # nearly every transaction of a block has the same fee and no failing operation
+def receipt_data(op_index: int, fee: int) -> bytes:
+    """The `data` that consensus hashes."""
+    return encode_trusted((op_index, encode_amount(fee)))

@@ -1,0 +1,202 @@
+"""Every key of the state and the form of the record behind it. No rule about what may be stored goes in here.
+
+A raw key is a space, one letter, and the rest: at most 255 bytes. A value is a canonical msgpack array and never empty.
+In memory a record is a plain tuple with amounts as integers; `DECODE` and `ENCODE` translate, chosen by the letter, so that
+each record is decoded at most once and encoded at most once per block. Absent means zero or nothing, never "unknown".
+
+| letter | key after the letter | record |
+|---|---|---|
+| a | account address (32) | kind, parent (32 or empty), keys ((id, kind, public key, weight), ...), the 4 thresholds |
+| n | account address (32) | next sequence of lane 0, of lane 1, ... up to the highest lane used |
+| h | account address (32), asset code | balance |
+| A | asset code | scale, maximum supply (0: only the global bound), flags, issuer (32), metadata hash (32 or empty) |
+| s | asset code | supply |
+| m | account address (32), asset code | mint allowance, minted so far |
+| c | account address (32), client reference (16) | body hash, intent hash, forgotten at (Unix seconds) |
+| u | body hash (32) of an unordered transaction | forgotten at (Unix seconds) |
+| q | c or u | first and next number of the queue of what is to be forgotten |
+| q | c or u, number (8, big-endian) | forgotten at (Unix seconds), key |
+| v | validator address (20) | Ed25519 key, ML-DSA kind, ML-DSA key, owner (32), bonded |
+| V | | validator addresses, sorted |
+| p | name of a group | parameters, see `state.params` |
+| b | | tripped breakers ((module, height, operation), ...), sorted by module |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgpack
+
+from state.primitives.codec import Value, decode_amount
+from state.primitives.errors import MalformedError, StorageCorruptError
+
+ACCOUNT: Final = ord("a")
+NONCES: Final = ord("n")
+HOLDING: Final = ord("h")
+ASSET: Final = ord("A")
+SUPPLY: Final = ord("s")
+MINTER: Final = ord("m")
+CLIENT_REF: Final = ord("c")
+UNORDERED: Final = ord("u")
+QUEUE: Final = ord("q")
+VALIDATOR: Final = ord("v")
+VALIDATORS: Final = ord("V")
+PARAMS: Final = ord("p")
+BREAKERS: Final = ord("b")
+
+# The hot path builds these keys in place: prefix + address (+ code)
+ACCOUNT_PREFIX: Final = b" a"
+NONCES_PREFIX: Final = b" n"
+HOLDING_PREFIX: Final = b" h"
+
+HOLDING_ADDRESS: Final = slice(2, 34)
+HOLDING_CODE_START: Final = 34
+
+VALIDATORS_KEY: Final = b" V"
+BREAKERS_KEY: Final = b" b"
+CONSENSUS_PARAMS_KEY: Final = b" pconsensus"
+FEE_PARAMS_KEY: Final = b" pfees"
+ACCOUNT_PARAMS_KEY: Final = b" paccounts"
+STAKE_PARAMS_KEY: Final = b" pstake"
+
+CLIENT_REF_QUEUE: Final = b" qc"
+UNORDERED_QUEUE: Final = b" qu"
+
+
+def account_key(address: bytes) -> bytes:
+    """Key of an account's policy."""
+    return b" a" + address
+
+
+def nonces_key(address: bytes) -> bytes:
+    """Key of an account's sequences."""
+    return b" n" + address
+
+
+def holding_key(address: bytes, code: str) -> bytes:
+    """Key of what an account holds of an asset."""
+    return b" h" + address + code.encode("ascii")
+
+
+def asset_key(code: str) -> bytes:
+    """Key of an asset's definition."""
+    return b" A" + code.encode("ascii")
+
+
+def supply_key(code: str) -> bytes:
+    """Key of an asset's supply."""
+    return b" s" + code.encode("ascii")
+
+
+def minter_key(address: bytes, code: str) -> bytes:
+    """Key of an account's allowance to mint an asset."""
+    return b" m" + address + code.encode("ascii")
+
+
+def client_ref_key(address: bytes, client_ref: bytes) -> bytes:
+    """Key of a client reference that an account has used."""
+    return b" c" + address + client_ref
+
+
+def unordered_key(body_hash: bytes) -> bytes:
+    """Key of an unordered transaction that was applied."""
+    return b" u" + body_hash
+
+
+def queue_entry_key(queue: bytes, number: int) -> bytes:
+    """Key of one entry of a queue."""
+    return queue + number.to_bytes(8, "big")
+
+
+def validator_key(address: bytes) -> bytes:
+    """Key of a validator's record; `address` has 20 bytes."""
+    return b" v" + address
+
+
+_pack: Final = msgpack.Packer(use_bin_type=True).pack
+
+
+def _unpack(raw: bytes) -> Value:
+    return msgpack.unpackb(raw, use_list=False, raw=False)
+
+
+def _decode_holding(raw: bytes) -> Value:
+    (balance,) = _unpack(raw)
+    return (int.from_bytes(balance, "big"),)
+
+
+def _encode_holding(record: Value) -> bytes:
+    balance: int = record[0]
+    size = (balance.bit_length() + 7) >> 3
+    return b"\x91\xc4" + size.to_bytes(1, "big") + balance.to_bytes(size, "big")
+
+
+def _with_amounts(positions: tuple[int, ...]) -> tuple[Callable[[bytes], Value], Callable[[Value], bytes]]:
+    """Decoder and encoder of a record whose values at `positions` are amounts."""
+
+    def decode(raw: bytes) -> Value:
+        record = list(_unpack(raw))
+        for position in positions:
+            record[position] = decode_amount(record[position])
+        return tuple(record)
+
+    def encode(record: Value) -> bytes:
+        values = list(record)
+        for position in positions:
+            amount: int = values[position]
+            values[position] = amount.to_bytes((amount.bit_length() + 7) >> 3, "big")
+        return _pack(values)  # type: ignore[no-any-return]
+
+    return decode, encode
+
+
+_asset = _with_amounts((1,))
+_minter = _with_amounts((0, 1))
+_validator = _with_amounts((4,))
+
+# letter -> bytes to record, record to bytes
+DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
+    ACCOUNT: _unpack,
+    NONCES: _unpack,
+    HOLDING: _decode_holding,
+    ASSET: _asset[0],
+    SUPPLY: _decode_holding,
+    MINTER: _minter[0],
+    CLIENT_REF: _unpack,
+    UNORDERED: _unpack,
+    QUEUE: _unpack,
+    VALIDATOR: _validator[0],
+    VALIDATORS: _unpack,
+    PARAMS: _unpack,
+    BREAKERS: _unpack,
+}
+ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
+    ACCOUNT: _pack,
+    NONCES: _pack,
+    HOLDING: _encode_holding,
+    ASSET: _asset[1],
+    SUPPLY: _encode_holding,
+    MINTER: _minter[1],
+    CLIENT_REF: _pack,
+    UNORDERED: _pack,
+    QUEUE: _pack,
+    VALIDATOR: _validator[1],
+    VALIDATORS: _pack,
+    PARAMS: _pack,
+    BREAKERS: _pack,
+}
+
+
+def decode_record(key: bytes, raw: bytes) -> Value:
+    """The record stored as `raw` under `key`. Raises `StorageCorruptError` if it cannot be one of ours."""
+    try:
+        return DECODE[key[1]](raw)
+    except (LookupError, ValueError, TypeError, MalformedError, msgpack.exceptions.UnpackException) as error:
+        raise StorageCorruptError(f"the record under {key!r} is not readable: {error}") from error
+
+
+def encode_record(key: bytes, record: Value) -> bytes:
+    """The stored form of a record under `key`."""
+    return ENCODE[key[1]](record)
