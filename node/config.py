@@ -8,6 +8,7 @@ store may not go in here.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -26,10 +27,10 @@ ENVIRONMENT_PREFIX: Final = "QENEX_"
 _MIB: Final = 1024 * 1024
 _LISTEN: Final = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}"
 
-Listen = Annotated[str, Meta(pattern=rf"^{_LISTEN}$", description="host:port, such as 127.0.0.1:26657 (port 0 picks a free one)")]
-ListenOrOff = Annotated[str, Meta(pattern=rf"^({_LISTEN})?$", description='host:port, or "" for off')]
-PeerAddress = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{40}}@{_LISTEN}$")]
-Moniker = Annotated[str, Meta(pattern=r"^[\x21-\x7e][\x20-\x7e]{0,63}$", description="1 to 64 printable ASCII characters")]
+Listen = Annotated[str, Meta(pattern=rf"^{_LISTEN}\Z", description="host:port, such as 127.0.0.1:26657 (port 0 picks a free one)")]
+ListenOrOff = Annotated[str, Meta(pattern=rf"^({_LISTEN})?\Z", description='host:port, or "" for off')]
+PeerAddress = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{40}}@{_LISTEN}\Z")]
+Moniker = Annotated[str, Meta(pattern=r"^[\x21-\x7e][\x20-\x7e]{0,63}\Z", description="1 to 64 printable ASCII characters")]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -383,7 +384,7 @@ def _nearest(name: str, known: Mapping[str, str]) -> str:
 
 
 def _show(value: Any) -> str:
-    text = repr(value) if not isinstance(value, str) else f'"{value}"'
+    text = _toml(value) if isinstance(value, str) else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -393,6 +394,6 @@ def _toml(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return json.dumps(value, ensure_ascii=False)  # TOML's basic strings are JSON's
     items = [f"    {_toml(item)}," for item in value]
     return "[\n" + "\n".join(items) + "\n]" if items else "[]"

@@ -73,3 +73,10 @@ SIGNER_COPY_BYTES = 8 * 1024  # one record with an ML-DSA-87 signature (4,627 B)
 SYNC_WINDOW_BLOCKS_MAX = 64  # heights asked for or waiting at once: hides 64 round trips, bounds what a liar can make us hold
 SYNC_PEER_REQUESTS_MAX = 8  # per peer at once; the serving side refuses more
 SYNC_BUFFER_BYTES_MAX = 32 * 1024 * 1024  # received and not yet applied; beyond it only the next height is asked for
+
+# Genesis
+GENESIS_BYTES_MAX = 64 * 1024 * 1024  # 100,000 Ed25519 accounts with one holding each take 60 MB of indented JSON
+GENESIS_ACCOUNTS_MAX = 100_000  # more are opened by transactions, or come from a snapshot
+GENESIS_HOLDINGS_MAX = 200_000
+GENESIS_ASSETS_MAX = 1_000
+GENESIS_NODE_IDS_MAX = 1_000  # nodes beside the validators' own

@@ -1,0 +1,197 @@
+"""The plan of a local network of n validators on one host: keys, ports, peers, and the genesis document they share.
+
+Pure: the same options give the same plan; chance arrives as `seed_of`. Writing files and starting processes is the node's.
+Ports: node i listens on base + 10*i for p2p, +1 for RPC, +4 for metrics (26656, 26657, 26660 for node 0 by default).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from genesis.document import (
+    AccountEntry,
+    ConsensusSection,
+    Document,
+    FeesSection,
+    HoldingEntry,
+    StakeSection,
+    compute_node_id,
+    format_time,
+)
+from genesis.entries import plain_asset, single_key_account, validator_entry
+from genesis.rules import check
+from state.modules.accounts import AccountKind
+from state.params import ConsensusParams
+from state.primitives.errors import GenesisError
+from state.primitives.keys import KeyKind, PrivateKey
+from state.primitives.limits import GENESIS_ACCOUNTS_MAX
+
+BASE_PORT: Final = 26_656
+PORT_STEP: Final = 10
+RPC_OFFSET: Final = 1
+METRICS_OFFSET: Final = 4
+NODES_MAX: Final = 64  # processes on one host
+HOST: Final = "127.0.0.1"
+ASSET: Final = "QNX"
+ASSET_SCALE: Final = 6
+USERS: Final = ("alice", "bob", "carol")
+FUNDS: Final = 1_000_000_000 * 10**ASSET_SCALE  # of each user
+BENCH_FUNDS: Final = 1_000_000 * 10**ASSET_SCALE  # of each load account
+BOND: Final = 1_000_000 * 10**ASSET_SCALE  # of each validator
+POWER_UNIT: Final = 100_000 * 10**ASSET_SCALE  # ten units of power each
+
+SeedOf = Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """What `qenex testnet up` may choose."""
+
+    validators: int = 4
+    base_port: int = BASE_PORT
+    chain_id: str = "qenex-local-1"
+    time_ns: int = 0
+    block_interval_ms: int = 1_000
+    accounts: int = 0  # funded load accounts beside alice, bob and carol
+    vote_key_kind: KeyKind = KeyKind.MLDSA87
+    params: ConsensusParams = field(default_factory=ConsensusParams)
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One node: its addresses, its keys, whom it dials."""
+
+    index: int
+    moniker: str
+    rpc: str
+    p2p: str
+    metrics: str
+    node_id: str
+    peers: tuple[str, ...]  # id@host:port
+    validator_keys: tuple[PrivateKey, PrivateKey] = field(repr=False)  # Ed25519, ML-DSA
+    node_key: PrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UserPlan:
+    """A funded key."""
+
+    name: str
+    key: PrivateKey = field(repr=False)
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """Everything that the files of a local network say."""
+
+    document: Document
+    nodes: tuple[NodePlan, ...]
+    users: tuple[UserPlan, ...]
+
+
+def ports(base_port: int, index: int) -> tuple[int, int, int]:
+    """(p2p, RPC, metrics) of node `index`."""
+    first = base_port + PORT_STEP * index
+    return first, first + RPC_OFFSET, first + METRICS_OFFSET
+
+
+def bench_seed_label(index: int) -> str:
+    """The label that `seed_of` gets for load account `index`."""
+    return f"bench/{index}"
+
+
+def plan_network(options: NetworkOptions, seed_of: SeedOf) -> NetworkPlan:
+    """The plan. `seed_of(label)` gives 32 secret bytes for each label, always the same. Raises `GenesisError`."""
+    _check_options(options)
+    nodes = _plan_nodes(options, seed_of)
+    users = tuple(_plan_user(name, seed_of) for name in USERS)
+    owners = tuple(single_key_account(_ed25519(seed_of, f"owner/{n.index}").public_key, AccountKind.VALIDATOR) for n in nodes)
+    user_accounts = tuple(single_key_account(user.key.public_key) for user in users)
+    load_accounts = tuple(
+        single_key_account(_ed25519(seed_of, bench_seed_label(index)).public_key) for index in range(options.accounts)
+    )
+    issuer = users[0].address
+    document = Document(
+        format=1,
+        chain_id=options.chain_id,
+        genesis_time=format_time(options.time_ns),
+        initial_height=1,
+        consensus=ConsensusSection.from_params(
+            replace(options.params, block_interval_ms=options.block_interval_ms, vote_key_kind=options.vote_key_kind)
+        ),
+        key_kinds=("ed25519", "mldsa87", "hybrid"),
+        fees=FeesSection(asset="", base_default="0", per_signature="0", per_byte="0", free_bytes=512, base={}),
+        stake=StakeSection(asset=ASSET, power_unit=str(POWER_UNIT)),
+        assets=(plain_asset(ASSET, ASSET_SCALE, issuer),),
+        accounts=(*user_accounts, *owners, *load_accounts),
+        holdings=(*_holdings(user_accounts, FUNDS), *_holdings(load_accounts, BENCH_FUNDS)),
+        validators=tuple(
+            validator_entry(
+                moniker=node.moniker,
+                ed25519_key=node.validator_keys[0].public_key,
+                pq_key=node.validator_keys[1].public_key,
+                node_key=node.node_key.public_key,
+                owner=owner.address,
+                bonded=BOND,
+            )
+            for node, owner in zip(nodes, owners, strict=True)
+        ),
+        admitted_node_ids=(),
+    )
+    check(document)
+    return NetworkPlan(document, nodes, users)
+
+
+def _check_options(options: NetworkOptions) -> None:
+    if not 1 <= options.validators <= NODES_MAX:
+        raise GenesisError(f"--validators {options.validators}: a local network has 1 to {NODES_MAX}")
+    last = max(ports(options.base_port, options.validators - 1))
+    if options.base_port < 1 or last > 65_535:
+        raise GenesisError(
+            f"--base-port {options.base_port}: {options.validators} nodes need ports up to {last}, 65535 is the last"
+        )
+    if not 0 <= options.accounts <= GENESIS_ACCOUNTS_MAX - 2 * NODES_MAX:
+        raise GenesisError(f"--accounts {options.accounts}: 0 to {GENESIS_ACCOUNTS_MAX - 2 * NODES_MAX} are possible")
+
+
+def _plan_nodes(options: NetworkOptions, seed_of: SeedOf) -> tuple[NodePlan, ...]:
+    identities = [PrivateKey.from_seed(KeyKind.MLDSA87, seed_of(f"node/{i}")) for i in range(options.validators)]
+    ids = [compute_node_id(identity.public_key) for identity in identities]
+    addresses = [f"{HOST}:{ports(options.base_port, i)[0]}" for i in range(options.validators)]
+    nodes: list[NodePlan] = []
+    for i, identity in enumerate(identities):
+        p2p, rpc, metrics = ports(options.base_port, i)
+        vote_keys = (
+            _ed25519(seed_of, f"validator/{i}/ed25519"),
+            PrivateKey.from_seed(options.vote_key_kind, seed_of(f"validator/{i}/pq")),
+        )
+        nodes.append(
+            NodePlan(
+                index=i,
+                moniker=f"node{i}",
+                rpc=f"{HOST}:{rpc}",
+                p2p=f"{HOST}:{p2p}",
+                metrics=f"{HOST}:{metrics}",
+                node_id=ids[i],
+                peers=tuple(f"{ids[j]}@{addresses[j]}" for j in range(options.validators) if j != i),
+                validator_keys=vote_keys,
+                node_key=identity,
+            )
+        )
+    return tuple(nodes)
+
+
+def _plan_user(name: str, seed_of: SeedOf) -> UserPlan:
+    key = _ed25519(seed_of, f"user/{name}")
+    return UserPlan(name, key, single_key_account(key.public_key).address)
+
+
+def _ed25519(seed_of: SeedOf, label: str) -> PrivateKey:
+    return PrivateKey.from_seed(KeyKind.ED25519, seed_of(label))
+
+
+def _holdings(accounts: tuple[AccountEntry, ...], amount: int) -> tuple[HoldingEntry, ...]:
+    return tuple(HoldingEntry(account=entry.address, asset=ASSET, amount=str(amount)) for entry in accounts)
