@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from state.modules.accounts import AccountKind, check_new_account, is_satisfiable, new_account_address
-from state.modules.assets import FLAG_TRANSFERABLE, FLAGS_ALL
+from state.modules.assets import FLAG_TRANSFERABLE, FLAGS_ALL, put_asset
 from state.modules.fields import read_code, read_keys, read_thresholds
 from state.modules.operation import BONDED_ADDRESS, MODULE_ACCOUNTS
 from state.params import AccountParams, ConsensusParams, FeeParams, Params, StakeParams
@@ -160,7 +160,9 @@ def _put_asset(view: View, asset: GenesisAsset) -> None:
     if asset.flags & ~FLAGS_ALL or asset.flags < 0 or len(asset.metadata_hash) not in (0, 32):
         raise GenesisError(f"asset {code} has an unknown flag or a wrong metadata hash")
     record = (asset.scale, asset.max_supply, asset.flags, asset.issuer, asset.metadata_hash)
-    _put_new(view, asset_key(code), record, f"asset {code}")
+    if view.get(asset_key(code)) is not None:
+        raise GenesisError(f"asset {code} is there twice")
+    put_asset(view, code, record)
     for minter, allowance in asset.minters:
         _require_account(view, minter, f"a minter of {code}")
         if not 0 < allowance <= AMOUNT_MAX:

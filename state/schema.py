@@ -11,6 +11,8 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | h | account address (32), asset code | balance |
 | A | asset code | scale, maximum supply (0: only the global bound), flags, issuer (32), metadata hash (32 or empty) |
 | s | asset code | supply |
+| L | | number of assets |
+| L | number (4, big-endian) | asset code, in order of creation |
 | m | account address (32), asset code | mint allowance, minted so far |
 | c | account address (32), client reference (16) | body hash, intent hash, forgotten at (Unix seconds) |
 | u | body hash (32) of an unordered transaction | forgotten at (Unix seconds) |
@@ -37,6 +39,7 @@ NONCES: Final = ord("n")
 HOLDING: Final = ord("h")
 ASSET: Final = ord("A")
 SUPPLY: Final = ord("s")
+ASSET_LIST: Final = ord("L")
 MINTER: Final = ord("m")
 CLIENT_REF: Final = ord("c")
 UNORDERED: Final = ord("u")
@@ -54,6 +57,7 @@ HOLDING_PREFIX: Final = b" h"
 HOLDING_ADDRESS: Final = slice(2, 34)
 HOLDING_CODE_START: Final = 34
 
+ASSET_LIST_KEY: Final = b" L"
 VALIDATORS_KEY: Final = b" V"
 BREAKERS_KEY: Final = b" b"
 CONSENSUS_PARAMS_KEY: Final = b" pconsensus"
@@ -88,6 +92,11 @@ def asset_key(code: str) -> bytes:
 def supply_key(code: str) -> bytes:
     """Key of an asset's supply."""
     return b" s" + code.encode("ascii")
+
+
+def asset_number_key(number: int) -> bytes:
+    """Key of the code of the asset created as number `number`, from 0."""
+    return ASSET_LIST_KEY + number.to_bytes(4, "big")
 
 
 def minter_key(address: bytes, code: str) -> bytes:
@@ -163,6 +172,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     HOLDING: _decode_holding,
     ASSET: _asset[0],
     SUPPLY: _decode_holding,
+    ASSET_LIST: _unpack,
     MINTER: _minter[0],
     CLIENT_REF: _unpack,
     UNORDERED: _unpack,
@@ -178,6 +188,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     HOLDING: _encode_holding,
     ASSET: _asset[1],
     SUPPLY: _encode_holding,
+    ASSET_LIST: _pack,
     MINTER: _minter[1],
     CLIENT_REF: _pack,
     UNORDERED: _pack,

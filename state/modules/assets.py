@@ -29,7 +29,8 @@ from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed, TransactionError
 from state.primitives.limits import AMOUNT_MAX
 from state.receipts import ASSET_CREATED, BURNED, LEG_MOVED, MINTED, TRANSFERRED
-from state.schema import asset_key, minter_key, supply_key
+from state.schema import ASSET_LIST_KEY, asset_key, asset_number_key, minter_key, supply_key
+from state.view import View
 
 FLAG_TRANSFERABLE: Final = 1
 FLAGS: Final = {"transferable": FLAG_TRANSFERABLE}
@@ -42,6 +43,14 @@ def get_asset(context: OpContext, code: str) -> Value:
     if record is None:
         raise OperationFailed(Code.ASSET_NOT_FOUND, f"there is no asset {code}")
     return record
+
+
+def put_asset(view: View, code: str, record: Value) -> None:
+    """Write a new asset's record and list its code, so that assets can be enumerated and the list be proved."""
+    (number,) = view.get(ASSET_LIST_KEY) or (0,)
+    view.put(asset_key(code), record)
+    view.put(asset_number_key(number), (code,))
+    view.put(ASSET_LIST_KEY, (number + 1,))
 
 
 def _check_create(args: tuple[Any, ...]) -> None:
@@ -60,7 +69,7 @@ def create(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     for minter, allowance in minters:
         context.require_recipient(minter)
         context.view.put(minter_key(minter, code), (allowance, 0))
-    context.view.put(asset_key(code), (scale, max_supply, flags, account, metadata_hash))
+    put_asset(context.view, code, (scale, max_supply, flags, account, metadata_hash))
     context.emit(ASSET_CREATED, code, account, scale)
 
 

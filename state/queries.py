@@ -1,0 +1,380 @@
+"""Pure reads for the RPC, the command line and proofs: which record answers a path, and every record as JSON-ready values.
+
+Amounts are decimal strings of base units, addresses bech32m, hashes and keys hex. `simulate` runs a transaction through the
+apply path itself, so its receipt is what applying would give at that state and time (invariant I13). Nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from state.admission import NOTHING_VERIFIED, Admission, Verified, check_signers
+from state.machine import BlockContext, BlockExecution
+from state.modules.accounts import AccountKind
+from state.modules.assets import FLAGS
+from state.modules.fields import show_keys, show_thresholds
+from state.params import AccountParams, ConsensusParams, FeeParams, StakeParams
+from state.primitives.codec import Value
+from state.primitives.errors import MalformedError
+from state.primitives.ids import check_asset_code, format_address, parse_address
+from state.primitives.keys import KeyKind
+from state.primitives.limits import STATE_KEY_BYTES_MAX
+from state.receipts import Receipt
+from state.schema import (
+    ACCOUNT,
+    ACCOUNT_PARAMS_KEY,
+    ASSET,
+    ASSET_LIST_KEY,
+    CONSENSUS_PARAMS_KEY,
+    FEE_PARAMS_KEY,
+    HOLDING,
+    MINTER,
+    NONCES,
+    STAKE_PARAMS_KEY,
+    SUPPLY,
+    VALIDATOR,
+    VALIDATORS_KEY,
+    account_key,
+    asset_key,
+    asset_number_key,
+    decode_record,
+    holding_key,
+    minter_key,
+    nonces_key,
+    supply_key,
+    validator_key,
+)
+from state.transaction import Transaction
+from state.validators import Validator, ValidatorSet
+from state.view import Reader, View
+
+Json = dict[str, object]
+
+HOLDINGS_ASSETS_MAX: Final = 1_000  # how many assets an account's holdings are looked up for unless codes are named
+
+_PARAM_KEYS: Final = {
+    "consensus": CONSENSUS_PARAMS_KEY,
+    "fees": FEE_PARAMS_KEY,
+    "accounts": ACCOUNT_PARAMS_KEY,
+    "stake": STAKE_PARAMS_KEY,
+}
+
+
+def resolve_path(path: str, data: bytes = b"") -> bytes:
+    """The raw key that answers a path; `/store/key` takes the raw key itself as `data`.
+
+    Paths: /account/ADDRESS /nonces/ADDRESS /holding/ADDRESS/CODE /asset/CODE /supply/CODE /minter/ADDRESS/CODE
+    /validator/HEX /validators /params/GROUP. Raises `MalformedError` for any other path or a mistyped name.
+    """
+    name, *rest = path.strip("/").split("/")
+    if path.rstrip("/") == "/store/key":
+        if not 1 <= len(data) <= STATE_KEY_BYTES_MAX:
+            raise MalformedError(f"a raw key has 1 to {STATE_KEY_BYTES_MAX} bytes")
+        return data
+    rule = _PATHS.get((name, len(rest)))
+    if rule is None:
+        raise MalformedError(f"no such path: {path}")
+    return rule(*rest)
+
+
+def _validator_path(text: str) -> bytes:
+    try:
+        address = bytes.fromhex(text)
+    except ValueError as error:
+        raise MalformedError("a validator's address is 40 hex digits") from error
+    if len(address) != 20:
+        raise MalformedError("a validator's address is 40 hex digits")
+    return validator_key(address)
+
+
+def _params_path(group: str) -> bytes:
+    key = _PARAM_KEYS.get(group)
+    if key is None:
+        raise MalformedError(f"a group of parameters is one of {', '.join(_PARAM_KEYS)}")
+    return key
+
+
+_PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
+    ("account", 1): lambda address: account_key(parse_address(address)),
+    ("nonces", 1): lambda address: nonces_key(parse_address(address)),
+    ("holding", 2): lambda address, code: holding_key(parse_address(address), check_asset_code(code)),
+    ("asset", 1): lambda code: asset_key(check_asset_code(code)),
+    ("supply", 1): lambda code: supply_key(check_asset_code(code)),
+    ("minter", 2): lambda address, code: minter_key(parse_address(address), check_asset_code(code)),
+    ("validator", 1): _validator_path,
+    ("validators", 0): lambda: VALIDATORS_KEY,
+    ("params", 1): _params_path,
+}
+
+
+def describe_record(key: bytes, raw: bytes) -> Json:
+    """JSON-ready form of a stored record. Raises `MalformedError` for a key that is not one of ours."""
+    tag = key[1] if len(key) > 1 else 0
+    show = _SHOW.get(tag)
+    if show is not None:
+        return show(key, decode_record(key, raw))
+    groups: dict[bytes, Callable[[Value], Json]] = {
+        CONSENSUS_PARAMS_KEY: lambda record: show_consensus_params(ConsensusParams.from_record(record)),
+        FEE_PARAMS_KEY: lambda record: show_fee_params(FeeParams.from_record(record)),
+        ACCOUNT_PARAMS_KEY: lambda record: {
+            "key_kinds": [KeyKind(kind).name.lower() for kind in AccountParams.from_record(record).key_kinds]
+        },
+        STAKE_PARAMS_KEY: lambda record: show_stake_params(StakeParams.from_record(record)),
+        VALIDATORS_KEY: lambda record: {"validators": [address.hex() for address in record]},
+    }
+    group = groups.get(key)
+    if group is None:
+        raise MalformedError("this key has no JSON form")
+    return group(decode_record(key, raw))
+
+
+def _show_account(key: bytes, record: Value) -> Json:
+    kind, parent, keys, thresholds = record
+    return {
+        "address": format_address(key[2:]),
+        "kind": AccountKind(kind).name.lower(),
+        "parent": format_address(parent) if parent else "",
+        "keys": show_keys(keys),
+        "thresholds": show_thresholds(thresholds),
+    }
+
+
+def _show_nonces(key: bytes, record: Value) -> Json:
+    lanes = {str(lane): str(sequence) for lane, sequence in enumerate(record) if sequence}
+    return {"address": format_address(key[2:]), "next_sequence": lanes}
+
+
+def _show_holding(key: bytes, record: Value) -> Json:
+    return {"address": format_address(key[2:34]), "asset": key[34:].decode("ascii"), "balance": str(record[0])}
+
+
+def _show_asset(key: bytes, record: Value) -> Json:
+    scale, max_supply, flags, issuer, metadata_hash = record
+    return {
+        "code": key[2:].decode("ascii"),
+        "scale": scale,
+        "max_supply": str(max_supply) if max_supply else "",
+        "flags": [name for name, bit in FLAGS.items() if flags & bit],
+        "issuer": format_address(issuer),
+        "metadata_hash": metadata_hash.hex(),
+    }
+
+
+def _show_supply(key: bytes, record: Value) -> Json:
+    return {"asset": key[2:].decode("ascii"), "supply": str(record[0])}
+
+
+def _show_minter(key: bytes, record: Value) -> Json:
+    allowance, minted = record
+    return {
+        "address": format_address(key[2:34]),
+        "asset": key[34:].decode("ascii"),
+        "allowance": str(allowance),
+        "minted": str(minted),
+    }
+
+
+def _show_validator(key: bytes, record: Value) -> Json:
+    ed25519_key, kind, pq_key, owner, bonded = record
+    return {
+        "address": key[2:].hex(),
+        "ed25519_key": ed25519_key.hex(),
+        "pq_kind": KeyKind(kind).name.lower(),
+        "pq_key": pq_key.hex(),
+        "owner": format_address(owner),
+        "bonded": str(bonded),
+    }
+
+
+_SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
+    ACCOUNT: _show_account,
+    NONCES: _show_nonces,
+    HOLDING: _show_holding,
+    ASSET: _show_asset,
+    SUPPLY: _show_supply,
+    MINTER: _show_minter,
+    VALIDATOR: _show_validator,
+}
+
+
+def show_consensus_params(params: ConsensusParams) -> Json:
+    """JSON-ready consensus parameters, by field name."""
+    return {name: getattr(params, name) for name in ConsensusParams.__slots__}
+
+
+def show_fee_params(params: FeeParams) -> Json:
+    """JSON-ready fee table."""
+    return {
+        "asset": params.asset,
+        "base_default": str(params.base_default),
+        "per_signature": str(params.per_signature),
+        "per_byte": str(params.per_byte),
+        "free_bytes": params.free_bytes,
+        "base": {key: str(amount) for key, amount in params.base},
+    }
+
+
+def show_stake_params(params: StakeParams) -> Json:
+    """JSON-ready stake parameters."""
+    return {"asset": params.asset, "power_unit": str(params.power_unit)}
+
+
+def get_account(reader: Reader, address: bytes) -> Json | None:
+    """An account with its policy, the next sequence of each lane it has used, and its holdings; None if there is none."""
+    raw = reader.get(account_key(address))
+    if raw is None:
+        return None
+    account = _show_account(account_key(address), decode_record(account_key(address), raw))
+    nonces = reader.get(nonces_key(address))
+    account["next_sequence"] = (
+        _show_nonces(nonces_key(address), decode_record(nonces_key(address), nonces))["next_sequence"] if nonces else {}
+    )
+    account["holdings"] = get_holdings(reader, address)
+    return account
+
+
+def get_holdings(reader: Reader, address: bytes, codes: Sequence[str] | None = None) -> dict[str, str]:
+    """Balances above zero by asset code: of the named assets, else of the first `HOLDINGS_ASSETS_MAX` of the ledger."""
+    holdings = {}
+    for code in get_asset_codes(reader, 0, HOLDINGS_ASSETS_MAX) if codes is None else codes:
+        raw = reader.get(holding_key(address, code))
+        if raw is not None:
+            holdings[code] = str(decode_record(holding_key(address, code), raw)[0])
+    return holdings
+
+
+def get_asset_codes(reader: Reader, start: int, limit: int) -> tuple[str, ...]:
+    """Codes of `limit` assets in order of creation, from number `start`."""
+    raw = reader.get(ASSET_LIST_KEY)
+    count = decode_record(ASSET_LIST_KEY, raw)[0] if raw is not None else 0
+    codes = []
+    for number in range(start, min(count, start + limit)):
+        key = asset_number_key(number)
+        entry = reader.get(key)
+        if entry is not None:
+            codes.append(decode_record(key, entry)[0])
+    return tuple(codes)
+
+
+def get_asset(reader: Reader, code: str) -> Json | None:
+    """An asset with its supply; None if there is none."""
+    raw = reader.get(asset_key(code))
+    if raw is None:
+        return None
+    asset = _show_asset(asset_key(code), decode_record(asset_key(code), raw))
+    asset["supply"] = str(get_supply(reader, code))
+    return asset
+
+
+def get_supply(reader: Reader, code: str) -> int:
+    """The supply of an asset in base units; 0 if there is no such asset."""
+    raw = reader.get(supply_key(code))
+    return decode_record(supply_key(code), raw)[0] if raw is not None else 0
+
+
+def get_next_sequence(reader: Reader, address: bytes, lane: int = 0) -> int:
+    """The sequence that a lane of an account expects."""
+    raw = reader.get(nonces_key(address))
+    nonces = decode_record(nonces_key(address), raw) if raw is not None else ()
+    return nonces[lane] if lane < len(nonces) else 0
+
+
+def get_validator_set(reader: Reader) -> ValidatorSet:
+    """The set that the bonded stakes give: every validator with at least one unit of power."""
+    view = View(reader)
+    record = view.get(STAKE_PARAMS_KEY)
+    unit = StakeParams().power_unit if record is None else StakeParams.from_record(record).power_unit
+    validators = []
+    for address in view.get(VALIDATORS_KEY) or ():
+        ed25519_key, kind, pq_key, _, bonded = view.get(validator_key(address))
+        if bonded >= unit:
+            validators.append(Validator(ed25519_key, KeyKind(kind), pq_key, bonded // unit))
+    return ValidatorSet(validators)
+
+
+def describe_transaction(tx: Transaction) -> Json:
+    """JSON-ready form of a transaction."""
+    return {
+        "hash": tx.hash.hex(),
+        "body_hash": tx.body_hash.hex(),
+        "size": tx.size,
+        "sender": format_address(tx.sender),
+        "lane": tx.lane,
+        "seq": str(tx.seq),
+        "valid_from": tx.valid_from,
+        "valid_until": tx.valid_until,
+        "client_ref": tx.client_ref.hex(),
+        "max_fee": str(tx.max_fee),
+        "fee_payer": format_address(tx.fee_payer),
+        "preconditions": [
+            {"kind": row.name, **{name: kind.show(arg) for (name, kind), arg in zip(row.fields, args, strict=True)}}
+            for row, args in tx.preconditions
+        ],
+        "ops": [
+            {"op": call.operation.name, "as": format_address(call.account), **call.operation.show(call.args)}
+            for call in tx.calls
+        ],
+        "memo": tx.memo,
+        "purpose": tx.purpose,
+        "e2e_id": tx.e2e_id.hex(),
+        "related_tx": tx.related_tx.hex(),
+        "travel": _show_travel(tx.travel),
+        "auth": [
+            {"account": format_address(account), "key_id": key_id, "signature": signature.hex()}
+            for account, key_id, signature in tx.auth
+        ],
+    }
+
+
+def _show_travel(travel: Value) -> Json | None:
+    if travel is None:
+        return None
+    scheme, payload_hash, originator, beneficiary, attestation, reference = travel
+    return {
+        "scheme": scheme,
+        "payload_hash": payload_hash.hex(),
+        "originator_vasp": originator,
+        "beneficiary_vasp": beneficiary,
+        "attestation": {"key_id": attestation[0], "signature": attestation[1].hex()} if attestation else None,
+        "ciphertext_ref": reference,
+    }
+
+
+def describe_receipt(receipt: Receipt) -> Json:
+    """JSON-ready form of a receipt."""
+    return {
+        "code": int(receipt.code),
+        "code_name": receipt.code_name,
+        "op_index": receipt.op_index,
+        "fee": str(receipt.fee),
+        "log": receipt.log,
+        "gas_wanted": str(receipt.gas_wanted),
+        "gas_used": str(receipt.gas_used),
+        "events": [{"type": event.type, "attributes": dict(event.attributes)} for event in receipt.events],
+    }
+
+
+class _AssumeSigned:
+    """Signatures taken as good: what a wallet asks before it has them."""
+
+    def __init__(self, binding: bytes) -> None:
+        self._binding = binding
+
+    def get(self, tx_hash: bytes, /) -> bytes | None:
+        """The binding, whatever the hash."""
+        return self._binding
+
+
+def simulate(reader: Reader, context: BlockContext, tx: Transaction, *, assume_signed: bool = False) -> Receipt:
+    """The receipt that `tx` would get as the first transaction of a block in this context. A code of 1xx: it could not be in it.
+
+    `assume_signed` takes the signatures as good (there must still be entries for the keys that are meant to sign, because their
+    number is part of the fee); otherwise they are verified.
+    """
+    verified: Verified = NOTHING_VERIFIED
+    if assume_signed:
+        signers = check_signers(View(reader), tx)
+        if not isinstance(signers, Admission):
+            verified = _AssumeSigned(signers[1])
+    return BlockExecution(reader, context, verified).deliver(tx)
