@@ -163,6 +163,13 @@ class InvalidCommitError(RemoteError):
     name = "INVALID_COMMIT"
 
 
+class InvalidVoteError(RemoteError):
+    """A vote or proposal that no honest validator of this height could have sent."""
+
+    code = 2322
+    name = "INVALID_VOTE"
+
+
 # 2600: genesis
 
 

@@ -30,6 +30,16 @@ HEIGHT_MAX = (1 << 63) - 1  # int64 in the encodings
 ROUND_MAX = (1 << 31) - 1  # int32 in the encodings
 TIME_NS_MAX = 253_402_300_799 * 1_000_000_000  # 9999-12-31T23:59:59Z, RFC 3339's last second
 
+EVIDENCE_PER_BLOCK_MAX = 50  # each carries two hybrid votes, 10 kB; the rest waits for the next block
+
+# Consensus
+FUTURE_ROUNDS_PER_VALIDATOR_MAX = 4  # rounds ahead of ours in which one validator's votes are kept
+VOTE_VALUES_PER_VALIDATOR_MAX = 4  # conflicting votes kept of one validator, so that "first vote wins" hides no quorum
+PROPOSALS_PER_ROUND_MAX = 2  # the first is voted on; a conflicting second may be the one that is decided
+FUTURE_PROPOSALS_MAX = 16  # proposals of rounds ahead of ours, and of the next height
+BLOCKS_PER_HEIGHT_MAX = 16  # candidate blocks kept in one height
+NEXT_HEIGHT_VOTES_PER_VALIDATOR_MAX = 8  # votes of the next height that arrive while we commit this one
+
 # Transactions
 TX_BYTES_MAX = 256 * 1024  # 32 hybrid signatures are 150 kB; more than that is an attack
 TX_OPS_MAX = 64
