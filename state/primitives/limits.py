@@ -90,3 +90,9 @@ GENESIS_ACCOUNTS_MAX = 100_000  # more are opened by transactions, or come from 
 GENESIS_HOLDINGS_MAX = 200_000
 GENESIS_ASSETS_MAX = 1_000
 GENESIS_NODE_IDS_MAX = 1_000  # nodes beside the validators' own
+
+# Block propagation
+ASSEMBLIES_MAX = 8  # blocks being rebuilt at once: one is normal, two when a proposer contradicts itself
+BLOCKS_SERVED_MAX = 8  # whole blocks kept for peers: this height's proposals and the last decided one
+BLOCK_BATCH_BYTES = 256 * 1024  # bodies per message: votes must not wait behind more
+CERTIFIED_BLOCK_BYTES_MAX = 12 * 1024 * 1024  # a block of 7 MiB, its commit, and 200 ML-DSA-87 signatures (0.9 MB)

@@ -1,0 +1,355 @@
+"""Rebuilding blocks from the transactions we already have: the pure half of block propagation.
+
+A proposer announces a block as its header, last commit, evidence and transaction *hashes*. Everyone else takes the bodies from
+its own mempool and asks only for what it lacks: first the peer that announced, then others that said they have the block, then
+anyone. Time and messages come in as arguments; what to send, finished blocks and complaints come out as values.
+
+What a hostile peer can do here, and what stops it: a list of hashes that is not the header's is refused before anything is
+fetched (`data_hash` is the Merkle root of exactly these hashes); a body with another hash is refused; what is withheld is asked
+of the next peer after a deadline; only blocks that consensus wants are assembled, `ASSEMBLIES_MAX` at a time, one early
+announcement kept for each peer; and a rebuilt block counts only if its whole identity (header and part-set hash) is the wanted one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from consensus.block import Block, BlockID, Header
+from consensus.commit import Commit
+from consensus.evidence import DuplicateVoteEvidence, evidence_hash
+from state.primitives import merkle
+from state.primitives.codec import Value
+from state.primitives.errors import InvalidBlockError, MalformedError, QenexError
+from state.primitives.hashing import HASH_BYTES, sha256
+from state.primitives.limits import (
+    ASSEMBLIES_MAX,
+    BLOCK_BATCH_BYTES,
+    BLOCK_TXS_HARD_MAX,
+    BLOCKS_SERVED_MAX,
+    EVIDENCE_PER_BLOCK_MAX,
+)
+
+MS: Final = 1_000_000
+COMPACT_GRACE_NS: Final = 100 * MS  # the announcement follows the proposal; ask only if it does not
+ANSWER_TIMEOUT_NS: Final = 1_000 * MS  # then the next peer is asked
+RETRY_NS: Final = 500 * MS  # when everybody was asked in vain
+
+# message kinds of the block channel
+COMPACT: Final = 1
+WANT_TXS: Final = 2
+TXS: Final = 3
+LACK: Final = 4
+WANT_BLOCK: Final = 5
+HAVE: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class CompactBlock:
+    """A block with hashes in place of transactions."""
+
+    header: Header
+    last_commit: Commit
+    evidence: tuple[DuplicateVoteEvidence, ...]
+    tx_hashes: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, block: Block) -> CompactBlock:
+        """The compact form of a block."""
+        return cls(block.header, block.last_commit, tuple(block.evidence), tuple(sha256(tx) for tx in block.txs))
+
+    def to_wire(self) -> tuple[Value, ...]:
+        """Canonical array; the hashes travel as one byte string."""
+        evidence = tuple(item.to_wire() for item in self.evidence)
+        return self.header.to_wire(), self.last_commit.to_wire(), evidence, b"".join(self.tx_hashes)
+
+    @classmethod
+    def from_wire(cls, value: Value) -> CompactBlock:
+        """Inverse of `to_wire`. Raises `MalformedError`."""
+        if type(value) is not tuple or len(value) != 4:
+            raise MalformedError("a compact block has four parts")
+        header, commit, evidence, hashes = value
+        if type(evidence) is not tuple or len(evidence) > EVIDENCE_PER_BLOCK_MAX or type(hashes) is not bytes:
+            raise MalformedError("a compact block has a wrong shape")
+        if len(hashes) % HASH_BYTES or len(hashes) > BLOCK_TXS_HARD_MAX * HASH_BYTES:
+            raise MalformedError("a compact block has a wrong list of hashes")
+        return cls(
+            Header.from_wire(header),
+            Commit.from_wire(commit),
+            tuple(DuplicateVoteEvidence.from_wire(item) for item in evidence),
+            tuple(hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)),
+        )
+
+    def to_block(self, txs: Iterable[bytes]) -> Block:
+        """The block with its bodies back."""
+        return Block(header=self.header, txs=tuple(txs), evidence=self.evidence, last_commit=self.last_commit)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A message for one peer."""
+
+    peer: str
+    message: tuple[Value, ...]
+
+
+@dataclass(slots=True)
+class _Assembly:
+    block_id: BlockID
+    height: int
+    compact: CompactBlock | None = None
+    source: str = ""  # who sent the compact block
+    txs: list[bytes | None] = field(default_factory=list)
+    asked: str = ""
+    deadline_ns: int = 0
+    tried: dict[str, None] = field(default_factory=dict)
+    holders: dict[str, None] = field(default_factory=dict)  # peers that said they have it, in order
+
+
+class Assembler:
+    """Blocks wanted, blocks served. `take_blocks` and `take_complaints` empty what has come out since the last call."""
+
+    def __init__(self, find_tx: Callable[[bytes], bytes | None]) -> None:
+        self._find_tx = find_tx
+        self._wanted: dict[bytes, _Assembly] = {}
+        self._early: dict[str, tuple[bytes, CompactBlock]] = {}
+        self._peers: dict[str, None] = {}
+        self._blocks: dict[bytes, Block] = {}
+        self._done: list[Block] = []
+        self._complaints: list[tuple[str, QenexError]] = []
+
+    # what consensus says
+
+    def want(self, block_id: BlockID, height: int, peer: str, now_ns: int) -> list[Send]:
+        """Consensus needs this block; `peer` (or "") told us of it and so should have it."""
+        key = block_id.hash
+        if key in self._blocks or (key in self._wanted and self._wanted[key].block_id == block_id):
+            return []
+        while len(self._wanted) >= ASSEMBLIES_MAX:
+            del self._wanted[next(iter(self._wanted))]
+        assembly = self._wanted[key] = _Assembly(block_id, height, deadline_ns=now_ns + COMPACT_GRACE_NS)
+        if peer:
+            assembly.holders[peer] = None
+        for name, (early_key, compact) in list(self._early.items()):
+            if early_key == key:
+                del self._early[name]
+                return self._on_wanted_compact(assembly, name, compact, now_ns)
+        return []
+
+    def add_block(self, block: Block) -> None:
+        """A whole block that peers may ask us for: our own proposal, or one just rebuilt."""
+        key = block.header.hash()
+        self._wanted.pop(key, None)
+        self._blocks.pop(key, None)
+        while len(self._blocks) >= BLOCKS_SERVED_MAX:
+            del self._blocks[next(iter(self._blocks))]
+        self._blocks[key] = block
+
+    def get_block(self, block_hash: bytes) -> Block | None:
+        """A whole block that is still kept."""
+        return self._blocks.get(block_hash)
+
+    def forget_below(self, height: int) -> None:
+        """Heights below are decided. The last decided block is still served, to those that are a moment behind."""
+        for key in [known for known, assembly in self._wanted.items() if assembly.height < height]:
+            del self._wanted[key]
+        for key in [known for known, block in self._blocks.items() if block.header.height < height - 1]:
+            del self._blocks[key]
+        for peer in [name for name, (_, compact) in self._early.items() if compact.header.height < height]:
+            del self._early[peer]
+
+    # what peers say
+
+    def add_peer(self, peer: str) -> None:
+        """It is connected."""
+        self._peers[peer] = None
+
+    def remove_peer(self, peer: str, now_ns: int) -> list[Send]:
+        """It has gone; what it owed is asked of others."""
+        self._peers.pop(peer, None)
+        self._early.pop(peer, None)
+        sends: list[Send] = []
+        for assembly in self._wanted.values():
+            assembly.holders.pop(peer, None)
+            if assembly.asked == peer:
+                sends += self._ask_next(assembly, now_ns)
+        return sends
+
+    def on_compact(self, peer: str, compact: CompactBlock, now_ns: int) -> list[Send]:
+        """An announcement. Its hash lists are checked against its header before anything else."""
+        key = compact.header.hash()
+        if key in self._blocks:
+            return []
+        problem = find_mismatch(compact)
+        if problem:
+            self._complain(peer, problem)
+            return []
+        assembly = self._wanted.get(key)
+        if assembly is None:
+            self._early[peer] = key, compact
+            return []
+        assembly.holders[peer] = None
+        if assembly.compact is not None:
+            return []
+        return self._on_wanted_compact(assembly, peer, compact, now_ns)
+
+    def on_have(self, peer: str, block_hash: bytes) -> None:
+        """A peer has rebuilt the block."""
+        assembly = self._wanted.get(block_hash)
+        if assembly is not None:
+            assembly.holders[peer] = None
+
+    def on_txs(
+        self, peer: str, block_hash: bytes, indices: tuple[int, ...], txs: tuple[bytes, ...], now_ns: int
+    ) -> list[Send]:
+        """Bodies that we asked for, perhaps a part of them."""
+        assembly = self._wanted.get(block_hash)
+        if assembly is None or assembly.compact is None:
+            return []
+        hashes = assembly.compact.tx_hashes
+        for index, tx in zip(indices, txs, strict=True):
+            if not 0 <= index < len(hashes) or sha256(tx) != hashes[index]:
+                self._complain(peer, "sent a transaction that is not the block's")
+                return self._ask_next(assembly, now_ns) if assembly.asked == peer else []
+            assembly.txs[index] = tx
+        if assembly.asked == peer:
+            assembly.deadline_ns = now_ns + ANSWER_TIMEOUT_NS
+        return self._finish(assembly, now_ns)
+
+    def on_lack(self, peer: str, block_hash: bytes, now_ns: int) -> list[Send]:
+        """A peer does not have what we asked it for."""
+        assembly = self._wanted.get(block_hash)
+        if assembly is None or assembly.asked != peer:
+            return []
+        assembly.holders.pop(peer, None)
+        return self._ask_next(assembly, now_ns)
+
+    def on_want_txs(self, peer: str, block_hash: bytes, indices: tuple[int, ...]) -> list[Send]:
+        """A peer asks for bodies: answers in batches of about `BLOCK_BATCH_BYTES`."""
+        block = self._blocks.get(block_hash)
+        if block is None:
+            return [Send(peer, (LACK, block_hash))]
+        if any(not 0 <= index < len(block.txs) for index in indices):
+            self._complain(peer, "asked for a transaction beyond the block's end")
+            return []
+        sends: list[Send] = []
+        chosen: list[int] = []
+        size = 0
+        for index in indices:
+            if chosen and size + len(block.txs[index]) > BLOCK_BATCH_BYTES:
+                sends.append(_txs_message(peer, block_hash, block, chosen))
+                chosen, size = [], 0
+            chosen.append(index)
+            size += len(block.txs[index])
+        if chosen:
+            sends.append(_txs_message(peer, block_hash, block, chosen))
+        return sends
+
+    def on_want_block(self, peer: str, block_hash: bytes) -> list[Send]:
+        """A peer asks for the announcement of a block."""
+        block = self._blocks.get(block_hash)
+        if block is None:
+            return [Send(peer, (LACK, block_hash))]
+        return [Send(peer, (COMPACT, *CompactBlock.of(block).to_wire()))]
+
+    def tick(self, now_ns: int) -> list[Send]:
+        """Ask the next peer for whatever is overdue."""
+        sends: list[Send] = []
+        for assembly in list(self._wanted.values()):
+            if assembly.deadline_ns <= now_ns:
+                sends += self._finish(assembly, now_ns) if assembly.compact is not None else []
+                if assembly.block_id.hash in self._wanted and assembly.deadline_ns <= now_ns:
+                    sends += self._ask_next(assembly, now_ns)
+        return sends
+
+    # what comes out
+
+    def take_blocks(self) -> list[Block]:
+        """Blocks completed since the last call; each is served to peers from now on."""
+        done, self._done = self._done, []
+        return done
+
+    def take_complaints(self) -> list[tuple[str, QenexError]]:
+        """(peer, what it did) since the last call."""
+        complaints, self._complaints = self._complaints, []
+        return complaints
+
+    def statistics(self) -> dict[str, int]:
+        """Gauges: blocks being assembled, blocks served, bodies still missing."""
+        missing = sum(assembly.txs.count(None) for assembly in self._wanted.values())
+        return {"wanted": len(self._wanted), "served": len(self._blocks), "missing_txs": missing}
+
+    # within
+
+    def _on_wanted_compact(self, assembly: _Assembly, peer: str, compact: CompactBlock, now_ns: int) -> list[Send]:
+        assembly.compact = compact
+        assembly.source = peer
+        assembly.holders[peer] = None
+        assembly.tried.clear()
+        assembly.asked = ""
+        assembly.txs = [None] * len(compact.tx_hashes)
+        sends = self._finish(assembly, now_ns)
+        if assembly.block_id.hash in self._wanted and not assembly.asked:
+            sends += self._ask(assembly, peer, now_ns)
+        return sends
+
+    def _finish(self, assembly: _Assembly, now_ns: int) -> list[Send]:
+        """Fill the gaps from the mempool; without gaps, check the whole block's identity."""
+        compact = assembly.compact
+        if compact is None:
+            return []
+        complete = True
+        for index, tx in enumerate(assembly.txs):
+            if tx is None:
+                found = assembly.txs[index] = self._find_tx(compact.tx_hashes[index])
+                complete = complete and found is not None
+        if not complete:
+            return []
+        block = compact.to_block(tx for tx in assembly.txs if tx is not None)
+        if block.block_id() != assembly.block_id:
+            # whoever relays has rebuilt the block first, so this peer made the difference
+            self._complain(assembly.source, "announced a block under another identity")
+            assembly.compact, assembly.txs = None, []
+            return self._ask_next(assembly, now_ns)
+        self.add_block(block)
+        self._done.append(block)
+        return [Send(peer, (HAVE, assembly.block_id.hash)) for peer in self._peers if peer != assembly.source]
+
+    def _ask_next(self, assembly: _Assembly, now_ns: int) -> list[Send]:
+        """The next peer that was not asked yet: those that have the block first. After the last one, wait and start over."""
+        for peer in (*assembly.holders, *self._peers):
+            if peer not in assembly.tried and peer in self._peers:
+                return self._ask(assembly, peer, now_ns)
+        assembly.tried.clear()
+        assembly.asked = ""
+        assembly.deadline_ns = now_ns + RETRY_NS
+        return []
+
+    def _ask(self, assembly: _Assembly, peer: str, now_ns: int) -> list[Send]:
+        assembly.tried[peer] = None
+        assembly.asked = peer
+        assembly.deadline_ns = now_ns + ANSWER_TIMEOUT_NS
+        if assembly.compact is None:
+            return [Send(peer, (WANT_BLOCK, assembly.block_id.hash))]
+        missing = tuple(index for index, tx in enumerate(assembly.txs) if tx is None)
+        return [Send(peer, (WANT_TXS, assembly.block_id.hash, missing))]
+
+    def _complain(self, peer: str, what: str) -> None:
+        self._complaints.append((peer, InvalidBlockError(f"peer {what}")))
+
+
+def find_mismatch(compact: CompactBlock) -> str:
+    """How the parts of an announcement contradict its header, or nothing."""
+    header = compact.header
+    if merkle.root(compact.tx_hashes) != header.data_hash:
+        return "announced a list of transactions that is not the header's"
+    if compact.last_commit.hash() != header.last_commit_hash:
+        return "announced a last commit that is not the header's"
+    if evidence_hash(compact.evidence) != header.evidence_hash:
+        return "announced evidence that is not the header's"
+    return ""
+
+
+def _txs_message(peer: str, block_hash: bytes, block: Block, indices: list[int]) -> Send:
+    return Send(peer, (TXS, block_hash, tuple(indices), tuple(block.txs[index] for index in indices)))
