@@ -1,0 +1,1 @@
+"""node.bench - measurements of real transactions, printed as text or JSON."""

@@ -1,0 +1,128 @@
+"""`qenex init`, `qenex start`, `qenex version`: one node's home and its process."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+import click
+
+from node.cli.options import PassphraseReader, home_option, passphrase_option, user_root
+from node.cli.output import answer, json_option
+from state.primitives.errors import ConfigError
+
+_HOME_HELP = "The node's home directory (default: $QENEX_HOME/node or ~/.qenex/node)."
+
+
+@click.command()
+@home_option(_HOME_HELP)
+@click.option("--moniker", default="node", show_default=True, help="Name of the node, for people.")
+@click.option(
+    "--genesis", "genesis_file", type=click.Path(path_type=Path, dir_okay=False), help="The network's genesis document."
+)
+@click.option(
+    "--vote-kind",
+    type=click.Choice(["mldsa87", "mldsa65", "mldsa44"]),
+    default="mldsa87",
+    show_default=True,
+    help="Post-quantum half of the voting keys; the network's genesis says which.",
+)
+@click.option("--no-validator", is_flag=True, help="Make no voting keys: a node that only follows.")
+@click.option("--no-encrypt", is_flag=True, help="Store the keys unencrypted: for local test networks only.")
+@passphrase_option
+@json_option
+def init(
+    home: Path | None,
+    moniker: str,
+    genesis_file: Path | None,
+    vote_kind: str,
+    no_validator: bool,
+    no_encrypt: bool,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Make a home: keys, config.toml, and the genesis document if given."""
+    from node.homes import create_home, install_genesis
+    from node.keystore import parse_key_kind
+
+    root = home or user_root() / "node"
+    passphrase = PassphraseReader(passphrase_file)
+    made = create_home(
+        root,
+        moniker=moniker,
+        vote_kind=None if no_validator else parse_key_kind(vote_kind),
+        passphrase=None if no_encrypt else passphrase.for_new_file(),
+    )
+    chain = ""
+    if genesis_file is not None:
+        chain = install_genesis(root, _read(genesis_file), passphrase).chain_id
+    data = {"home": str(root), "moniker": moniker, "node_id": made.node_id, "validator_address": made.validator_address}
+    lines = [f"home {root}", f"node id {made.node_id}"]
+    if made.validator_address:
+        lines.append(f"validator address {made.validator_address}")
+    if genesis_file is None:
+        lines.append(f"next: qenex genesis install --home {root} --genesis FILE, then qenex start --home {root}")
+    else:
+        lines.append(f"next: qenex start --home {root}")
+    answer(as_json, {**data, "chain_id": chain}, lines)
+
+
+@click.command()
+@home_option(_HOME_HELP)
+@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting for this run.")
+@click.option(
+    "--accept-empty-signer-record",
+    is_flag=True,
+    help="The signer's record is lost and this key runs nowhere else: begin a new record.",
+)
+@passphrase_option
+@json_option
+def start(
+    home: Path | None,
+    settings: tuple[str, ...],
+    accept_empty_signer_record: bool,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> int:
+    """Run the node of a home until SIGTERM or Ctrl-C."""
+    from node.app import run
+    from node.config import Home, Overrides
+    from node.testnet.processes import claim_home
+
+    root = home or user_root() / "node"
+    Home(root).require()
+    overrides = Overrides(
+        settings=_parse_settings(settings),
+        passphrase=PassphraseReader(passphrase_file),
+        accept_empty_signer_record=accept_empty_signer_record,
+    )
+    with claim_home(root):
+        return run(root, overrides=overrides)
+
+
+@click.command()
+@json_option
+def version(as_json: bool) -> None:
+    """Show versions."""
+    import platform
+
+    own = metadata.version("qenex-node")
+    data = {"version": own, "python": platform.python_version(), "block_protocol": 11, "abci": "2.0.0"}
+    answer(as_json, data, [f"qenex {own} (Python {data['python']}, block protocol {data['block_protocol']})"])
+
+
+def _parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in settings:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item} is not of the form section.key=value")
+        found[key] = value
+    return found
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error

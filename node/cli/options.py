@@ -1,0 +1,141 @@
+"""Options that several commands share: which home, which node, which key, which passphrase.
+
+A key is named by its file in a keys directory, by a path, or (as a recipient) by an address. Nothing is signed or sent here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from state.primitives.errors import ConfigError, KeyFileError, WrongPassphraseError
+
+PASSPHRASE_VARIABLE: Final = "QENEX_PASSPHRASE"
+HOME_VARIABLE: Final = "QENEX_HOME"
+NODE_VARIABLE: Final = "QENEX_NODE"
+DEFAULT_NODE: Final = "http://127.0.0.1:26657"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def user_root() -> Path:
+    """Where things lie unless --home says otherwise: $QENEX_HOME, or ~/.qenex."""
+    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".qenex")
+
+
+def default_testnet_home() -> Path:
+    """The local network's directory."""
+    return user_root() / "testnet"
+
+
+def home_option(help_text: str, *, required: bool = False) -> Callable[[F], F]:
+    """The option --home as a path or None."""
+    return click.option("--home", type=click.Path(path_type=Path, file_okay=False), required=required, help=help_text)
+
+
+def node_option(function: F) -> F:
+    """The option --node: an RPC URL."""
+    return click.option(
+        "--node", envvar=NODE_VARIABLE, default=DEFAULT_NODE, show_default=True, help="RPC address of a node."
+    )(function)
+
+
+def passphrase_option(function: F) -> F:
+    """The option --passphrase-file."""
+    return click.option(
+        "--passphrase-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help=f"File with the passphrase of encrypted keys (else ${PASSPHRASE_VARIABLE}, else a prompt).",
+    )(function)
+
+
+class PassphraseReader:
+    """Finds the passphrase of an encrypted key file: --passphrase-file, the environment, a prompt. Asks at most once."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._known: bytes | None = None
+
+    def __call__(self, path: Path) -> bytes:
+        """The passphrase of an existing key file."""
+        if self._known is None:
+            self._known = self._given()
+        if self._known is None:
+            _require_terminal(f"{path} is encrypted")
+            self._known = str(click.prompt(f"Passphrase of {path}", hide_input=True, err=True)).encode()
+        return self._known
+
+    def for_new_file(self) -> bytes:
+        """The passphrase to encrypt a new key file with, asked twice when typed."""
+        given = self._given()
+        if given is None:
+            _require_terminal("a new key is encrypted")
+            given = str(
+                click.prompt("Passphrase for the new key", hide_input=True, confirmation_prompt=True, err=True)
+            ).encode()
+        from node.keystore import check_passphrase
+
+        self._known = check_passphrase(given)
+        return self._known
+
+    def _given(self) -> bytes | None:
+        if self._file is not None:
+            try:
+                with self._file.open("rb") as file:
+                    text = file.read(4096)
+            except OSError as error:
+                raise ConfigError(f"cannot read --passphrase-file {self._file}: {error.strerror}") from error
+            return text.removesuffix(b"\n").removesuffix(b"\r")
+        text_variable = os.environ.get(PASSPHRASE_VARIABLE)
+        return None if text_variable is None else text_variable.encode()
+
+
+def _require_terminal(what: str) -> None:
+    if not sys.stdin.isatty():
+        raise WrongPassphraseError(
+            f"{what} and no passphrase was given", hint=f"set {PASSPHRASE_VARIABLE} or give --passphrase-file"
+        )
+
+
+def key_directories(home: Path | None) -> tuple[Path, ...]:
+    """Where key names are looked up: the home's keys, else the user's and the local network's."""
+    if home is not None:
+        return (home / "keys",)
+    return (user_root() / "keys", default_testnet_home() / "keys")
+
+
+def find_key_file(name: str, home: Path | None) -> Path:
+    """The file of a key: a path as given, or NAME.json in the first keys directory that has it."""
+    if os.sep in name or name.endswith(".json"):
+        return Path(name)
+    directories = key_directories(home)
+    for directory in directories:
+        path = directory / f"{name}.json"
+        if os.path.lexists(path):
+            return path
+    raise KeyFileError(
+        f"there is no key {name} in {' or '.join(str(directory) for directory in directories)}",
+        hint="qenex keys list shows the keys; --home DIR names another place",
+    )
+
+
+def resolve_address(text: str, home: Path | None) -> bytes:
+    """The account that a text names: an address, or a key whose account it is."""
+    from node.keystore import read_key_info
+    from state.primitives.errors import MalformedError
+    from state.primitives.ids import parse_address
+
+    if text.startswith("qx1"):
+        try:
+            return parse_address(text)
+        except MalformedError as error:
+            raise ConfigError(f"{text}: {error.message}", hint="copy the whole address, qx1 and 59 characters") from None
+    info = read_key_info(find_key_file(text, home))
+    if not info.account:
+        raise ConfigError(f"{text} is a {info.role.value} key and has no account")
+    return parse_address(info.account)

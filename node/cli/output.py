@@ -1,0 +1,51 @@
+"""How answers and errors are printed: JSON with --json, else text.
+
+The shapes of JSON answers are promises to scripts; a change needs a line in the changelog. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+import click
+
+from state.primitives.errors import QenexError
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1  # the question was answered, and the answer is "it failed"
+EXIT_BUG: Final = 1
+EXIT_MISTAKE: Final = 2
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(function: F) -> F:
+    """The option --json, as the argument `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Answer as one JSON object.")(function)
+
+
+def answer(as_json: bool, data: Any, lines: Iterable[str]) -> None:
+    """Print `data` as one line of JSON, or the lines."""
+    if as_json:
+        click.echo(json.dumps(data))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def report_error(error: QenexError, *, as_json: bool) -> int:
+    """Print an error on standard error; returns the exit code."""
+    if as_json:
+        click.echo(json.dumps({"error": error.to_json()}), err=True)
+    else:
+        hint = f" - {error.hint}" if error.hint else ""
+        click.echo(f"error {error.code} {error.name}: {error.message}{hint}".replace("\n", " "), err=True)
+    return EXIT_MISTAKE
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:
+    """Rows as aligned lines under a header."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (header, *rows)]
