@@ -108,6 +108,7 @@ class Header:
         """Inverse of `to_wire`. Raises `MalformedError`."""
         app_version, chain_id, height, time, last_block_id, *tail = read_tuple(value, 14, "a header")
         hashes = [read_bytes(item, (HASH_BYTES,), "a header hash") for item in tail[:-1]]
+        hashes.append(read_bytes(tail[-1], (VALIDATOR_ADDRESS_BYTES,), "a proposer address"))
         if type(chain_id) is not str or not 0 < len(chain_id.encode()) <= CHAIN_ID_BYTES_MAX:
             raise MalformedError("a header has a chain id of 1 to 50 bytes")
         return cls(
@@ -117,7 +118,6 @@ class Header:
             read_time(time),
             BlockID.from_wire(last_block_id),
             *hashes,
-            proposer_address=read_bytes(tail[-1], (VALIDATOR_ADDRESS_BYTES,), "a proposer address"),
         )
 
 
