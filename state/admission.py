@@ -127,7 +127,7 @@ class Gate:
         if verified is not None and verified.get(tx.hash) != binding and not verify_signatures(tx, keys):
             return Admission(Code.BAD_SIGNATURE, "a signature is wrong")
 
-        nonces = view.get(NONCES_PREFIX + tx.sender)
+        nonces = view.values[NONCES_PREFIX + tx.sender]
         if tx.client_ref or lane == LANE_UNORDERED:
             refusal = self._check_seen(view, tx)
             if refusal is not None:
@@ -144,7 +144,7 @@ class Gate:
         if tx.fee_payer != tx.sender and not _consents(view, tx, keys):
             return Admission(Code.SPONSOR_NOT_ALLOWED, "the fee payer has not signed with enough weight")
         if fee:
-            holding = view.get(HOLDING_PREFIX + tx.fee_payer + self._holding_code)
+            holding = view.values[HOLDING_PREFIX + tx.fee_payer + self._holding_code]
             if holding is None or holding[0] - reserved < fee:
                 return Admission(Code.FEE_PAYER_CANNOT_PAY, f"the fee payer cannot pay {fee}")
         return tuple.__new__(Admission, (Code.OK, "", fee, keys, binding, nonces, b""))
@@ -180,7 +180,7 @@ def check_signers(view: View, tx: Transaction) -> Admission | tuple[tuple[Value,
     auth, required = tx.auth, tx.required
     if len(auth) == 1 and len(required) == 1:
         (account, key_id, _), = auth
-        record = view.get(ACCOUNT_PREFIX + account)
+        record = view.values[ACCOUNT_PREFIX + account]
         if record is not None and account == required[0][0]:
             for key in record[2]:
                 if key[0] == key_id:

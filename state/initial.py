@@ -34,7 +34,7 @@ from state.schema import (
     supply_key,
     validator_key,
 )
-from state.view import View
+from state.view import View, encode_changes
 
 
 class GenesisAccount(NamedTuple):
@@ -115,7 +115,7 @@ def genesis_changes(state: GenesisState) -> tuple[tuple[bytes, bytes | None], ..
     if state.params.fees.asset and state.params.fees.asset not in supplies:
         raise GenesisError(f"the fee asset {state.params.fees.asset} is not among the assets")
     view.settle()
-    return view.changes()
+    return encode_changes(view.changed_records())
 
 
 def _put_params(view: View, params: Params) -> None:

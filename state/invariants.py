@@ -41,12 +41,9 @@ _RESERVED: Final = frozenset({NONCES, PARAMS, VALIDATOR})
 
 def has_moved_value(view: View, mark: int) -> bool:
     """I12: whether any holding differs from what it was at `mark`."""
-    before: dict[bytes, Value] = {}
-    for key, record in view.undo[mark:]:
-        if key[1] == HOLDING and key not in before:
-            before[key] = record
     values = view.values
-    return any(values[key] != record for key, record in before.items())
+    before = dict(reversed(view.undo[mark:]))
+    return any(key[1] == HOLDING and values[key] != record for key, record in before.items())
 
 
 def check_charge(view: View, tx: Transaction, fee: int, fee_code: bytes) -> str:
@@ -56,10 +53,9 @@ def check_charge(view: View, tx: Transaction, fee: int, fee_code: bytes) -> str:
     """
     if fee > tx.max_fee:
         return "I25: the fee exceeds max_fee"
-    expected: dict[bytes, int] = {}
-    if fee:
-        expected[HOLDING_PREFIX + tx.fee_payer + fee_code] = -fee
-        expected[HOLDING_PREFIX + FEES_ADDRESS + fee_code] = fee
+    expected = (
+        {HOLDING_PREFIX + tx.fee_payer + fee_code: -fee, HOLDING_PREFIX + FEES_ADDRESS + fee_code: fee} if fee else {}
+    )
     values = view.values
     own_nonces = nonces_key(tx.sender)
     advanced = 0
@@ -69,7 +65,7 @@ def check_charge(view: View, tx: Transaction, fee: int, fee_code: bytes) -> str:
             if expected.pop(key, None) != (values[key] or _NOTHING)[0] - (before or _NOTHING)[0]:
                 return "I25: something else than the fee was charged"
         elif tag == NONCES:
-            if key != own_nonces or _advance(before, values[key]) != (tx.lane, tx.seq):
+            if key != own_nonces or not _has_advanced(before, values[key], tx.lane, tx.seq):
                 return "I23: the sequence did not rise by exactly one"
             advanced += 1
     if expected:
@@ -79,35 +75,32 @@ def check_charge(view: View, tx: Transaction, fee: int, fee_code: bytes) -> str:
     return ""
 
 
-def _advance(before: Value, after: Value) -> tuple[int, int] | None:
-    """(lane, sequence used) if exactly one lane rose by one, else None."""
+def _has_advanced(before: Value, after: Value, lane: int, sequence: int) -> bool:
+    """Whether exactly this lane rose, from `sequence` to the next."""
     old = before or ()
-    rises = [
-        (lane, sequence - 1)
-        for lane, sequence in enumerate(after)
-        if sequence != (old[lane] if lane < len(old) else 0)
-    ]
-    if len(rises) != 1 or len(after) < len(old):
-        return None
-    lane, used = rises[0]
-    return rises[0] if used == (old[lane] if lane < len(old) else 0) else None
+    if after[lane] != sequence + 1 or (old[lane] if lane < len(old) else 0) != sequence:
+        return False
+    rest = old + (0,) * (len(after) - len(old))
+    return bool(after[:lane] == rest[:lane] and after[lane + 1 :] == rest[lane + 1 :])
 
 
 def check_operations(
-    view: View, mark: int, authorised: Sequence[tuple[bytes, int]], touches: Container[str] = _NO_ACCOUNTS
+    view: View,
+    mark: int,
+    authorised: Sequence[tuple[bytes, int]],
+    touches: Container[str] = _NO_ACCOUNTS,
+    must_move: bool = False,
 ) -> str:
     """I1 to I4 and I24 over everything written since `mark`; the empty string if they hold, else which one broke.
 
     `authorised` are the accounts whose signatures were required and checked; `touches` the module accounts that the
-    transaction's operations may change.
+    transaction's operations may change; `must_move` asks for I12 of everything as one operation.
     """
     values = view.values
-    first: dict[bytes, Value] = {}
-    for key, before in view.undo[mark:]:
-        if key not in first:
-            first[key] = before
+    first = dict(reversed(view.undo[mark:]))  # the earliest entry of a key wins
     drift: dict[bytes, int] = {}
     owners: list[bytes] | None = None
+    moved = False
     for key, before in first.items():
         after = values[key]
         tag = key[1]
@@ -117,6 +110,8 @@ def check_operations(
             if not 0 <= balance <= AMOUNT_MAX:
                 return "I2: a holding is out of range"
             address = key[HOLDING_ADDRESS]
+            if delta:
+                moved = True
             if delta < 0:
                 if owners is None:
                     owners = [account for account, _ in authorised]
@@ -139,7 +134,7 @@ def check_operations(
     for delta in drift.values():
         if delta:
             return "I1: an asset was not conserved"
-    return ""
+    return "I12: an operation succeeded without effect" if must_move and not moved else ""
 
 
 def _check_supply(view: View, key: bytes, supply: int) -> str:

@@ -22,7 +22,13 @@ from state.modules.operation import FEES_ADDRESS, OpContext, Operation
 from state.modules.preconditions import apply_preconditions
 from state.params import AccountParams, ConsensusParams, FeeParams, StakeParams
 from state.primitives.codec import Value
-from state.primitives.errors import InvalidBlockError, MalformedError, OperationFailed, TransactionError
+from state.primitives.errors import (
+    ConsensusFailure,
+    InvalidBlockError,
+    MalformedError,
+    OperationFailed,
+    TransactionError,
+)
 from state.primitives.keys import KeyKind
 from state.primitives.limits import CLIENT_REF_KEEP_S, SWEEP_ENTRIES_MAX, UNORDERED_WINDOW_S_MAX
 from state.receipts import ACTION_DROPPED, BREAKER_TRIPPED, NO_OPERATION, Event, Receipt, receipt_data
@@ -43,7 +49,7 @@ from state.schema import (
 from state.transaction import Transaction
 from state.upgrades import get_rules
 from state.validators import ValidatorUpdate
-from state.view import Reader, View
+from state.view import Reader, RecordCache, View, encode_changes
 
 NS_PER_S: Final = 1_000_000_000
 
@@ -65,19 +71,25 @@ class BlockContext:
 
 @dataclass(frozen=True, slots=True)
 class BlockResult:
-    """What a block did. `changes` is sorted by key, None meaning deleted; `params` only when the consensus group changed."""
+    """What a block did. `changes` is sorted by key, None meaning deleted; `params` only when the consensus group changed.
+
+    `records` are the same changes decoded, for `RecordCache.commit`.
+    """
 
     receipts: tuple[Receipt, ...]
     changes: tuple[tuple[bytes, bytes | None], ...]
     validator_updates: tuple[ValidatorUpdate, ...]
     params: ConsensusParams | None
     events: tuple[Event, ...] = ()
+    records: tuple[tuple[bytes, Value], ...] = ()
 
 
 class BlockExecution:
     """One block in the making: `deliver` each transaction, then `finish`."""
 
     def __init__(self, reader: Reader, context: BlockContext, verified: Verified = NOTHING_VERIFIED) -> None:
+        if isinstance(reader, RecordCache) and context.height != reader.height + 1:
+            raise ConsensusFailure(f"block {context.height} on a record cache at height {reader.height}")
         self.view = View(reader)
         self.consensus_params = read_consensus_params(self.view)
         self.rules = get_rules(context.height)
@@ -116,16 +128,21 @@ class BlockExecution:
             if tx.preconditions:
                 apply_preconditions(context, tx.preconditions)
             index = 0
-            for operation, account, args in tx.calls:
-                start = len(view.undo)
+            if len(tx.calls) == 1:
+                operation, account, args = tx.calls[0]
                 operation.handler(context, account, args)
-                work += operation.work
-                if operation.moves_value and not has_moved_value(view, start):
-                    problem = "I12: an operation succeeded without effect"
-                    break
-                index += 1
+                work = operation.work
+                problem = check_operations(view, mark, tx.required, operation.touches, operation.moves_value)
             else:
-                problem = check_operations(view, mark, tx.required, _touches(tx))
+                for operation, account, args in tx.calls:
+                    start = len(view.undo)
+                    operation.handler(context, account, args)
+                    work += operation.work
+                    if operation.moves_value and not has_moved_value(view, start):
+                        problem = "I12: an operation succeeded without effect"
+                        break
+                    index += 1
+                problem = problem or check_operations(view, mark, tx.required, _touches(tx))
         except OperationFailed as failure:
             view.rollback(mark)
             view.settle()
@@ -152,15 +169,18 @@ class BlockExecution:
         params = None
         updates = []
         stake: StakeParams | None = None
-        for key in view.dirty_keys():
+        records = view.changed_records()
+        for key, record in records:
             if key[1] == VALIDATOR:
                 stake = stake or read_stake_params(view)
-                update = _validator_update(view.original(key), view.get(key), stake.power_unit)
+                update = _validator_update(view.original(key), record, stake.power_unit)
                 if update is not None:
                     updates.append(update)
             elif key == CONSENSUS_PARAMS_KEY:
                 params = read_consensus_params(view)
-        return BlockResult(tuple(receipts), view.changes(), tuple(updates), params, tuple(self._block_events))
+        return BlockResult(
+            tuple(receipts), encode_changes(records), tuple(updates), params, tuple(self._block_events), records
+        )
 
     def _charge(self, tx: Transaction, admission: Admission) -> None:
         view, fee = self.view, admission.fee
@@ -223,8 +243,6 @@ def _work(tx: Transaction) -> int:
 
 
 def _touches(tx: Transaction) -> frozenset[str]:
-    if len(tx.calls) == 1:
-        return tx.calls[0].operation.touches
     return frozenset().union(*(call.operation.touches for call in tx.calls))
 
 

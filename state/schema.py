@@ -27,6 +27,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgpack
@@ -53,6 +54,7 @@ BREAKERS: Final = ord("b")
 ACCOUNT_PREFIX: Final = b" a"
 NONCES_PREFIX: Final = b" n"
 HOLDING_PREFIX: Final = b" h"
+ASSET_PREFIX: Final = b" A"
 
 HOLDING_ADDRESS: Final = slice(2, 34)
 HOLDING_CODE_START: Final = 34
@@ -127,13 +129,13 @@ def validator_key(address: bytes) -> bytes:
 _pack: Final = msgpack.Packer(use_bin_type=True).pack
 
 
-def _unpack(raw: bytes) -> Value:
-    return msgpack.unpackb(raw, use_list=False, raw=False)
+_unpack: Final = partial(msgpack.unpackb, use_list=False, raw=False)
 
 
 def _decode_holding(raw: bytes) -> Value:
-    (balance,) = _unpack(raw)
-    return (int.from_bytes(balance, "big"),)
+    if raw[:2] != b"\x91\xc4" or raw[2] != len(raw) - 3:
+        raise ValueError("not an array of one amount")
+    return (int.from_bytes(raw[3:], "big"),)
 
 
 def _encode_holding(record: Value) -> bytes:

@@ -19,19 +19,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
-import msgpack
+import msgspec
 
 from state.codes import Code
-from state.modules.fields import malformed, read_amount, too_large
+from state.modules.fields import Address, malformed, read_amount, too_large
 from state.modules.operation import Level, Operation
 from state.modules.preconditions import Precondition, read_preconditions
 from state.modules.table import BY_NAME, OPERATIONS
-from state.primitives.codec import Value, encode, encode_amount, unpack
+from state.primitives.codec import Value, decode, encode, encode_amount
 from state.primitives.errors import MalformedError, TransactionError
 from state.primitives.keys import CONTEXT_TX, SIGNATURE_BYTES, PrivateKey
 from state.primitives.limits import (
+    ACCOUNT_ADDRESS_BYTES,
     CLIENT_REF_BYTES,
     E2E_ID_BYTES_MAX,
     KEY_ID_MAX,
@@ -51,14 +52,18 @@ SIGN_DOMAIN: Final = b"qenex/tx/1"
 TIME_S_MAX: Final = TIME_NS_MAX // 1_000_000_000
 SIGNATURE_BYTES_MAX: Final = max(SIGNATURE_BYTES.values())
 
-_BODY: Final = (int, bytes, bytes, int, int, int, int, bytes, bytes, bytes, tuple, tuple, str, type(None), str, bytes, bytes)
-_BODY_WITH_TRAVEL: Final = (*_BODY[:13], tuple, *_BODY[14:])
-_OP: Final = (int, bytes, tuple)
-_AUTH: Final = (bytes, int, bytes)
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+_Body: TypeAlias = tuple[
+    _Count, Address, Address, _Count, _Count, _Count, _Count, bytes, bytes, bytes,
+    tuple[msgspec.Raw, ...], tuple[tuple[int, bytes, msgspec.Raw], ...], str, msgspec.Raw, str, bytes, bytes,
+]  # fmt: skip
+_Auth: TypeAlias = tuple[tuple[Address, Annotated[int, msgspec.Meta(ge=0, le=KEY_ID_MAX)], bytes], ...]
 _TRAVEL: Final = (str, bytes, str, str, tuple, str)
+_NIL: Final = msgspec.Raw(b"\xc0")
 
 _sha256: Final = hashlib.sha256
-_pack: Final = msgpack.Packer(use_bin_type=True).pack
+_decode: Final = msgspec.msgpack.Decoder(tuple[_Body, _Auth]).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Call(NamedTuple):
@@ -123,26 +128,20 @@ class Transaction(NamedTuple):
         if len(raw) > TX_BYTES_MAX:
             raise too_large(f"{len(raw)} bytes, at most {TX_BYTES_MAX} are allowed")
         try:
-            body, auth = unpack(raw, bytes_max=TX_BYTES_MAX)
-            shape = tuple(map(type, body))
-        except (MalformedError, ValueError, TypeError) as error:
-            raise malformed(f"not [body, auth] in msgpack: {error}") from error
-        if (shape != _BODY and shape != _BODY_WITH_TRAVEL) or type(body) is not tuple or type(auth) is not tuple:
-            raise malformed("an envelope field is missing or has a wrong type")
-        packed = _pack(body)
-        if b"\x92" + packed + _pack_checked(auth) != raw:
+            body, auth = _decode(raw)
+        except (ValueError, RecursionError) as error:
+            raise malformed(f"not an envelope: {error}") from error
+        packed = _encode(body)
+        if b"\x92" + packed + _encode(auth) != raw:
             raise malformed("bytes are not in canonical form")
         (
             version, chain_id, sender, lane, seq, valid_from, valid_until, client_ref, max_fee, fee_payer,
-            preconditions, ops, memo, travel, purpose, e2e_id, related_tx,
+            preconditions, ops, memo, raw_travel, purpose, e2e_id, related_tx,
         ) = body  # fmt: skip
         if not (
             version == VERSION
-            and len(chain_id) == 32
-            and len(sender) == 32
-            and (0 <= lane <= LANE_ORDERED_MAX or lane == LANE_UNORDERED)
-            and seq >= 0
-            and 0 <= valid_from <= valid_until <= TIME_S_MAX
+            and (lane <= LANE_ORDERED_MAX or lane == LANE_UNORDERED)
+            and valid_from <= valid_until <= TIME_S_MAX
             and (not client_ref or len(client_ref) == CLIENT_REF_BYTES)
             and (not fee_payer or (len(fee_payer) == 32 and fee_payer != sender))
             and ops
@@ -153,8 +152,9 @@ class Transaction(NamedTuple):
             raise too_large(f"at most {TX_OPS_MAX} operations and {TX_SIGNERS_MAX} signatures are allowed")
         if memo and len(memo.encode()) > MEMO_BYTES_MAX:
             raise too_large(f"a memo has at most {MEMO_BYTES_MAX} bytes")
-        if travel is not None or purpose or e2e_id:
-            _check_payment_data(travel, purpose, e2e_id)
+        if purpose or e2e_id:
+            _check_payment_data(purpose, e2e_id)
+        travel = None if raw_travel == _NIL else _read_travel(bytes(raw_travel))
         fee = read_amount(max_fee)
         calls = tuple([_read_call(op, sender) for op in ops])
         new: Transaction = tuple.__new__(
@@ -168,40 +168,28 @@ class Transaction(NamedTuple):
         return new
 
 
-def _pack_checked(auth: Value) -> bytes:
-    try:
-        return _pack(auth)  # type: ignore[no-any-return]
-    except (TypeError, ValueError, OverflowError) as error:
-        raise malformed("auth has no canonical encoding") from error
-
-
-def _read_call(op: Value, sender: bytes) -> Call:
-    if type(op) is not tuple or tuple(map(type, op)) != _OP:
-        raise malformed("an operation is [code, as, fields]")
+def _read_call(op: tuple[int, bytes, msgspec.Raw], sender: bytes) -> Call:
     code, account, fields = op
     operation = OPERATIONS.get(code)
     if operation is None:
         raise TransactionError(Code.UNKNOWN_OP_OR_FIELD, f"there is no operation {code}")
     if account:
-        if len(account) != 32 or account == sender:
+        if len(account) != ACCOUNT_ADDRESS_BYTES or account == sender:
             raise malformed("`as` is another account's address, or empty")
     else:
         account = sender
     return tuple.__new__(Call, (operation, account, operation.read(fields)))
 
 
-def _read_auth(auth: Value) -> tuple[Signature, ...]:
+def _read_auth(auth: tuple[tuple[bytes, int, bytes], ...]) -> tuple[Signature, ...]:
     out = []
-    last: tuple[bytes, int] | None = None
+    last = (b"", 0)
     for item in auth:
-        if type(item) is not tuple or tuple(map(type, item)) != _AUTH:
-            raise malformed("a signature is [account, key id, signature]")
-        account, key_id, signature = item
-        if len(account) != 32 or not 0 <= key_id <= KEY_ID_MAX or len(signature) > SIGNATURE_BYTES_MAX:
-            raise malformed("a signature's field is out of range")
-        if last is not None and (account, key_id) < last:
+        if len(item[2]) > SIGNATURE_BYTES_MAX:
+            raise malformed("no signature is that long")
+        if item[:2] < last:
             raise malformed("signatures are sorted by account and key id")
-        last = (account, key_id)
+        last = item[:2]
         out.append(tuple.__new__(Signature, item))
     return tuple(out)
 
@@ -221,13 +209,20 @@ def _required(sender: bytes, calls: tuple[Call, ...]) -> tuple[tuple[bytes, int]
     return tuple(levels.items())
 
 
-def _check_payment_data(travel: Value, purpose: str, e2e_id: bytes) -> None:
+def _check_payment_data(purpose: str, e2e_id: bytes) -> None:
     if purpose and (len(purpose) != PURPOSE_BYTES_MAX or not purpose.isascii() or not purpose.isalnum()):
         raise malformed("a purpose is an ISO 20022 code of four letters or digits")
     if len(e2e_id) > E2E_ID_BYTES_MAX:
         raise too_large(f"an end-to-end id has at most {E2E_ID_BYTES_MAX} bytes")
-    if travel is None:
-        return
+
+
+def _read_travel(raw: bytes) -> Value:
+    try:
+        travel = decode(raw)
+    except MalformedError as error:
+        raise malformed(error.message) from error
+    if type(travel) is not tuple:
+        raise malformed("travel data is an array or nil")
     if tuple(map(type, travel)) != _TRAVEL:
         raise malformed("travel data is [scheme, payload hash, originator, beneficiary, attestation, reference]")
     scheme, payload_hash, originator, beneficiary, attestation, reference = travel
@@ -240,6 +235,7 @@ def _check_payment_data(travel: Value, purpose: str, e2e_id: bytes) -> None:
             raise malformed("an attestation is [key id, signature]")
         if not 0 <= attestation[0] <= KEY_ID_MAX or len(attestation[1]) > SIGNATURE_BYTES_MAX:
             raise malformed("an attestation is out of range")
+    return travel
 
 
 # For clients: build, sign (alone or one after another), encode

@@ -7,10 +7,13 @@ project may hold a second copy of a record (a stale copy inside one transaction 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from state.primitives.codec import Value
-from state.schema import DECODE, ENCODE, decode_record
+from state.primitives.errors import ConsensusFailure
+from state.primitives.limits import RECORD_CACHE_RECORDS_MAX
+from state.schema import ENCODE, decode_record
 
 
 class Reader(Protocol):
@@ -21,34 +24,88 @@ class Reader(Protocol):
         ...
 
 
-class View:
-    """Records over a reader. `values` and `undo` are open to the hot path for reading only.
+class _Committed(dict[bytes, Value]):
+    """Decoded records of a reader, kept when first asked for."""
 
-    `undo` holds (key, record before) of every write since the last `settle`: the invariants read what a transaction did from it.
+    __slots__ = ("read", "records_max")
+
+    def __init__(self, reader: Reader, records_max: int) -> None:
+        super().__init__()
+        self.read = reader.get
+        self.records_max = records_max
+
+    def __missing__(self, key: bytes) -> Value:
+        raw = self.read(key)
+        record = self[key] = None if raw is None else decode_record(key, raw)
+        if len(self) > self.records_max:
+            del self[next(iter(self))]
+        return record
+
+
+class _Overlay(dict[bytes, Value]):
+    """What a view sees: its own writes, and what it has read of the committed records. To be subscripted, not `get`."""
+
+    __slots__ = ("committed",)
+
+    def __init__(self, committed: _Committed) -> None:
+        super().__init__()
+        self.committed = committed
+
+    def __missing__(self, key: bytes) -> Value:
+        record = self[key] = self.committed[key]
+        return record
+
+
+class RecordCache:
+    """Decoded records of the committed state over a slower reader, at most `records_max`; itself a reader.
+
+    It must be told of every commit with `commit`, in order and before the next block is executed; `height` says how far it is, and
+    a block of any other height than the next is refused. When full it forgets the oldest entries.
     """
 
-    __slots__ = ("_dirty", "_raw", "_read", "undo", "values")
+    __slots__ = ("committed", "get", "height")
+
+    def __init__(self, reader: Reader, height: int, records_max: int = RECORD_CACHE_RECORDS_MAX) -> None:
+        self.get = reader.get
+        self.height = height
+        self.committed = _Committed(reader, records_max)
+
+    def commit(self, height: int, records: Iterable[tuple[bytes, Value]]) -> None:
+        """Take over the records that the block at `height` changed. Raises `ConsensusFailure` if it is not the next one."""
+        if height != self.height + 1:
+            raise ConsensusFailure(f"the record cache is at height {self.height} and was given {height}")
+        self.height = height
+        committed = self.committed
+        committed.update(records)
+        while len(committed) > committed.records_max:
+            del committed[next(iter(committed))]
+
+
+class View:
+    """Records over a reader.
+
+    `values[key]` is the record under a key, or None. `undo` holds (key, record before) of every write since the last `settle`:
+    the invariants read what a transaction did from it. Both are open for reading; only the methods write.
+    """
+
+    __slots__ = ("_dirty", "undo", "values")
 
     def __init__(self, reader: Reader) -> None:
-        self._read = reader.get
-        self._raw: dict[bytes, bytes | None] = {}
         self._dirty: dict[bytes, Value] = {}
-        self.values: dict[bytes, Value] = {}
+        self.values = _Overlay(
+            reader.committed if isinstance(reader, RecordCache) else _Committed(reader, RECORD_CACHE_RECORDS_MAX)
+        )
         self.undo: list[tuple[bytes, Value]] = []
 
     def get(self, key: bytes) -> Value:
         """The record under a key, or None. Raises `StorageCorruptError` if the reader gives bytes that are not a record."""
-        try:
-            return self.values[key]
-        except KeyError:
-            raw = self._raw[key] = self._read(key)
-            record = self.values[key] = None if raw is None else decode_record(key, raw)
-            return record
+        return self.values[key]
 
     def put(self, key: bytes, record: Value) -> None:
         """Write a record; None deletes."""
-        self.undo.append((key, self.get(key)))
-        self.values[key] = record
+        values = self.values
+        self.undo.append((key, values[key]))
+        values[key] = record
 
     def mark(self) -> int:
         """A point to roll back to; marks nest."""
@@ -66,22 +123,16 @@ class View:
         self._dirty.update(self.undo)
         self.undo.clear()
 
-    def dirty_keys(self) -> list[bytes]:
-        """Every key that was written and settled, sorted."""
-        return sorted(self._dirty)
-
     def original(self, key: bytes) -> Value:
-        """The record the reader had under a key that this view has read, or None."""
-        raw = self._raw[key]
-        return None if raw is None else DECODE[key[1]](raw)
+        """The committed record under a key, or None: what it was before any write of this view."""
+        return self.values.committed[key]
 
-    def changes(self) -> tuple[tuple[bytes, bytes | None], ...]:
-        """(key, raw value or None for deleted) of every settled key whose bytes differ from the reader's, sorted by key."""
-        values, originals = self.values, self._raw
-        out: list[tuple[bytes, bytes | None]] = []
-        for key in sorted(self._dirty):
-            record = values[key]
-            raw = None if record is None else ENCODE[key[1]](record)
-            if raw != originals[key]:
-                out.append((key, raw))
-        return tuple(out)
+    def changed_records(self) -> tuple[tuple[bytes, Value], ...]:
+        """(key, record or None for deleted) of every settled key whose record differs from the reader's, sorted by key."""
+        values, committed = self.values, self.values.committed
+        return tuple([(key, values[key]) for key in sorted(self._dirty) if values[key] != committed[key]])
+
+
+def encode_changes(records: Iterable[tuple[bytes, Value]]) -> tuple[tuple[bytes, bytes | None], ...]:
+    """The stored form of changed records."""
+    return tuple([(key, None if record is None else ENCODE[key[1]](record)) for key, record in records])

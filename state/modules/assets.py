@@ -29,7 +29,7 @@ from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed, TransactionError
 from state.primitives.limits import AMOUNT_MAX
 from state.receipts import ASSET_CREATED, BURNED, LEG_MOVED, MINTED, TRANSFERRED
-from state.schema import ASSET_LIST_KEY, asset_key, asset_number_key, minter_key, supply_key
+from state.schema import ASSET_LIST_KEY, ASSET_PREFIX, asset_key, asset_number_key, minter_key, supply_key
 from state.view import View
 
 FLAG_TRANSFERABLE: Final = 1
@@ -39,7 +39,7 @@ FLAGS_ALL: Final = sum(FLAGS.values())
 
 def get_asset(context: OpContext, code: str) -> Value:
     """The asset's record (scale, maximum supply, flags, issuer, metadata hash), or fail with 401."""
-    record = context.view.get(b" A" + code.encode("ascii"))
+    record = context.view.values[ASSET_PREFIX + code.encode("ascii")]
     if record is None:
         raise OperationFailed(Code.ASSET_NOT_FOUND, f"there is no asset {code}")
     return record

@@ -1,14 +1,17 @@
 """Kinds of operation fields: how each looks on the wire, how it is read, how it is shown.
 
-On the wire a field is a msgpack value; a handler gets it read: amounts as integers, everything else unchanged. Reading checks
-all that can be checked without the state, and refuses with a code of 101 to 104. No rule of the ledger goes in here.
+On the wire a field is a msgpack value of the kind's type, which the C decoder enforces; a handler gets it read: amounts as
+integers, everything else unchanged. Reading checks what the type cannot say and needs no state, and refuses with a code of 101
+to 104. No rule of the ledger goes in here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
+
+from msgspec import Meta
 
 from state.codes import Code
 from state.primitives.codec import Value, encode_amount
@@ -24,7 +27,7 @@ from state.primitives.limits import (
     KEY_WEIGHT_MAX,
     LEGS_MAX,
     MINTERS_MAX,
-    TAG_BYTES_MAX,
+    TAG_CHARS_MAX,
 )
 
 THRESHOLD_COUNT: Final = 4
@@ -43,10 +46,10 @@ def too_large(message: str) -> TransactionError:
 
 
 class FieldKind(NamedTuple):
-    """One kind: its msgpack type, its reader (None: the type says all), writer and JSON form."""
+    """One kind: its wire type as the decoder understands it, its reader (None: the type says all), writer and JSON form."""
 
     name: str
-    type: type
+    wire: Any
     read: Callable[[Any], Any] | None
     write: Callable[[Any], Any]
     show: Callable[[Any], object]
@@ -57,12 +60,6 @@ def read_amount(data: bytes) -> int:
     if len(data) > AMOUNT_BYTES_MAX or data[:1] == b"\x00":
         raise TransactionError(Code.BAD_AMOUNT_ENCODING, "an amount is at most 80 bytes without leading zeros")
     return int.from_bytes(data, "big")
-
-
-def _read_address(data: bytes) -> bytes:
-    if len(data) != ACCOUNT_ADDRESS_BYTES:
-        raise malformed("an address has 32 bytes")
-    return data
 
 
 def _read_optional_32(data: bytes) -> bytes:
@@ -78,12 +75,6 @@ def read_code(text: str) -> str:
         return check_asset_code(text)
     except MalformedError as error:
         raise malformed(error.message) from error
-
-
-def _read_tag(text: str) -> str:
-    if text and len(text.encode()) > TAG_BYTES_MAX:
-        raise too_large(f"a tag has at most {TAG_BYTES_MAX} bytes")
-    return text
 
 
 def _read_scale(number: int) -> int:
@@ -103,10 +94,7 @@ def read_keys(keys: Value) -> Value:
     if len(keys) > ACCOUNT_KEYS_MAX:
         raise too_large(f"an account has at most {ACCOUNT_KEYS_MAX} keys")
     last = -1
-    for key in keys:
-        if type(key) is not tuple or tuple(map(type, key)) != (int, int, bytes, int):
-            raise malformed("a key is [key id, kind, public key, weight]")
-        key_id, kind, data, weight = key
+    for key_id, kind, data, weight in keys:
         if not last < key_id <= KEY_ID_MAX:
             raise malformed("keys are sorted by id, each once")
         if not 1 <= weight <= KEY_WEIGHT_MAX:
@@ -127,7 +115,7 @@ def _read_key_ids(ids: Value) -> Value:
         raise too_large(f"an account has at most {ACCOUNT_KEYS_MAX} keys")
     last = -1
     for key_id in ids:
-        if type(key_id) is not int or not last < key_id <= KEY_ID_MAX:
+        if not last < key_id <= KEY_ID_MAX:
             raise malformed("key ids are sorted, each once")
         last = key_id
     return ids
@@ -139,7 +127,7 @@ def read_thresholds(thresholds: Value) -> Value:
         raise malformed("thresholds are low, medium, high and statutory")
     last = 1
     for threshold in thresholds:
-        if type(threshold) is not int or not last <= threshold <= ACCOUNT_KEYS_MAX * KEY_WEIGHT_MAX:
+        if not last <= threshold <= ACCOUNT_KEYS_MAX * KEY_WEIGHT_MAX:
             raise malformed("thresholds are positive and do not fall")
         last = threshold
     return thresholds
@@ -154,14 +142,11 @@ def _read_minters(minters: Value) -> Value:
         raise too_large(f"an asset starts with at most {MINTERS_MAX} minters")
     out = []
     last = b""
-    for minter in minters:
-        if type(minter) is not tuple or tuple(map(type, minter)) != (bytes, bytes):
-            raise malformed("a minter is [account, allowance]")
-        account = _read_address(minter[0])
+    for account, allowance in minters:
         if account <= last:
             raise malformed("minters are sorted, each once")
         last = account
-        out.append((account, read_amount(minter[1])))
+        out.append((account, read_amount(allowance)))
     return tuple(out)
 
 
@@ -169,13 +154,10 @@ def _read_legs(legs: Value) -> Value:
     if len(legs) > LEGS_MAX:
         raise too_large(f"a multi-transfer has at most {LEGS_MAX} legs")
     out = []
-    for leg in legs:
-        if type(leg) is not tuple or tuple(map(type, leg)) != (bytes, str, int, bytes):
-            raise malformed("a leg is [account, asset, direction, amount]")
-        account, code, direction, amount = leg
+    for account, code, direction, amount in legs:
         if direction not in (DEBIT, CREDIT):
             raise malformed("a leg's direction is 0 (debit) or 1 (credit)")
-        out.append((_read_address(account), read_code(code), direction, read_amount(amount)))
+        out.append((account, read_code(code), direction, read_amount(amount)))
     return tuple(out)
 
 
@@ -228,17 +210,24 @@ def _show_hex(data: bytes) -> object:
     return data.hex()
 
 
-ADDRESS: Final = FieldKind("address", bytes, _read_address, _same, _show_address)
+Address: TypeAlias = Annotated[bytes, Meta(min_length=ACCOUNT_ADDRESS_BYTES, max_length=ACCOUNT_ADDRESS_BYTES)]
+_Keys: TypeAlias = tuple[tuple[int, int, bytes, int], ...]
+_Minters: TypeAlias = tuple[tuple[Address, bytes], ...]
+_Legs: TypeAlias = tuple[tuple[Address, str, int, bytes], ...]
+
+ADDRESS: Final = FieldKind("address", Address, None, _same, _show_address)
 OPTIONAL_ADDRESS: Final = FieldKind("optional address", bytes, _read_optional_32, _same, _show_address)
 OPTIONAL_HASH: Final = FieldKind("optional hash", bytes, _read_optional_32, _same, _show_hex)
 AMOUNT: Final = FieldKind("amount", bytes, read_amount, encode_amount, str)
 CODE: Final = FieldKind("asset code", str, read_code, _same, _same)
-TAG: Final = FieldKind("tag", str, _read_tag, _same, _same)
+TAG: Final = FieldKind("tag", Annotated[str, Meta(max_length=TAG_CHARS_MAX)], None, _same, _same)
 SCALE: Final = FieldKind("scale", int, _read_scale, _same, _same)
 SMALL: Final = FieldKind("number", int, _read_small, _same, _same)
-KEYS: Final = FieldKind("keys", tuple, read_keys, _same, show_keys)
-KEY_IDS: Final = FieldKind("key ids", tuple, _read_key_ids, _same, list)
-THRESHOLDS: Final = FieldKind("thresholds", tuple, read_thresholds, _same, show_thresholds)
-OPTIONAL_THRESHOLDS: Final = FieldKind("optional thresholds", tuple, _read_optional_thresholds, _same, show_thresholds)
-MINTERS: Final = FieldKind("minters", tuple, _read_minters, _write_minters, _show_minters)
-LEGS: Final = FieldKind("legs", tuple, _read_legs, _write_legs, _show_legs)
+KEYS: Final = FieldKind("keys", _Keys, read_keys, _same, show_keys)
+KEY_IDS: Final = FieldKind("key ids", tuple[int, ...], _read_key_ids, _same, list)
+THRESHOLDS: Final = FieldKind("thresholds", tuple[int, ...], read_thresholds, _same, show_thresholds)
+OPTIONAL_THRESHOLDS: Final = FieldKind(
+    "optional thresholds", tuple[int, ...], _read_optional_thresholds, _same, show_thresholds
+)
+MINTERS: Final = FieldKind("minters", _Minters, _read_minters, _write_minters, _show_minters)
+LEGS: Final = FieldKind("legs", _Legs, _read_legs, _write_legs, _show_legs)

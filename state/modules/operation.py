@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
+import msgspec
+
 from state.codes import Code
 from state.modules.fields import FieldKind
-from state.primitives.codec import Value
+from state.primitives.codec import Value, unpack
 from state.primitives.errors import OperationFailed, TransactionError
 from state.primitives.ids import module_address
 from state.primitives.limits import AMOUNT_MAX
@@ -53,32 +55,34 @@ class OpContext:
 
     def emit(self, kind: EventKind, *values: EventValue) -> None:
         """Record an event of the running transaction."""
-        self.events.append(Event(kind, values))
+        self.events.append(tuple.__new__(Event, (kind, values)))
 
     def require_recipient(self, address: bytes) -> None:
         """Fail unless this is an account that may be credited: 506, 301."""
         if address in MODULE_ACCOUNTS:
             raise OperationFailed(Code.RECIPIENT_IS_MODULE, "a module account cannot be paid")
-        if self.view.get(ACCOUNT_PREFIX + address) is None:
+        if self.view.values[ACCOUNT_PREFIX + address] is None:
             raise OperationFailed(Code.ACCOUNT_NOT_FOUND, "the recipient has no account")
 
     def debit(self, address: bytes, code: bytes, amount: int) -> None:
         """Take `amount` > 0 from a holding: 501. A holding that reaches zero is deleted."""
         key = HOLDING_PREFIX + address + code
-        holding = self.view.get(key)
-        rest = (holding[0] if holding is not None else 0) - amount
+        view = self.view
+        holding = view.values[key]
+        rest: int = (holding[0] if holding is not None else 0) - amount
         if rest < 0:
             raise OperationFailed(Code.INSUFFICIENT_FUNDS, f"{rest + amount} held, {amount} needed")
-        self.view.put(key, (rest,) if rest else None)
+        view.put(key, (rest,) if rest else None)
 
     def credit(self, address: bytes, code: bytes, amount: int) -> None:
         """Add `amount` > 0 to a holding: 505."""
         key = HOLDING_PREFIX + address + code
-        holding = self.view.get(key)
-        total = (holding[0] if holding is not None else 0) + amount
+        view = self.view
+        holding = view.values[key]
+        total: int = (holding[0] if holding is not None else 0) + amount
         if total > AMOUNT_MAX:
             raise OperationFailed(Code.OVERFLOW_MAX, "an amount is below 2^640")
-        self.view.put(key, (total,))
+        view.put(key, (total,))
 
 
 Handler = Callable[[OpContext, bytes, tuple[Any, ...]], None]
@@ -86,12 +90,43 @@ Handler = Callable[[OpContext, bytes, tuple[Any, ...]], None]
 Authorities = Callable[[bytes, tuple[Any, ...]], tuple[tuple[bytes, Level], ...]]
 
 
+def _make_reader(
+    name: str, fields: tuple[tuple[str, FieldKind], ...], check: Callable[[tuple[Any, ...]], None] | None
+) -> Callable[[msgspec.Raw], tuple[Any, ...]]:
+    """A closure, because the hot path goes through it once per operation."""
+    decode = msgspec.msgpack.Decoder(tuple[tuple(kind.wire for _, kind in fields)]).decode  # type: ignore[misc]
+    encode = msgspec.msgpack.Encoder().encode
+    readers = tuple((i, kind.read) for i, (_, kind) in enumerate(fields) if kind.read is not None)
+    count = len(fields)
+
+    def read(raw: msgspec.Raw) -> tuple[Any, ...]:
+        try:
+            wire = decode(raw)
+        except (ValueError, RecursionError) as error:
+            items = unpack(bytes(raw))
+            if type(items) is tuple and len(items) != count:
+                raise TransactionError(Code.UNKNOWN_OP_OR_FIELD, f"{name} has {count} fields") from error
+            raise TransactionError(Code.MALFORMED, f"{name}: {error}") from error
+        if encode(wire) != bytes(raw):
+            raise TransactionError(Code.MALFORMED, "bytes are not in canonical form")
+        values = list(wire)
+        for i, read_field in readers:
+            values[i] = read_field(values[i])
+        args = tuple(values)
+        if check is not None:
+            check(args)
+        return args
+
+    return read
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One row of the table.
 
     `codes` are the failures the handler can give, in order of precedence. `check` refuses field values that contradict each
-    other (101). `moves_value` rows must change at least one holding or fail (invariant I12). `touches` names the module
+    other (101). `read` turns the fields' bytes into what the handler wants, or raises `TransactionError` with 101 to 104; the
+    bytes must be canonical. `moves_value` rows must change at least one holding or fail (invariant I12). `touches` names the module
     accounts the handler may change. `since` is the rule set that brought it.
     """
 
@@ -108,32 +143,15 @@ class Operation:
     authorities: Authorities | None = None
     touches: frozenset[str] = frozenset()
     since: int = 1
-    types: tuple[type, ...] = field(init=False)
-    readers: tuple[tuple[int, Callable[[Any], Any]], ...] = field(init=False)
+    read: Callable[[msgspec.Raw], tuple[Any, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "types", tuple(kind.type for _, kind in self.fields))
-        readers = tuple((i, kind.read) for i, (_, kind) in enumerate(self.fields) if kind.read is not None)
-        object.__setattr__(self, "readers", readers)
+        object.__setattr__(self, "read", _make_reader(self.name, self.fields, self.check))
 
     @property
     def fee_key(self) -> str:
         """Its key in the governed fee table."""
         return self.name
-
-    def read(self, fields: Value) -> tuple[Any, ...]:
-        """Field values as the handler wants them. Raises `TransactionError` with 101 to 104."""
-        if tuple(map(type, fields)) != self.types:
-            if len(fields) != len(self.types):
-                raise TransactionError(Code.UNKNOWN_OP_OR_FIELD, f"{self.name} has {len(self.types)} fields")
-            raise TransactionError(Code.MALFORMED, f"a field of {self.name} has a wrong type")
-        values = list(fields)
-        for i, read in self.readers:
-            values[i] = read(values[i])
-        args = tuple(values)
-        if self.check is not None:
-            self.check(args)
-        return args
 
     def write(self, args: dict[str, Any]) -> tuple[Value, ...]:
         """Wire form of named field values. Raises `TransactionError` for a missing or unknown name."""

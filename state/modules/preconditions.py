@@ -6,15 +6,17 @@ would start from. On the wire a precondition is [kind, field, ...]. No operation
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from state.codes import Code
 from state.modules.fields import ADDRESS, AMOUNT, CODE, FieldKind, malformed, too_large
 from state.modules.operation import OpContext
-from state.primitives.codec import Value
-from state.primitives.errors import OperationFailed, TransactionError
+from state.primitives.codec import Value, decode
+from state.primitives.errors import MalformedError, OperationFailed, TransactionError
 from state.primitives.limits import HEIGHT_MAX, LANE_ORDERED_MAX, PRECONDITIONS_MAX
 from state.schema import holding_key, nonces_key
 
@@ -85,10 +87,11 @@ class Precondition:
     name: str
     fields: tuple[tuple[str, FieldKind], ...]
     holds: Callable[[OpContext, tuple[Any, ...]], bool]
-    types: tuple[type, ...] = field(init=False)
+    decoder: msgspec.msgpack.Decoder[tuple[Any, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "types", (int, *(kind.type for _, kind in self.fields)))
+        wire = tuple[(int, *(kind.wire for _, kind in self.fields))]  # type: ignore[misc, valid-type]
+        object.__setattr__(self, "decoder", msgspec.msgpack.Decoder(wire))
 
 
 _BALANCE_FIELDS: Final = (("account", ADDRESS), ("asset", CODE), ("amount", AMOUNT))
@@ -104,22 +107,28 @@ PRECONDITIONS: Final[dict[int, Precondition]] = {
 BY_NAME: Final[dict[str, Precondition]] = {row.name: row for row in PRECONDITIONS.values()}
 
 
-def read_preconditions(items: Value) -> tuple[tuple[Precondition, tuple[Any, ...]], ...]:
+def read_preconditions(items: Sequence[msgspec.Raw]) -> tuple[tuple[Precondition, tuple[Any, ...]], ...]:
     """(row, field values) of each. Raises `TransactionError` with 101 to 104."""
     if len(items) > PRECONDITIONS_MAX:
         raise too_large(f"a transaction has at most {PRECONDITIONS_MAX} preconditions")
     out = []
     for item in items:
-        if type(item) is not tuple or not item or type(item[0]) is not int:
+        data = bytes(item)
+        try:
+            values = decode(data)
+        except MalformedError as error:
+            raise malformed(error.message) from error
+        if type(values) is not tuple or not values or type(values[0]) is not int:
             raise malformed("a precondition is [kind, field, ...]")
-        row = PRECONDITIONS.get(item[0])
-        if row is None or len(item) != len(row.types):
+        row = PRECONDITIONS.get(values[0])
+        if row is None or len(values) != len(row.fields) + 1:
             raise TransactionError(Code.UNKNOWN_OP_OR_FIELD, "an unknown precondition")
-        if tuple(map(type, item)) != row.types:
-            raise malformed(f"a field of {row.name} has a wrong type")
+        try:
+            _, *wire = row.decoder.decode(data)
+        except ValueError as error:
+            raise malformed(f"{row.name}: {error}") from error
         args = tuple(
-            value if kind.read is None else kind.read(value)
-            for (_, kind), value in zip(row.fields, item[1:], strict=True)
+            value if kind.read is None else kind.read(value) for (_, kind), value in zip(row.fields, wire, strict=True)
         )
         out.append((row, args))
     return tuple(out)

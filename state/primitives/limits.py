@@ -56,7 +56,7 @@ CLIENT_REF_KEEP_S = 7 * 24 * 3600
 
 FEE_RULES_MAX = 256  # rows of the governed fee table: more than there are operations
 PRECONDITIONS_MAX = 16
-TAG_BYTES_MAX = 64  # destination tags and references of issuers
+TAG_CHARS_MAX = 64  # destination tags and references of issuers
 PURPOSE_BYTES_MAX = 4  # ISO 20022 external purpose code
 E2E_ID_BYTES_MAX = 36  # a UUID as text, or 16 bytes
 TRAVEL_FIELD_BYTES_MAX = 256
@@ -71,6 +71,7 @@ MINTERS_MAX = 16  # of one asset at its creation
 LEGS_MAX = 64  # of one multi-transfer
 
 # State
+RECORD_CACHE_RECORDS_MAX = 200_000  # decoded records kept between blocks, about 400 B each
 STATE_KEY_BYTES_MAX = 255  # ICS-23 verifiers accept at most this with a one-byte length
 STATE_VALUE_BYTES_MAX = 128 * 1024  # 32 hybrid keys are 84 kB
 
@@ -96,3 +97,4 @@ ASSEMBLIES_MAX = 8  # blocks being rebuilt at once: one is normal, two when a pr
 BLOCKS_SERVED_MAX = 8  # whole blocks kept for peers: this height's proposals and the last decided one
 BLOCK_BATCH_BYTES = 256 * 1024  # bodies per message: votes must not wait behind more
 CERTIFIED_BLOCK_BYTES_MAX = 12 * 1024 * 1024  # a block of 7 MiB, its commit, and 200 ML-DSA-87 signatures (0.9 MB)
+DRIVER_INBOX_MAX = 1024  # inputs waiting for the core; beyond it senders wait, and so do their sockets
