@@ -143,6 +143,10 @@ class HeightState:
             raise ConsensusFailure("a vote for a block that is not here")
         return block.header.time_ns
 
+    def proposal_rounds(self) -> list[int]:
+        """Rounds with proposals, ascending."""
+        return sorted(self._proposals)
+
     # facts for the table
 
     def proposals(self, round_: int) -> list[Proposal]:
