@@ -112,11 +112,13 @@ def compute_missing(view: HeightState, peer: Summary, limit: int) -> list[Vote |
         # it is about to decide what we have decided: the precommits do it; blocks come by the sync channel
         commit, pq_commit = view.last_commit()
         known = {item.round: item.precommits for item in peer.rounds}.get(commit.round, 0)
-        return [vote for vote in votes_of(commit, pq_commit) if not known >> vote.validator_index & 1][:limit]
+        out: list[Vote | Proposal] = []
+        out += [vote for vote in votes_of(commit, pq_commit) if not known >> vote.validator_index & 1]
+        return out[:limit]
     if peer.height != view.height:
         return []
     held = {item.round: item for item in peer.rounds}
-    out: list[Vote | Proposal] = []
+    out = []
     for round_ in _urgent_rounds(view, peer.round):
         item = held.get(round_, RoundSummary(round_, 0, 0, False, 0, False))
         out += view.proposals(round_)[item.proposals :]
