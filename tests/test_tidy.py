@@ -19,8 +19,8 @@ PURE = ("state", "consensus")
 FILE_LINES_MAX = 440  # about 400, and a little for a long docstring
 FUNCTION_LINES_MAX = 80  # about 70, and a little for a long signature
 
-# The two supervisors: the command line's, and the one around a node's tasks.
-SUPERVISORS = ("node/cli/main.py", "node/app.py")
+# The two supervisors: the command line's, and that of consensus, which records and raises again.
+SUPERVISORS = ("node/cli/main.py", "node/driver.py")
 CLOCKS = ("time", "datetime", "random", "secrets", "uuid", "locale")
 
 

@@ -85,12 +85,13 @@ def start(
     as_json: bool,
 ) -> int:
     """Run the node of a home until SIGTERM or Ctrl-C."""
-    from node.app import run
     from node.config import Home, Overrides
     from node.testnet.processes import claim_home
 
     root = home or user_root() / "node"
     Home(root).require()
+    from node.app import run  # after the check: a wrong --home is answered at once
+
     overrides = Overrides(
         settings=_parse_settings(settings),
         passphrase=PassphraseReader(passphrase_file),

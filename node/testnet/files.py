@@ -6,9 +6,12 @@ the network is a toy on one host. Nothing is started here.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -24,6 +27,7 @@ from state.primitives.hashing import sha256
 
 MANIFEST: Final = "network.json"
 LOAD_SEED: Final = "load_seed"
+LOCK: Final = ".lock"
 _MANIFEST_BYTES_MAX: Final = 1024 * 1024
 
 
@@ -60,8 +64,7 @@ def create_network(root: Path, options: NetworkOptions) -> Manifest:
 
     `network.json` is written last: without it the rest is an unfinished attempt, and is removed if making it fails.
     """
-    existed = root.is_dir()
-    if root.exists() and (not existed or any(root.iterdir())):
+    if root.exists() and (not root.is_dir() or any(path.name != LOCK for path in root.iterdir())):
         raise HomeError(f"{root} is there already and holds no network", hint="choose another --home")
     load_seed = new_seed()
     plan = plan_network(options, _SeedSource(load_seed))
@@ -95,6 +98,25 @@ def read_manifest(root: Path) -> Manifest:
         raise HomeError(f"{path} is not a network's manifest: {error}", hint="choose another --home") from None
 
 
+@contextmanager
+def lock_network(root: Path) -> Iterator[None]:
+    """Keep others from making or starting the network of this directory meanwhile. Raises `HomeError`."""
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise HomeError(f"cannot use {root}: {error.strerror}", hint="choose another --home") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise HomeError(
+            f"the network in {root} is in use by another qenex testnet up", hint="qenex testnet status shows it"
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
 def has_network(root: Path) -> bool:
     """Whether a finished network is in this directory."""
     return (root / MANIFEST).is_file()
@@ -108,8 +130,6 @@ def remove_network(root: Path) -> None:
         if name in homes or name in (MANIFEST, "keys"):
             path = root / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if not any(root.iterdir()):
-        root.rmdir()
 
 
 def load_account_seed(load_seed: bytes, label: str) -> bytes:
@@ -208,7 +228,7 @@ def _no_passphrase(path: Path) -> bytes:
 def _remove_contents(root: Path) -> None:
     """Best effort, on the way out of a failure: what was made in a directory that was empty before."""
     if root.is_dir():
-        for path in root.iterdir():
+        for path in [path for path in root.iterdir() if path.name != LOCK]:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 

@@ -1,0 +1,130 @@
+"""`qenex testnet`: a local network of real validator processes. The work is `node.testnet`'s."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from node.cli.options import default_testnet_home, home_option
+from node.cli.output import answer, json_option
+from state.primitives.errors import ConfigError
+
+if TYPE_CHECKING:
+    from node.testnet.network import UpResult
+
+_HOME_HELP = "The network's directory (default: $QENEX_HOME/testnet or ~/.qenex/testnet)."
+
+
+@click.group()
+def testnet() -> None:
+    """A local network of real validator processes."""
+
+
+@testnet.command()
+@click.option("--validators", type=int, help="How many validators [default: 4].")
+@home_option(_HOME_HELP)
+@click.option("--base-port", type=int, help="Port of node 0; others follow in steps of 10 [default: 26656].")
+@click.option("--detach", is_flag=True, help="Leave the nodes running and return.")
+@click.option("--block-interval", help="Seconds between blocks, 0 to 60, such as 0.2 [default: 1].")
+@click.option("--accounts", type=int, help="Funded accounts for `qenex bench load` [default: 0].")
+@click.option("--fresh", is_flag=True, help="Remove the network that is in the directory first.")
+@json_option
+def up(
+    validators: int | None,
+    home: Path | None,
+    base_port: int | None,
+    detach: bool,
+    block_interval: str | None,
+    accounts: int | None,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """Start a network and follow it; Ctrl-C stops every process. A network that exists is started again."""
+    from node.testnet.network import up as bring_up
+    from node.testnet.screen import RichScreen, SilentScreen
+
+    root = home or default_testnet_home()
+    requested = {
+        name: value
+        for name, value in (
+            ("validators", validators),
+            ("base_port", base_port),
+            ("accounts", accounts),
+            ("block_interval_ms", None if block_interval is None else _milliseconds(block_interval)),
+        )
+        if value is not None
+    }
+    screen = SilentScreen() if as_json else RichScreen()
+
+    def on_up(result: UpResult) -> None:
+        if as_json:
+            answer(True, _to_json(root, result), ())
+        elif detach:
+            screen.note(f"running in the background; stop it with: qenex testnet down{_home_text(home)}")
+        else:
+            screen.note("Ctrl-C stops the network")
+
+    try:
+        bring_up(root, requested, screen, detach=detach, fresh=fresh, on_up=on_up)
+    finally:
+        screen.close()
+    if not detach and not as_json:
+        click.echo("every node was stopped")
+
+
+@testnet.command()
+@home_option(_HOME_HELP)
+@json_option
+def status(home: Path | None, as_json: bool) -> None:
+    """Show the nodes, those in step at one common height."""
+    from node.testnet.network import status as get_status
+
+    statuses = get_status(home or default_testnet_home())
+    if as_json:
+        answer(True, {"nodes": [one.to_json() for one in statuses]}, ())
+        return
+    from rich.console import Console
+
+    from node.testnet.screen import status_table
+
+    Console(highlight=False).print(status_table(statuses))
+
+
+@testnet.command()
+@home_option(_HOME_HELP)
+@json_option
+def down(home: Path | None, as_json: bool) -> None:
+    """Stop every node of the network; its data stays."""
+    from node.testnet.network import down as take_down
+
+    stopped = take_down(home or default_testnet_home())
+    answer(as_json, {"stopped": stopped}, [f"stopped {len(stopped)} nodes" if stopped else "no node was running"])
+
+
+def _milliseconds(text: str) -> int:
+    """Decimal seconds as whole milliseconds, exactly."""
+    from node.cli.amounts import parse_amount
+
+    try:
+        interval_ms = parse_amount(text, 3, "seconds")
+    except ConfigError:
+        interval_ms = -1
+    if not 0 <= interval_ms <= 60_000:
+        raise ConfigError(f"--block-interval {text}: 0 to 60 seconds, at most three decimals")
+    return interval_ms
+
+
+def _home_text(home: Path | None) -> str:
+    return "" if home is None else f" --home {home}"
+
+
+def _to_json(root: Path, result: UpResult) -> dict[str, Any]:
+    return {
+        "home": str(root),
+        "chain_id": result.manifest.chain_id,
+        "genesis_hash": result.manifest.genesis_hash,
+        "nodes": [one.to_json() for one in result.statuses],
+        "demonstration": None if result.demonstration is None else result.demonstration.to_json(),
+    }
