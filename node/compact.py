@@ -230,9 +230,12 @@ class Assembler:
         block = self._blocks.get(block_hash)
         if block is None:
             return [Send(peer, (LACK, block_hash))]
-        if any(not 0 <= index < len(block.txs) for index in indices):
-            self._complain(peer, "asked for a transaction beyond the block's end")
-            return []
+        last = -1
+        for index in indices:
+            if not last < index < len(block.txs):  # rising, so that a short question has no endless answer
+                self._complain(peer, "asked for a transaction twice or beyond the block's end")
+                return []
+            last = index
         sends: list[Send] = []
         chosen: list[int] = []
         size = 0

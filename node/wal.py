@@ -132,6 +132,24 @@ class Wal:
         except OSError as error:
             raise self._failure("rotate", error) from error
 
+    def take_entries(self) -> tuple[bytes, ...]:
+        """What the file held at opening; afterwards they are forgotten, since a height may log many blocks."""
+        entries, self.entries = self.entries, ()
+        return entries
+
+    def abandon(self) -> None:
+        """Set this height's log aside and begin it again marked as damaged: its entries are whole, but not to be continued."""
+        if self._failed:
+            raise self._failure("use after an error", None)
+        self.entries = ()
+        self._pending.clear()
+        self._pending_bytes = 0
+        try:
+            self._close_descriptor()
+            self._restart_damaged()
+        except OSError as error:
+            raise self._failure("set aside", error) from error
+
     def close(self) -> None:
         """Release the file. What was not synced is lost, as in a crash."""
         self._failed = True
