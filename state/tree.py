@@ -114,14 +114,16 @@ class Tree:
 
     def _update_bucket(self, prefix: int, items: list[tuple[bytes, bytes | None]]) -> bytes | None:
         bucket = self._open(prefix)
-        node = None if bucket is None else bucket.node
+        node, grown = (None, 0) if bucket is None else (bucket.node, -bucket.leaves)
+        self._loaded_leaves += grown
+        counter = [-grown]
         for kh, new_hash in items:
             if new_hash is None:
-                node = _delete(node, kh, BUCKET_BITS)
+                node = _delete(node, kh, BUCKET_BITS, counter)
             else:
-                node = _insert(node, kh, new_hash, BUCKET_BITS)
-        count = 0 if node is None else _count(node)
-        self._loaded_leaves += count - (0 if bucket is None else bucket.leaves)
+                node = _insert(node, kh, new_hash, BUCKET_BITS, counter)
+        (count,) = counter
+        self._loaded_leaves += count
         if node is None:
             self._buckets[prefix] = None
             self._loaded.pop(prefix, None)
@@ -257,18 +259,21 @@ def _inner(left: Node, right: Node) -> Node:
     return sha256(_INNER_PREFIX + left[0] + right[0]).digest(), left, right
 
 
-def _insert(node: Node, kh: bytes, new_hash: bytes, depth: int) -> Node:
+def _insert(node: Node, kh: bytes, new_hash: bytes, depth: int, counter: list[int]) -> Node:
+    """The node with a leaf set; `counter[0]` grows if it is new."""
     if node is None:
+        counter[0] += 1
         return new_hash, kh
     if len(node) == 2:
         if node[1] == kh:
             return new_hash, kh
+        counter[0] += 1
         return _fork(node, (new_hash, kh), depth)
     _, left, right = node
     if kh[depth >> 3] >> (7 - (depth & 7)) & 1:
-        right = _insert(right, kh, new_hash, depth + 1)
+        right = _insert(right, kh, new_hash, depth + 1, counter)
     else:
-        left = _insert(left, kh, new_hash, depth + 1)
+        left = _insert(left, kh, new_hash, depth + 1, counter)
     return _inner(left, right)
 
 
@@ -281,14 +286,20 @@ def _fork(old: Node, new: Node, depth: int) -> Node:
     return _inner(None, below) if new_bit else _inner(below, None)
 
 
-def _delete(node: Node, kh: bytes, depth: int) -> Node:
-    if node is None or len(node) == 2:
-        return None if node is None or node[1] == kh else node
+def _delete(node: Node, kh: bytes, depth: int, counter: list[int]) -> Node:
+    """The node without a leaf; `counter[0]` falls if it was there."""
+    if node is None:
+        return None
+    if len(node) == 2:
+        if node[1] != kh:
+            return node
+        counter[0] -= 1
+        return None
     _, left, right = node
     if _bit(kh, depth):
-        right = _delete(right, kh, depth + 1)
+        right = _delete(right, kh, depth + 1, counter)
     else:
-        left = _delete(left, kh, depth + 1)
+        left = _delete(left, kh, depth + 1, counter)
     return _inner(left, right)
 
 
@@ -306,12 +317,6 @@ def _build(leaves: Leaves, start: int, end: int, depth: int) -> Node:
         else:
             low = middle + 1
     return _inner(_build(leaves, start, low, depth + 1), _build(leaves, low, end, depth + 1))
-
-
-def _count(node: Node) -> int:
-    if node is None:
-        return 0
-    return 1 if len(node) == 2 else _count(node[1]) + _count(node[2])
 
 
 def _keys(node: Node) -> list[bytes]:

@@ -1,0 +1,1 @@
+"""node.storage - one LevelDB, one synchronous write for each height."""

@@ -1,0 +1,159 @@
+"""LevelDB behind a small protocol: the only file that knows plyvel.
+
+Every read verifies checksums and the store is opened with paranoid checks: with LevelDB's defaults a flipped bit gave a silently
+wrong value. After any error the handle is poisoned and every later call raises, because LevelDB goes on acknowledging writes
+after a full disk and then loses them. Rows, batches and prefixes only; what they mean is `store.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import plyvel
+
+from state.primitives.errors import StorageCorruptError, StorageError
+
+MIB = 1024 * 1024
+
+
+class Database(Protocol):
+    """Ordered rows of bytes. Errors are `StorageError` and `StorageCorruptError`, and final."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The row's value, checksum verified, or None."""
+        ...
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False, values: bool = True
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start <= key < stop in order, on a snapshot of now; without `values` each value is empty."""
+        ...
+
+    def write(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """All rows at once (None deletes), durable on return."""
+        ...
+
+    def write_unsynced(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """As `write`, but durable only with the next `write`: for bulk loading."""
+        ...
+
+    def compact(self, start: bytes, stop: bytes) -> None:
+        """Give deleted rows' space back; may take long."""
+        ...
+
+    def close(self) -> None:
+        """Release the folder."""
+        ...
+
+
+class LevelDb:
+    """The real one."""
+
+    def __init__(self, path: Path, *, cache_bytes: int = 64 * MIB, create: bool = False) -> None:
+        self.path = path
+        self._failed = False
+        try:
+            self._db = plyvel.DB(
+                str(path),
+                create_if_missing=create,
+                error_if_exists=create,
+                paranoid_checks=True,
+                lru_cache_size=cache_bytes,
+                write_buffer_size=16 * MIB,
+                max_open_files=1000,
+                bloom_filter_bits=10,
+            )
+        except plyvel.Error as error:
+            raise _open_error(path, error) from error
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Database`."""
+        self._check()
+        try:
+            return self._db.get(key, verify_checksums=True)  # type: ignore[no-any-return]
+        except (plyvel.Error, OSError) as error:
+            raise self._poison("read", error) from error
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False, values: bool = True
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """See `Database`."""
+        self._check()
+        try:
+            with self._db.iterator(
+                start=start, stop=stop, reverse=reverse, include_value=values, verify_checksums=True
+            ) as rows:
+                if values:
+                    yield from rows
+                else:
+                    for key in rows:
+                        yield key, b""
+        except (plyvel.Error, OSError) as error:
+            raise self._poison("read", error) from error
+
+    def write(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """See `Database`."""
+        self._write(rows, sync=True)
+
+    def write_unsynced(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """See `Database`."""
+        self._write(rows, sync=False)
+
+    def compact(self, start: bytes, stop: bytes) -> None:
+        """See `Database`."""
+        self._check()
+        try:
+            self._db.compact_range(start=start, stop=stop)
+        except (plyvel.Error, OSError) as error:
+            raise self._poison("compact", error) from error
+
+    def close(self) -> None:
+        """See `Database`."""
+        self._failed = True
+        self._db.close()
+
+    def _write(self, rows: Sequence[tuple[bytes, bytes | None]], *, sync: bool) -> None:
+        self._check()
+        try:
+            with self._db.write_batch(sync=sync, transaction=True) as batch:
+                for key, value in rows:
+                    if value is None:
+                        batch.delete(key)
+                    else:
+                        batch.put(key, value)
+        except (plyvel.Error, OSError) as error:
+            raise self._poison("write", error) from error
+
+    def _check(self) -> None:
+        if self._failed:
+            raise StorageError("the database is closed or failed before", hint="start the node again")
+
+    def _poison(self, action: str, error: Exception) -> StorageError | StorageCorruptError:
+        self._failed = True
+        if isinstance(error, plyvel.CorruptionError):
+            return StorageCorruptError(
+                f"the database in {self.path} is damaged: {error}",
+                hint="restore it from a snapshot, or empty the data folder's db and let the node catch up again",
+            )
+        return StorageError(
+            f"the database in {self.path} cannot {action}: {error}",
+            hint="check the disk and its free space, then start the node again",
+        )
+
+
+def _open_error(path: Path, error: Exception) -> StorageError | StorageCorruptError:
+    text = str(error)
+    if "lock" in text.lower():
+        return StorageError(
+            f"the database in {path} is in use by another process", hint="stop the other node of this home first"
+        )
+    if isinstance(error, plyvel.CorruptionError):
+        return StorageCorruptError(
+            f"the database in {path} is damaged: {text}",
+            hint="restore it from a snapshot, or empty the data folder's db and let the node catch up again",
+        )
+    if "does not exist" in text:
+        return StorageError(f"there is no database in {path}", hint="create the home with `qenex init`")
+    return StorageError(f"the database in {path} cannot be opened: {text}", hint="check the folder's owner and the disk")
