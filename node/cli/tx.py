@@ -1,0 +1,271 @@
+"""`qenex tx`: build, sign and send a transaction, and with --wait say what became of it.
+
+Amounts are decimal strings in display units of their asset ("1.25"); --base-units counts base units instead. The answer with
+--json is `{"hash","height","code","code_name","log"}`; exit code 0 only if the code is 0. What a transaction means is the ledger's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from node.cli.options import PassphraseReader, home_option, node_option, passphrase_option
+from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
+from state.primitives.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+WAIT_S: Final = 60
+_HOME_HELP = "Directory whose keys/ holds the keys (default: yours, then the local network's)."
+
+
+@click.group()
+def tx() -> None:
+    """Sign and send transactions."""
+
+
+def _common(function: F) -> F:
+    """Options of every transaction; the command gets them as one `Sending`."""
+
+    @wraps(function)
+    def command(
+        sender: str,
+        signer: tuple[str, ...],
+        memo: str,
+        max_fee: str | None,
+        valid_for: int,
+        wait: bool,
+        node: str,
+        home: Path | None,
+        passphrase_file: Path | None,
+        as_json: bool,
+        **own: Any,
+    ) -> int:
+        from node.cli.session import Sending
+
+        sending = Sending(
+            node=node,
+            home=home,
+            passphrase=PassphraseReader(passphrase_file),
+            sender=sender,
+            signers=signer,
+            memo=memo,
+            max_fee=max_fee,
+            valid_for_s=valid_for,
+            wait_s=WAIT_S if wait else 0,
+        )
+        outcome = function(sending, **own)
+        answer(as_json, outcome.to_json(), [outcome.describe()])
+        return EXIT_OK if outcome.code == 0 else EXIT_FAILED
+
+    for option in (
+        json_option,
+        passphrase_option,
+        home_option(_HOME_HELP),
+        node_option,
+        click.option("--wait", is_flag=True, help="Wait until it is in a block, and say what became of it."),
+        click.option(
+            "--valid-for", type=click.IntRange(1, 86_400), default=600, show_default=True, help="Seconds until it expires."
+        ),
+        click.option("--max-fee", help="Most to pay, in base units of the fee asset [default: what the fee table says]."),
+        click.option("--memo", default="", help="Public text, at most 256 bytes."),
+        click.option("--signer", multiple=True, metavar="KEY", help="A further key that signs; may be repeated."),
+        click.option("--from", "sender", required=True, metavar="KEY", help="Key of the sending account."),
+    ):
+        command = option(command)  # type: ignore[assignment]
+    return command  # type: ignore[return-value]
+
+
+_base_units = click.option("--base-units", is_flag=True, help="Amounts count base units, not display units.")
+_asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
+_amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
+
+
+@tx.command()
+@click.option("--to", required=True, metavar="ACCOUNT", help="Address, or name of a key.")
+@_amount
+@_asset
+@click.option("--tag", default="", help="Destination tag, at most 64 bytes.")
+@_base_units
+@_common
+def transfer(sending: Any, to: str, amount: str, asset: str, tag: str, base_units: bool) -> Any:
+    """Send an amount to an account."""
+    from node.cli.options import resolve_address
+    from state.transaction import call
+
+    recipient = resolve_address(to, sending.home)
+
+    async def operations(session: Any) -> list[Any]:
+        units = await session.parse_amount(amount, asset, base_units=base_units)
+        return [call("asset.transfer", asset=asset, to=recipient, amount=units, tag=tag)]
+
+    return sending.run(operations)
+
+
+@tx.command()
+@click.option("--to", metavar="ACCOUNT", help="Who receives it [default: the sender].")
+@_amount
+@_asset
+@click.option("--ref", default="", help="Reference, at most 64 bytes.")
+@_base_units
+@_common
+def mint(sending: Any, to: str | None, amount: str, asset: str, ref: str, base_units: bool) -> Any:
+    """Create an amount of an asset, within the sender's allowance."""
+    from node.cli.options import resolve_address
+    from state.transaction import call
+
+    recipient = resolve_address(to or sending.sender, sending.home)
+
+    async def operations(session: Any) -> list[Any]:
+        units = await session.parse_amount(amount, asset, base_units=base_units)
+        return [call("asset.mint", asset=asset, to=recipient, amount=units, ref=ref)]
+
+    return sending.run(operations)
+
+
+@tx.command()
+@_amount
+@_asset
+@_base_units
+@_common
+def burn(sending: Any, amount: str, asset: str, base_units: bool) -> Any:
+    """Destroy an amount that the sender, issuer or minter of the asset, holds."""
+    from state.transaction import call
+
+    async def operations(session: Any) -> list[Any]:
+        units = await session.parse_amount(amount, asset, base_units=base_units)
+        return [call("asset.burn", asset=asset, amount=units)]
+
+    return sending.run(operations)
+
+
+@tx.command(name="create-asset")
+@click.argument("code")
+@click.option("--scale", type=click.IntRange(0, 128), required=True, help="Decimals.")
+@click.option("--max-supply", help="Most there may ever be [default: only the global bound].")
+@click.option("--mint-allowance", help="How much the sender may mint [default: the maximum supply].")
+@click.option("--not-transferable", is_flag=True, help="It moves only to and from its issuer.")
+@click.option("--metadata-hash", default="", help="SHA-256 of a description, 64 hex digits.")
+@_base_units
+@_common
+def create_asset(
+    sending: Any,
+    code: str,
+    scale: int,
+    max_supply: str | None,
+    mint_allowance: str | None,
+    not_transferable: bool,
+    metadata_hash: str,
+    base_units: bool,
+) -> Any:
+    """Create the asset CODE; the sender becomes its issuer and may mint it."""
+    from node.cli.amounts import parse_amount
+    from state.modules.assets import FLAG_TRANSFERABLE
+    from state.primitives.limits import AMOUNT_MAX
+    from state.transaction import call
+
+    try:
+        metadata = bytes.fromhex(metadata_hash)
+    except ValueError:
+        metadata = b"?"
+    if len(metadata) not in (0, 32):
+        raise ConfigError("--metadata-hash has 64 hex digits")
+    supply = parse_amount(max_supply, scale, code, base_units=base_units) if max_supply else 0
+    allowance = parse_amount(mint_allowance, scale, code, base_units=base_units) if mint_allowance else supply or AMOUNT_MAX
+
+    async def operations(session: Any) -> list[Any]:
+        minters = ((session.sender, allowance),) if allowance else ()
+        flags = 0 if not_transferable else FLAG_TRANSFERABLE
+        return [
+            call(
+                "asset.create",
+                code=code,
+                scale=scale,
+                max_supply=supply,
+                flags=flags,
+                minters=minters,
+                metadata_hash=metadata,
+            )
+        ]
+
+    return sending.run(operations)
+
+
+@tx.command(name="create-account")
+@click.option("--key", "keys", multiple=True, required=True, metavar="KEY", help="NAME, NAME:WEIGHT or KIND=HEX:WEIGHT; may be repeated.")
+@click.option("--thresholds", default="1,1,1,1", show_default=True, help="low,medium,high,statutory.")
+@click.option(
+    "--kind",
+    type=click.Choice(["customer", "institution", "sub_account", "omnibus", "regulator", "validator"]),
+    default="customer",
+    show_default=True,
+)
+@click.option("--parent", metavar="ACCOUNT", help="Parent of a sub-account; it must sign too.")
+@_common
+def create_account(sending: Any, keys: tuple[str, ...], thresholds: str, kind: str, parent: str | None) -> Any:
+    """Open an account for one or more keys."""
+    from node.cli.options import resolve_address
+    from node.cli.parts import parse_key_rows, parse_thresholds
+    from state.modules.accounts import AccountKind, new_account_address
+    from state.transaction import call
+
+    rows, limits = parse_key_rows(keys, sending.home), parse_thresholds(thresholds)
+    parent_address = resolve_address(parent, sending.home) if parent else b""
+    kind_number = int(AccountKind[kind.upper()])
+    address = new_account_address(rows, limits, kind=kind_number, parent=parent_address)
+
+    async def operations(session: Any) -> list[Any]:
+        return [
+            call(
+                "account.create",
+                address=address,
+                kind=kind_number,
+                parent=parent_address,
+                keys=rows,
+                thresholds=limits,
+            )
+        ]
+
+    return sending.run(operations)
+
+
+@tx.command(name="update-keys")
+@click.option("--add", multiple=True, metavar="KEY", help="NAME, NAME:WEIGHT or KIND=HEX:WEIGHT; may be repeated.")
+@click.option("--remove", multiple=True, type=click.IntRange(0, 2**32 - 1), metavar="ID", help="Number of a key; may be repeated.")
+@click.option("--thresholds", help="low,medium,high,statutory.")
+@_common
+def update_keys(sending: Any, add: tuple[str, ...], remove: tuple[int, ...], thresholds: str | None) -> Any:
+    """Add and remove keys of the sending account, at once; its address stays."""
+    from node.cli.parts import parse_key_rows, parse_thresholds
+    from state.transaction import call
+
+    limits = parse_thresholds(thresholds) if thresholds else ()
+
+    async def operations(session: Any) -> list[Any]:
+        rows = parse_key_rows(add, sending.home, 1 + max((key["key_id"] for key in session.account["keys"]), default=0))
+        return [call("account.update_keys", add=rows, remove=tuple(sorted(set(remove))), thresholds=limits)]
+
+    return sending.run(operations)
+
+
+@tx.command(name="multi-transfer")
+@click.option("--leg", "legs", multiple=True, required=True, metavar="ACCOUNT:ASSET:AMOUNT", help="Negative for who pays; repeated.")
+@_base_units
+@_common
+def multi_transfer(sending: Any, legs: tuple[str, ...], base_units: bool) -> Any:
+    """Move several amounts at once, all or nothing; every paying account must sign (--signer)."""
+    from node.cli.parts import parse_leg, resolve_legs
+    from state.transaction import call
+
+    parsed = [parse_leg(text) for text in legs]
+
+    async def operations(session: Any) -> list[Any]:
+        scales = {leg.asset: await session.scale_of(leg.asset) for leg in parsed}
+        resolved = resolve_legs(parsed, scales, sending.home, base_units=base_units)
+        return [call("asset.multi_transfer", legs=resolved)]
+
+    return sending.run(operations)
