@@ -65,15 +65,11 @@ class MempoolConfig(Section, frozen=True):
 
 
 class StorageConfig(Section, frozen=True):
-    """[storage]: LevelDB and the tree."""
+    """[storage]: memory of the store; see `node.storage.store.StoreOptions`."""
 
-    cache_bytes: Annotated[int, Meta(ge=_MIB, le=1 << 40, description="1048576 or more (bytes)")] = 32 * _MIB
-    write_buffer_bytes: Annotated[int, Meta(ge=_MIB, le=1 << 32, description="1048576 to 4294967296 (bytes)")] = 16 * _MIB
-    tree_cache_bytes: Annotated[int, Meta(ge=_MIB, le=1 << 40, description="1048576 or more (bytes)")] = 64 * _MIB
-    tree_worker: Annotated[
-        Literal["auto", "on", "off"], Meta(description='"auto", "on" or "off" (a process of its own for the tree)')
-    ] = "auto"
-    checkpoint_interval_heights: Annotated[int, Meta(ge=1, le=1_000_000, description="1 to 1000000")] = 100
+    cache_bytes: Annotated[int, Meta(ge=_MIB, le=1 << 40, description="1048576 or more (bytes of LevelDB blocks)")] = 64 * _MIB
+    values_max: Annotated[int, Meta(ge=1_000, le=100_000_000, description="1000 to 100000000 (state values kept)")] = 200_000
+    leaves_max: Annotated[int, Meta(ge=1_000, le=100_000_000, description="1000 to 100000000 (tree leaves kept)")] = 400_000
 
 
 class WorkersConfig(Section, frozen=True):

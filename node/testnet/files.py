@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from genesis.testnet import NetworkOptions, NetworkPlan, NodePlan, plan_network
-from node.config import Config, Home, LogConfig, MetricsConfig, P2pConfig, RpcConfig, StorageConfig, WorkersConfig
+from node.config import Config, Home, LogConfig, MetricsConfig, P2pConfig, RpcConfig, WorkersConfig
 from node.homes import create_home, install_genesis
 from node.keystore import KeySet, Role, new_seed, read_private_file, write_key_file, write_private_file
 from state.primitives.errors import ConfigError, HomeError
@@ -214,7 +214,6 @@ def _config(node: NodePlan, is_crowded: bool) -> Config:
         moniker=node.moniker,
         rpc=RpcConfig(listen=node.rpc),
         p2p=P2pConfig(listen=node.p2p, peers=node.peers),
-        storage=StorageConfig(tree_worker="off" if is_crowded else "auto"),
         workers=WorkersConfig(signatures=0 if is_crowded else "auto"),
         log=LogConfig(format="json"),
         metrics=MetricsConfig(listen=node.metrics),

@@ -26,10 +26,10 @@ PEER = "0123456789abcdef0123456789abcdef01234567@10.0.0.1:26656"
 def test_defaults_and_round_trip() -> None:
     assert parse_config("", environment={}) == Config()
     assert parse_config(render_config(Config()), environment={}) == Config()
-    text = render_config(Config()).replace("peers = []", f'peers = ["{PEER}"]').replace('= "auto"', '= "off"', 1)
+    text = render_config(Config()).replace("peers = []", f'peers = ["{PEER}"]').replace('= "auto"', "= 3", 1)
     config = parse_config(text, environment={})
     assert config.p2p.peers == (PEER,)
-    assert config.storage.tree_worker == "off"
+    assert config.workers.signatures == 3
     assert parse_config(render_config(config), environment={}) == config
 
 
@@ -80,7 +80,7 @@ BAD: list[tuple[str, dict[str, str], tuple[str, ...]]] = [
     ("[workers]\nsignatures = 'many'", {}, ('workers.signatures = "many"', '"auto"')),
     ("[workers]\nsignatures = -1", {}, ("workers.signatures = -1", '"auto"')),
     ("[log]\nlevel = 'loud'", {}, ('log.level = "loud"', '"debug"')),
-    ("[storage]\ntree_worker = true", {}, ("storage.tree_worker", '"auto"')),
+    ("[storage]\nvalues_max = 1", {}, ("storage.values_max = 1", "1000 to")),
     ("moniker = ", {}, ("not TOML",)),
     ("a = 1\na = 2", {}, ("not TOML",)),
     ("x = " + "[" * 5000, {}, ("not TOML",)),
