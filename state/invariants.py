@@ -9,10 +9,9 @@ I24 whoever is debited or re-keyed authorised it, I25 the fee. Source: ledger ru
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
 from typing import Final
 
-from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS
+from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level
 from state.primitives.codec import Value
 from state.primitives.limits import AMOUNT_MAX
 from state.schema import (
@@ -30,20 +29,12 @@ from state.schema import (
     asset_key,
     nonces_key,
 )
-from state.transaction import Transaction
+from state.transaction import Call, Transaction
 from state.view import View
 
 _NOTHING: Final[tuple[int, ...]] = (0,)
-_NO_ACCOUNTS: Final[frozenset[str]] = frozenset()
 # Records that only the machine itself or governance may write
 _RESERVED: Final = frozenset({NONCES, PARAMS, VALIDATOR})
-
-
-def has_moved_value(view: View, mark: int) -> bool:
-    """I12: whether any holding differs from what it was at `mark`."""
-    values = view.values
-    before = dict(reversed(view.undo[mark:]))
-    return any(key[1] == HOLDING and values[key] != record for key, record in before.items())
 
 
 def check_charge(view: View, tx: Transaction, fee: int, fee_code: bytes) -> str:
@@ -84,22 +75,15 @@ def _has_advanced(before: Value, after: Value, lane: int, sequence: int) -> bool
     return bool(after[:lane] == rest[:lane] and after[lane + 1 :] == rest[lane + 1 :])
 
 
-def check_operations(
-    view: View,
-    mark: int,
-    authorised: Sequence[tuple[bytes, int]],
-    touches: Container[str] = _NO_ACCOUNTS,
-    must_move: bool = False,
-) -> str:
-    """I1 to I4 and I24 over everything written since `mark`; the empty string if they hold, else which one broke.
-
-    `authorised` are the accounts whose signatures were required and checked; `touches` the module accounts that the
-    transaction's operations may change; `must_move` asks for I12 of everything as one operation.
-    """
+def check_operation(view: View, mark: int, call: Call) -> str:
+    """I1 to I4, I12 and I24 over what one operation wrote since `mark`; the empty string if they hold, else which one broke."""
+    operation, account, args = call
+    authorised: tuple[bytes, ...] = (account,) if operation.level >= Level.MEDIUM else ()
+    if operation.authorities is not None:
+        authorised += tuple([other for other, _ in operation.authorities(account, args)])
     values = view.values
     first = dict(reversed(view.undo[mark:]))  # the earliest entry of a key wins
     drift: dict[bytes, int] = {}
-    owners: list[bytes] | None = None
     moved = False
     for key, before in first.items():
         after = values[key]
@@ -112,13 +96,11 @@ def check_operations(
             address = key[HOLDING_ADDRESS]
             if delta:
                 moved = True
-            if delta < 0:
-                if owners is None:
-                    owners = [account for account, _ in authorised]
-                if address not in owners and address not in MODULE_ACCOUNTS:
-                    return "I24: an account was debited without its authorisation"
-            if address in MODULE_ACCOUNTS and MODULE_ACCOUNTS[address] not in touches:
-                return "I2: a module account changed by a foreign operation"
+            if address in MODULE_ACCOUNTS:
+                if MODULE_ACCOUNTS[address] not in operation.touches:
+                    return "I2: a module account changed by a foreign operation"
+            elif delta < 0 and address not in authorised:
+                return "I24: an account was debited without its authorisation"
             code = key[HOLDING_CODE_START:]
             drift[code] = drift.get(code, 0) + delta
         elif tag == SUPPLY:
@@ -134,7 +116,7 @@ def check_operations(
     for delta in drift.values():
         if delta:
             return "I1: an asset was not conserved"
-    return "I12: an operation succeeded without effect" if must_move and not moved else ""
+    return "I12: an operation succeeded without effect" if operation.moves_value and not moved else ""
 
 
 def _check_supply(view: View, key: bytes, supply: int) -> str:
@@ -144,12 +126,12 @@ def _check_supply(view: View, key: bytes, supply: int) -> str:
     return ""
 
 
-def _check_other(key: bytes, before: Value, after: Value, authorised: Sequence[tuple[bytes, int]]) -> str:
+def _check_other(key: bytes, before: Value, after: Value, authorised: tuple[bytes, ...]) -> str:
     tag = key[1]
     if tag == ACCOUNT:
         if after is None:
             return "I24: an account vanished"
-        if before is not None and all(key[2:] != account for account, _ in authorised):
+        if before is not None and key[2:] not in authorised:
             return "I24: an account's policy changed without its authorisation"
         if sum(entry[3] for entry in after[2]) < max(after[3]):
             return "I24: an account's policy can no longer be satisfied"
@@ -157,7 +139,7 @@ def _check_other(key: bytes, before: Value, after: Value, authorised: Sequence[t
         allowance, minted = after
         if not 0 <= minted <= allowance or (before is not None and (allowance != before[0] or minted < before[1])):
             return "I4: minting beyond the allowance"
-        if before is not None and all(key[2:34] != account for account, _ in authorised):
+        if before is not None and key[2:34] not in authorised:
             return "I24: an allowance was used without its minter's authorisation"
     elif tag == ASSET:
         if before is not None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from state.admission import NOTHING_VERIFIED, Admission, Gate, Verified, intent_hash
 from state.codes import REFUSED_MAX, REFUSED_MIN, Code
-from state.invariants import check_charge, check_operations, has_moved_value
+from state.invariants import check_charge, check_operation
 from state.modules.operation import FEES_ADDRESS, OpContext, Operation
 from state.modules.preconditions import apply_preconditions
 from state.params import AccountParams, ConsensusParams, FeeParams, StakeParams
@@ -128,21 +128,15 @@ class BlockExecution:
             if tx.preconditions:
                 apply_preconditions(context, tx.preconditions)
             index = 0
-            if len(tx.calls) == 1:
-                operation, account, args = tx.calls[0]
+            for call in tx.calls:
+                start = len(view.undo)
+                operation, account, args = call
                 operation.handler(context, account, args)
-                work = operation.work
-                problem = check_operations(view, mark, tx.required, operation.touches, operation.moves_value)
-            else:
-                for operation, account, args in tx.calls:
-                    start = len(view.undo)
-                    operation.handler(context, account, args)
-                    work += operation.work
-                    if operation.moves_value and not has_moved_value(view, start):
-                        problem = "I12: an operation succeeded without effect"
-                        break
-                    index += 1
-                problem = problem or check_operations(view, mark, tx.required, _touches(tx))
+                problem = check_operation(view, start, call)
+                if problem:
+                    break
+                work += operation.work
+                index += 1
         except OperationFailed as failure:
             view.rollback(mark)
             view.settle()
@@ -153,7 +147,7 @@ class BlockExecution:
             problem = f"a handler failed: {type(bug).__name__}"
         if problem:
             view.rollback(mark)
-            return self._violation(tx, max(0, min(index, len(tx.calls) - 1)), fee, problem)
+            return self._violation(tx, max(0, index), fee, problem)
         view.settle()
         receipt: Receipt = tuple.__new__(
             Receipt,
@@ -240,10 +234,6 @@ class BlockExecution:
 
 def _work(tx: Transaction) -> int:
     return sum(call.operation.work for call in tx.calls)
-
-
-def _touches(tx: Transaction) -> frozenset[str]:
-    return frozenset().union(*(call.operation.touches for call in tx.calls))
 
 
 def _forget(queue: bytes, view: View, time_s: int, entries_max: int) -> None:

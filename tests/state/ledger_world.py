@@ -19,7 +19,7 @@ from state.initial import (
     genesis_changes,
 )
 from state.machine import BlockContext, BlockResult, apply_block, check_transaction
-from state.modules.accounts import AccountKind
+from state.modules.accounts import AccountKind, new_account_address
 from state.params import FeeParams, Params, StakeParams
 from state.primitives.hashing import sha256
 from state.primitives.keys import KeyKind, PrivateKey
@@ -169,3 +169,12 @@ class World:
 def pay(to: str | bytes, amount: int = 1, asset: str = "QNX", *, as_account: bytes = b"", tag: str = "") -> Sequence[Any]:
     address = ADDRESS[to] if isinstance(to, str) else to
     return call("asset.transfer", as_account=as_account, asset=asset, to=address, amount=amount, tag=tag)
+
+
+def create_account(keys: Any, thresholds: Any = (1, 1, 1, 1), kind: int = AccountKind.CUSTOMER, parent: bytes = b"") -> Any:
+    address = new_account_address(keys, thresholds, kind=kind, parent=parent)
+    return call("account.create", address=address, kind=int(kind), parent=parent, keys=keys, thresholds=thresholds)
+
+
+def update_keys(add: Any = (), remove: Any = (), thresholds: Any = ()) -> Any:
+    return call("account.update_keys", add=add, remove=remove, thresholds=thresholds)
