@@ -200,8 +200,9 @@ class Driver:
             answer = await self._execute(output, nursery)
             if answer is not None:
                 queue.append(answer)
-        if isinstance(item, m.VoteReceived):
-            self._check_own_votes(item.vote)
+        vote = item.vote if isinstance(item, m.VoteReceived) else item.message if isinstance(item, m.Signed) else None
+        if isinstance(vote, Vote):
+            self._check_own_votes(vote)
 
     async def _execute(self, output: m.Output, nursery: trio.Nursery) -> m.Input | None:
         """Do one thing; the answer, if there is one at once."""
@@ -257,7 +258,7 @@ class Driver:
         return m.Signed(message.with_signatures(signature, pq_signature))
 
     def _check_own_votes(self, vote: Vote) -> None:
-        """A peer showed us a vote with our signatures that contradicts ours: someone else has the key (L6)."""
+        """Two different votes with our signatures in one round: someone else has the key (L6)."""
         if self._signer is None or vote.validator_address != self._signer.address or vote.height != self.core.height:
             return
         tally = self.core.view.votes.tally(vote.round, vote.type)

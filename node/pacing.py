@@ -6,9 +6,9 @@ After block H a node begins H+1
 - never before block H's time plus the block interval. The time in the block, not the moment of the commit, is the reference:
   all nodes then begin at about the same moment, and one that was late at H is back in step at H+1;
 - at that moment if transactions wait in its mempool, or a proposal or vote for H+1 has come from a peer;
-- with nothing to do, at block H's time plus the idle interval: the block interval (at least `IDLE_INTERVAL_MIN_NS`, also with
-  block interval 0) if empty blocks are on, else the heartbeat interval (0: no heartbeat).
-  After a block with transactions it is at most `PROOF_INTERVAL_NS`, since the state they left is provable only with the next header.
+- with nothing to do, at block H's time plus the idle interval: if empty blocks are on, the block interval (`IDLE_INTERVAL_NS` if that is
+  0), else the heartbeat interval (0: no heartbeat); but after a block with transactions always as if empty blocks were on,
+  since the state they left is provable only with the next header.
 
 Why this is sound. A transaction that one node has starts that node; gossip brings it to the proposer in far less than
 `timeout_propose`, and starts the proposer. Should gossip fail, the node's nil prevote after the timeout starts the others, so
@@ -25,8 +25,9 @@ from typing import Final
 from state.params import ConsensusParams
 
 MS: Final = 1_000_000
-IDLE_INTERVAL_MIN_NS: Final = 1_000 * MS  # empty blocks without a block interval: one a second, not as many as fit
-PROOF_INTERVAL_NS: Final = 1_000 * MS
+IDLE_INTERVAL_NS: Final = 1_000 * MS  # empty blocks without a block interval: one a second, not as many as fit
+
+EMPTY_RETRY_NS: Final = 50 * MS  # "work" that ended in an empty block was none: do not spin on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,13 @@ class Pace:
 def compute_pace(params: ConsensusParams, block_time_ns: int, had_txs: bool, now_ns: int) -> Pace:
     """The pace after a block of wall time `block_time_ns`, at wall time `now_ns`."""
     interval = params.block_interval_ms * MS
-    idle: int | None = max(interval, IDLE_INTERVAL_MIN_NS)
-    if not params.empty_blocks:
+    idle: int | None = interval or IDLE_INTERVAL_NS
+    if not params.empty_blocks and not had_txs:
         heartbeat = params.heartbeat_interval_ms * MS
         idle = max(interval, heartbeat) if heartbeat else None
-        if had_txs:
-            proof = max(interval, PROOF_INTERVAL_NS)
-            idle = proof if idle is None else min(idle, proof)
+    busy = interval if had_txs else max(interval, EMPTY_RETRY_NS)
     return Pace(
-        compute_remaining(interval, block_time_ns, now_ns),
+        compute_remaining(busy, block_time_ns, now_ns),
         None if idle is None else compute_remaining(idle, block_time_ns, now_ns),
     )
 
