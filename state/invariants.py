@@ -2,9 +2,10 @@
 
 They read the view's undo log (what was there before) and its records (what is there now), so a handler that is wrong cannot
 also be wrong here. A broken invariant reverts the transaction with 203, keeps its fee and trips the breaker of its module.
-Checked: I1 conservation, I2 no negative holding and no foreign hand on a module account, I3 what can be spent is not negative,
-I4 supply within its maximum and minting within the allowance, I12 no success without effect, I23 one sequence per transaction,
-I24 whoever is debited or re-keyed authorised it, I25 the fee. Source: ledger rules, section 3. Nothing here may change a record.
+Checked: I1 conservation; I2 no negative holding, no foreign hand on a module account, no record of a kind that the operation's row
+does not name; I3 what can be spent is not negative; I4 supply within its maximum, minting within the allowance; I12 no success
+without effect; I23 one sequence per transaction; I24 whoever is debited or re-keyed authorised it; I25 the fee. Source: ledger
+rules, section 3. Nothing here may change a record.
 """
 
 from __future__ import annotations
@@ -23,9 +24,7 @@ from state.schema import (
     HOLDING_PREFIX,
     MINTER,
     NONCES,
-    PARAMS,
     SUPPLY,
-    VALIDATOR,
     asset_key,
     nonces_key,
 )
@@ -33,8 +32,6 @@ from state.transaction import Call, Transaction
 from state.view import View
 
 _NOTHING: Final[tuple[int, ...]] = (0,)
-# Records that only the machine itself or governance may write
-_RESERVED: Final = frozenset({NONCES, PARAMS, VALIDATOR})
 
 
 def check_charge(view: View, tx: Transaction, fee: int, fee_code: bytes) -> str:
@@ -69,7 +66,7 @@ def check_charge(view: View, tx: Transaction, fee: int, fee_code: bytes) -> str:
 def _has_advanced(before: Value, after: Value, lane: int, sequence: int) -> bool:
     """Whether exactly this lane rose, from `sequence` to the next."""
     old = before or ()
-    if after[lane] != sequence + 1 or (old[lane] if lane < len(old) else 0) != sequence:
+    if after is None or lane >= len(after) or after[lane] != sequence + 1 or (old[lane] if lane < len(old) else 0) != sequence:
         return False
     rest = old + (0,) * (len(after) - len(old))
     return bool(after[:lane] == rest[:lane] and after[lane + 1 :] == rest[lane + 1 :])
@@ -88,6 +85,8 @@ def check_operation(view: View, mark: int, call: Call) -> str:
     for key, before in first.items():
         after = values[key]
         tag = key[1]
+        if tag not in operation.writes:
+            return "I2: an operation wrote a record that is not its own"
         if tag == HOLDING:
             balance = after[0] if after is not None else 0
             delta = balance - (before[0] if before is not None else 0)
@@ -136,16 +135,13 @@ def _check_other(key: bytes, before: Value, after: Value, authorised: tuple[byte
         if sum(entry[3] for entry in after[2]) < max(after[3]):
             return "I24: an account's policy can no longer be satisfied"
     elif tag == MINTER:
-        allowance, minted = after
+        allowance, minted = after or (0, -1)
         if not 0 <= minted <= allowance or (before is not None and (allowance != before[0] or minted < before[1])):
             return "I4: minting beyond the allowance"
         if before is not None and key[2:34] not in authorised:
             return "I24: an allowance was used without its minter's authorisation"
-    elif tag == ASSET:
-        if before is not None:
-            return "I4: an asset's definition changed"
-    elif tag in _RESERVED:
-        return "I2: an operation wrote a record that is not its own"
+    elif tag == ASSET and before is not None:
+        return "I4: an asset's definition changed"
     return ""
 
 

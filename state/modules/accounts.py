@@ -27,7 +27,7 @@ from state.primitives.errors import OperationFailed
 from state.primitives.ids import account_address
 from state.primitives.limits import ACCOUNT_KEYS_MAX
 from state.receipts import ACCOUNT_CREATED, KEYS_UPDATED
-from state.schema import account_key
+from state.schema import ACCOUNT, account_key
 
 
 class AccountKind(IntEnum):
@@ -142,6 +142,7 @@ OPERATIONS: Final = (
         level=Level.MEDIUM,
         handler=create,
         codes=(Code.ACCOUNT_EXISTS, Code.NO_PERMISSION, Code.WOULD_LOCK_OUT),
+        writes=frozenset({ACCOUNT}),
         check=_check_create,
         authorities=_create_authorities,
     ),
@@ -153,6 +154,7 @@ OPERATIONS: Final = (
         level=Level.HIGH,
         handler=update_keys,
         codes=(Code.NO_PERMISSION, Code.ASSERT_FAILED, Code.WOULD_LOCK_OUT),
+        writes=frozenset({ACCOUNT}),
         check=_check_update,
     ),
 )

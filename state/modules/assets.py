@@ -29,7 +29,19 @@ from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed, TransactionError
 from state.primitives.limits import AMOUNT_MAX
 from state.receipts import ASSET_CREATED, BURNED, LEG_MOVED, MINTED, TRANSFERRED
-from state.schema import ASSET_LIST_KEY, ASSET_PREFIX, asset_key, asset_number_key, minter_key, supply_key
+from state.schema import (
+    ASSET,
+    ASSET_LIST,
+    ASSET_LIST_KEY,
+    ASSET_PREFIX,
+    HOLDING,
+    MINTER,
+    SUPPLY,
+    asset_key,
+    asset_number_key,
+    minter_key,
+    supply_key,
+)
 from state.view import View
 
 FLAG_TRANSFERABLE: Final = 1
@@ -189,6 +201,7 @@ OPERATIONS: Final = (
         level=Level.HIGH,
         handler=create,
         codes=(Code.ASSET_EXISTS, Code.RECIPIENT_IS_MODULE, Code.ACCOUNT_NOT_FOUND),
+        writes=frozenset({ASSET, ASSET_LIST, MINTER}),
         check=_check_create,
     ),
     Operation(
@@ -207,6 +220,7 @@ OPERATIONS: Final = (
             Code.RECIPIENT_IS_MODULE,
             Code.ACCOUNT_NOT_FOUND,
         ),
+        writes=frozenset({HOLDING, SUPPLY, MINTER}),
         moves_value=True,
     ),
     Operation(
@@ -217,6 +231,7 @@ OPERATIONS: Final = (
         level=Level.STATUTORY,
         handler=burn,
         codes=(Code.ZERO_AMOUNT, Code.ASSET_NOT_FOUND, Code.NO_PERMISSION, Code.INSUFFICIENT_FUNDS),
+        writes=frozenset({HOLDING, SUPPLY}),
         moves_value=True,
     ),
     Operation(
@@ -235,6 +250,7 @@ OPERATIONS: Final = (
             Code.ACCOUNT_NOT_FOUND,
             Code.INSUFFICIENT_FUNDS,
         ),
+        writes=frozenset({HOLDING}),
         moves_value=True,
     ),
     Operation(
@@ -253,6 +269,7 @@ OPERATIONS: Final = (
             Code.ACCOUNT_NOT_FOUND,
             Code.INSUFFICIENT_FUNDS,
         ),
+        writes=frozenset({HOLDING}),
         work=4,
         moves_value=True,
         check=_check_legs,

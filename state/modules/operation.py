@@ -126,8 +126,9 @@ class Operation:
 
     `codes` are the failures the handler can give, in order of precedence. `check` refuses field values that contradict each
     other (101). `read` turns the fields' bytes into what the handler wants, or raises `TransactionError` with 101 to 104; the
-    bytes must be canonical. `moves_value` rows must change at least one holding or fail (invariant I12). `touches` names the module
-    accounts the handler may change. `since` is the rule set that brought it.
+    bytes must be canonical. `writes` are the letters of the records it may write (`state.schema`). `moves_value` rows must
+    change at least one holding or fail (invariant I12). `touches` names the module accounts the handler may change. `since` is
+    the rule set that brought it.
     """
 
     code: int
@@ -137,6 +138,7 @@ class Operation:
     level: Level
     handler: Handler
     codes: tuple[Code, ...]
+    writes: frozenset[int]
     work: int = 1  # units of a block's capacity
     moves_value: bool = False
     check: Callable[[tuple[Any, ...]], None] | None = None

@@ -202,12 +202,13 @@ def test_paused_comes_before_precondition_and_operation_checks(world: World) -> 
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, handler: Any, **changes: Any) -> None:
-    """Replace the transfer's handler by a wrong one."""
+    """Replace the transfer's handler by a wrong one, in a row that lets it write what other operations write."""
     row = table.OPERATIONS[23]
     fields = {
         name: getattr(row, name)
         for name in ("code", "name", "module", "fields", "level", "codes", "work", "moves_value", "check", "authorities")
     }
+    fields["writes"] = frozenset(b"haAsm")
     monkeypatch.setitem(table.OPERATIONS, 23, Operation(handler=handler, **{**fields, **changes}))
 
 
