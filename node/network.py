@@ -7,41 +7,13 @@ never waits. No behaviour may go in here.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from p2p.channels import BLOCK, CONSENSUS, SYNC
+from p2p.events import Inbound, LinkEvent, PeerDown, PeerInfo, PeerUp
 from state.primitives.errors import QenexError
 
-SYNC = 0x10
-CONSENSUS = 0x20
-BLOCK = 0x21
-
-
-@dataclass(frozen=True, slots=True)
-class PeerInfo:
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class PeerUp:
-    peer: PeerInfo
-
-
-@dataclass(frozen=True, slots=True)
-class PeerDown:
-    peer_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Inbound:
-    peer_id: str
-    channel: int
-    payload: bytes
-    received_ns: int
-
-
-NetworkEvent: TypeAlias = PeerUp | PeerDown | Inbound
+NetworkEvent: TypeAlias = LinkEvent
 
 
 class Network(Protocol):
@@ -58,3 +30,6 @@ class Network(Protocol):
     def report(self, peer_id: str, error: QenexError) -> None:
         """A peer broke a rule: its score falls, and it may be banned."""
         ...
+
+
+__all__ = ["BLOCK", "CONSENSUS", "SYNC", "Inbound", "Network", "NetworkEvent", "PeerDown", "PeerInfo", "PeerUp"]

@@ -170,6 +170,86 @@ class InvalidVoteError(RemoteError):
     name = "INVALID_VOTE"
 
 
+# 2400: peers
+
+
+class InsecureLinkError(RemoteError):
+    """The link is not what the network demands: TLS version, key exchange, certificate."""
+
+    code = 2410
+    name = "INSECURE_LINK"
+
+
+class NotAdmittedError(RemoteError):
+    """The node's key is not on the list of admitted nodes."""
+
+    code = 2411
+    name = "NOT_ADMITTED"
+
+
+class WrongChainError(RemoteError):
+    """The peer belongs to another network."""
+
+    code = 2412
+    name = "WRONG_CHAIN_PEER"
+
+
+class ProtocolVersionError(RemoteError):
+    """The peer speaks another version of the protocol."""
+
+    code = 2413
+    name = "PROTOCOL_VERSION"
+
+
+class HandshakeTimeoutError(RemoteError):
+    """The peer took too long to introduce itself."""
+
+    code = 2414
+    name = "HANDSHAKE_TIMEOUT"
+
+
+class BadFrameError(RemoteError):
+    """Bytes on a link that are no frame."""
+
+    code = 2415
+    name = "BAD_FRAME"
+
+
+class FrameTooLargeError(RemoteError):
+    """A frame or message beyond its bound."""
+
+    code = 2416
+    name = "FRAME_TOO_LARGE"
+
+
+class PeerBannedError(RemoteError):
+    """The peer is banned for what it did before."""
+
+    code = 2417
+    name = "PEER_BANNED"
+
+
+class DuplicatePeerError(RemoteError):
+    """The peer is connected already."""
+
+    code = 2418
+    name = "DUPLICATE_PEER"
+
+
+class PeerTimeoutError(RemoteError):
+    """The peer has been silent for too long."""
+
+    code = 2419
+    name = "PEER_TIMEOUT"
+
+
+class ConnectionLostError(RemoteError):
+    """The peer's connection ended."""
+
+    code = 2420
+    name = "CONNECTION_LOST"
+
+
 # 2600: genesis
 
 
