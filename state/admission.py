@@ -1,7 +1,7 @@
 """Whether a transaction may enter a block: everything that ends in a code of 1xx, in its order of precedence.
 
-CHAIN (105), EXPIRY (106-108), AUTH (114, 111, 112, 110), NONCE (122, 123, 120, 121), FEE (130, 132, 131); a 101-104 was already
-given by `Transaction.decode`. Within AUTH the cheap questions come first, so that nobody makes us verify for nothing. Nothing
+MALFORMED (103: an operation of later rules), CHAIN (105), EXPIRY (106-108), AUTH (114, 111, 112, 110), NONCE (122, 123, 120, 121),
+FEE (130, 132, 131); the other 101-104 were already given by `Transaction.decode`. Within AUTH the cheap questions come first, so that nobody makes us verify for nothing. Nothing
 here writes; what admission decides is carried out by `state.machine`.
 
 The mempool asks `check_transaction` with two numbers of its own, so that a hundred transfers of one sender can wait together:
@@ -35,6 +35,7 @@ from state.primitives.limits import (
 )
 from state.schema import ACCOUNT_PREFIX, HOLDING_PREFIX, NONCES_PREFIX, client_ref_key, unordered_key
 from state.transaction import Transaction
+from state.upgrades import RuleSet
 from state.view import View
 
 # (key, message, signature, ML-DSA context)
@@ -76,14 +77,14 @@ class SignatureCheck(NamedTuple):
 class Gate:
     """The admission rules at one block's chain, time and fee table."""
 
-    __slots__ = ("_base", "_chain_id", "_default", "_fees", "_holding_code", "_is_free", "_time_s")
+    __slots__ = ("_base", "_chain_id", "_fees", "_holding_code", "_is_free", "_time_s", "_unknown")
 
-    def __init__(self, chain_id: bytes, time_s: int, fees: FeeParams) -> None:
+    def __init__(self, chain_id: bytes, time_s: int, fees: FeeParams, rules: RuleSet) -> None:
         self._chain_id = chain_id
         self._time_s = time_s
         self._fees = fees
         self._is_free = fees.is_free
-        self._default = fees.base_default
+        self._unknown = frozenset(row.code for row in ROWS if row.since > rules.version)  # operations of later rules
         by_key = dict(fees.base)
         self._base = {row.code: by_key.get(row.fee_key, fees.base_default) for row in ROWS}
         self._holding_code = fees.asset.encode("ascii")
@@ -109,6 +110,8 @@ class Gate:
         reserved: int = 0,
     ) -> Admission:
         """The first fault, or OK. `verified=None` leaves the signatures to the caller; see the module's text."""
+        if self._unknown and any(call.operation.code in self._unknown for call in tx.calls):
+            return Admission(Code.UNKNOWN_OP_OR_FIELD, "an operation that the rules do not know yet")
         if tx.chain_id != self._chain_id:
             return Admission(Code.WRONG_CHAIN, "signed for another chain")
         time_s = self._time_s

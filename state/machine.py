@@ -92,12 +92,11 @@ class BlockExecution:
             raise ConsensusFailure(f"block {context.height} on a record cache at height {reader.height}")
         self.view = View(reader)
         self.consensus_params = read_consensus_params(self.view)
-        self.rules = get_rules(context.height)
         self._verified = verified
         fees = read_fee_params(self.view)
         time_s = context.time_ns // NS_PER_S
         self._fee_code = fees.asset.encode("ascii")
-        self._gate = Gate(context.chain_id, time_s, fees)
+        self._gate = Gate(context.chain_id, time_s, fees, get_rules(context.height))
         self._context = OpContext(self.view, context.height, time_s, read_account_params(self.view).key_kinds)
         self._block_events: list[Event] = []
         self._remembered = 0
@@ -301,7 +300,8 @@ def read_stake_params(view: View) -> StakeParams:
 
 def make_gate(view: View, context: BlockContext) -> Gate:
     """The admission rules at a block's chain and time: what the mempool checks with."""
-    return Gate(context.chain_id, context.time_ns // NS_PER_S, read_fee_params(view))
+    rules = get_rules(context.height)
+    return Gate(context.chain_id, context.time_ns // NS_PER_S, read_fee_params(view), rules)
 
 
 def check_transaction(

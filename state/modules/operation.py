@@ -16,7 +16,7 @@ import msgspec
 
 from state.codes import Code
 from state.modules.fields import FieldKind
-from state.primitives.codec import Value, unpack
+from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed, TransactionError
 from state.primitives.ids import module_address
 from state.primitives.limits import AMOUNT_MAX
@@ -90,6 +90,14 @@ Handler = Callable[[OpContext, bytes, tuple[Any, ...]], None]
 Authorities = Callable[[bytes, tuple[Any, ...]], tuple[tuple[bytes, Level], ...]]
 
 
+def _count_items(raw: msgspec.Raw) -> int:
+    """How many items an array of anything has; -1 if it is no array."""
+    try:
+        return len(msgspec.msgpack.decode(raw, type=tuple[msgspec.Raw, ...]))
+    except (ValueError, RecursionError):
+        return -1
+
+
 def _make_reader(
     name: str, fields: tuple[tuple[str, FieldKind], ...], check: Callable[[tuple[Any, ...]], None] | None
 ) -> Callable[[msgspec.Raw], tuple[Any, ...]]:
@@ -103,8 +111,7 @@ def _make_reader(
         try:
             wire = decode(raw)
         except (ValueError, RecursionError) as error:
-            items = unpack(bytes(raw))
-            if type(items) is tuple and len(items) != count:
+            if _count_items(raw) not in (count, -1):
                 raise TransactionError(Code.UNKNOWN_OP_OR_FIELD, f"{name} has {count} fields") from error
             raise TransactionError(Code.MALFORMED, f"{name}: {error}") from error
         if encode(wire) != bytes(raw):

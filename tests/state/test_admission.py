@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from state import admission, upgrades
 from state.admission import key_binding, signature_jobs, verify_signatures
 from state.codes import RETRY, Code, is_refusal
 from state.machine import apply_block
+from state.modules import table
 from state.params import FeeParams
 from state.primitives.errors import InvalidBlockError
 from state.primitives.hashing import sha256
@@ -380,6 +383,14 @@ def test_a_key_rotated_in_between_is_verified_anew(world: World) -> None:
     assert apply_block(world.db, world.context(), [payment, rotation], verified=verified).receipts[1].code == Code.OK
     world.apply(rotation)
     assert world.check(payment, verified=verified).code == Code.BAD_SIGNATURE
+
+
+def test_an_operation_of_later_rules_is_unknown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = replace(table.OPERATIONS[23], since=2)
+    monkeypatch.setattr(admission, "ROWS", tuple(later if row.code == 23 else row for row in table.ROWS))
+    assert world.check(world.raw("alice", pay("bob"), chain_id=bytes(32))).code == Code.UNKNOWN_OP_OR_FIELD
+    second = (upgrades.RuleSet(1, 0), upgrades.RuleSet(2, 50))
+    assert [upgrades.get_rules(height, second).version for height in (0, 49, 50, 99)] == [1, 1, 2, 2]
 
 
 def test_bindings_tell_long_keys_apart() -> None:

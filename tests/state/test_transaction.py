@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.codes import Code
@@ -259,6 +260,43 @@ def test_decode_inverts_build_for_all_lengths(
     assert (tx.seq, tx.max_fee, tx.memo, tx.e2e_id) == (seq, amount, memo, e2e_id)
     assert tx.calls[0].args[2] == amount
     assert [entry.signature for entry in tx.auth] == signatures
+
+
+Anything = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(1 << 63), (1 << 64) - 1), st.floats(), st.binary(max_size=40), st.text(max_size=20),
+        st.builds(msgpack.ExtType, st.integers(0, 127), st.binary(max_size=4)),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=3), inner, max_size=2)),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_anything_anywhere_is_refused_with_a_code_or_is_a_transaction(data: st.DataObject) -> None:
+    """A random value put at a random place of a full envelope."""
+    full = body(
+        preconditions=[[2, ALICE, "QNX", b"\x01"]],
+        ops=[TRANSFER, [24, BOB, [[[ALICE, "QNX", 0, b"\x01"], [BOB, "QNX", 1, b"\x01"]]]]],
+        travel=["ivms101", b"h" * 32, "A", "B", [1, b"s"], "ref"],
+    )
+    tree: Any = copy.deepcopy([full, [[ALICE, 0, b"s" * 64]]])
+    node = tree
+    while True:
+        index = data.draw(st.integers(0, len(node) - 1))
+        if isinstance(node[index], list) and node[index] and data.draw(st.booleans()):
+            node = node[index]
+            continue
+        node[index] = data.draw(Anything)
+        break
+    raw = msgpack.packb(tree, use_bin_type=True)
+    try:
+        tx = Transaction.decode(raw)
+    except TransactionError as error:
+        assert error.result in (101, 102, 103, 104)
+    else:
+        assert Draft.load(raw).encode() == raw == tx.raw
 
 
 def test_frozen() -> None:
