@@ -74,8 +74,12 @@ def find_node(home: Path) -> ProcessId | None:
 
 def is_alive(process: ProcessId) -> bool:
     """Whether this very process still runs, and is a node."""
-    started, command = describe_process(process.pid)
-    return bool(started) and started == process.started and _NODE_COMMAND.search(command) is not None
+    return _still_there(process) and _NODE_COMMAND.search(describe_process(process.pid)[1]) is not None
+
+
+def _still_there(process: ProcessId) -> bool:
+    """As `is_alive` for a process known to be a node: one on its way out has lost its command line before it is gone."""
+    return bool(process.started) and describe_process(process.pid)[0] == process.started
 
 
 @contextmanager
@@ -206,7 +210,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _wait_gone(process: ProcessId, deadline: float) -> bool:
-    while is_alive(process):
+    while _still_there(process):
         if time.monotonic() >= deadline:
             return False
         time.sleep(_POLL_S)
