@@ -1,8 +1,8 @@
 """Whether a transaction may enter a block: everything that ends in a code of 1xx, in its order of precedence.
 
 MALFORMED (103: an operation of later rules), CHAIN (105), EXPIRY (106-108), AUTH (114, 111, 112, 110), NONCE (122, 123, 120, 121),
-FEE (130, 132, 131); the other 101-104 were already given by `Transaction.decode`. Within AUTH the cheap questions come first, so that nobody makes us verify for nothing. Nothing
-here writes; what admission decides is carried out by `state.machine`.
+FEE (130, 132, 131); the other 101-104 were already given by `Transaction.decode`. Within AUTH the cheap questions come first, so
+that nobody makes us verify for nothing. Nothing here writes; what admission decides is carried out by `state.machine`.
 
 The mempool asks `check_transaction` with two numbers of its own, so that a hundred transfers of one sender can wait together:
 
@@ -16,7 +16,7 @@ equal the binding of the keys the state has *then*, so a key rotated in between 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -36,7 +36,7 @@ from state.primitives.limits import (
 from state.schema import ACCOUNT_PREFIX, HOLDING_PREFIX, NONCES_PREFIX, client_ref_key, unordered_key
 from state.transaction import Transaction
 from state.upgrades import RuleSet
-from state.view import View
+from state.view import Reader, View
 
 # (key, message, signature, ML-DSA context)
 SignatureJob: TypeAlias = tuple[PublicKey, bytes, bytes, bytes]
@@ -256,15 +256,29 @@ def make_jobs(tx: Transaction, keys: Sequence[Value]) -> tuple[SignatureJob, ...
     )
 
 
-def signature_jobs(tx: Transaction, view: View) -> SignatureCheck | None:
-    """What to verify for a transaction against a state; None if its signers do not suffice anyway (111, 112, 114).
-
-    For a block: make one `View` of the state before it and ask for each transaction that is not remembered yet.
-    """
-    signers = check_signers(view, tx)
+def signature_jobs(tx: Transaction, reader: Reader | View) -> SignatureCheck | None:
+    """What to verify for a transaction against a state; None if its signers do not suffice anyway (111, 112, 114)."""
+    signers = check_signers(reader if isinstance(reader, View) else View(reader), tx)
     if isinstance(signers, Admission):
         return None
     return SignatureCheck(make_jobs(tx, signers[0]), signers[1])
+
+
+def missing_signatures(
+    reader: Reader, txs: Iterable[Transaction], verified: Verified
+) -> tuple[tuple[bytes, SignatureCheck], ...]:
+    """(transaction hash, what to verify) of a block's transactions whose signatures are not remembered for today's keys.
+
+    Verify all of it at once, remember the bindings of the good ones, then execute: what is left (an account made or re-keyed in
+    the same block) is verified inline, and a wrong signature makes the block invalid.
+    """
+    view = View(reader)
+    missing = []
+    for tx in txs:
+        signers = check_signers(view, tx)
+        if not isinstance(signers, Admission) and verified.get(tx.hash) != signers[1]:
+            missing.append((tx.hash, SignatureCheck(make_jobs(tx, signers[0]), signers[1])))
+    return tuple(missing)
 
 
 def intent_hash(tx: Transaction) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from state import admission, upgrades
-from state.admission import key_binding, signature_jobs, verify_signatures
+from state.admission import key_binding, missing_signatures, signature_jobs, verify_signatures
 from state.codes import RETRY, Code, is_refusal
 from state.machine import apply_block
 from state.modules import table
@@ -383,6 +383,16 @@ def test_a_key_rotated_in_between_is_verified_anew(world: World) -> None:
     assert apply_block(world.db, world.context(), [payment, rotation], verified=verified).receipts[1].code == Code.OK
     world.apply(rotation)
     assert world.check(payment, verified=verified).code == Code.BAD_SIGNATURE
+
+
+def test_what_a_block_still_needs_verified(world: World) -> None:
+    txs = [world.tx("alice", pay("bob")), world.tx("bob", pay("alice")), world.tx("carol", pay("bob"), signers=[])]
+    verified: dict[bytes, bytes] = {txs[0].hash: key_binding(key_of("alice").public_key.data)}
+    missing = missing_signatures(world.db, txs, verified)
+    assert [tx_hash for tx_hash, _ in missing] == [txs[1].hash]
+    assert missing[0][1] == signature_jobs(txs[1], world.db)
+    verified |= {tx_hash: check.binding for tx_hash, check in missing}
+    assert missing_signatures(world.db, txs, verified) == ()
 
 
 def test_an_operation_of_later_rules_is_unknown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
