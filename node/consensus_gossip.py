@@ -26,7 +26,7 @@ from node.clock import NS_PER_S, Clock
 from node.network import CONSENSUS, Inbound, Network, NetworkEvent, PeerDown, PeerUp
 from state.primitives.codec import decode, encode_trusted
 from state.primitives.errors import MalformedError
-from state.primitives.limits import CONSENSUS_MESSAGE_BYTES_MAX, GOSSIP_VOTES_MAX
+from state.primitives.limits import CONSENSUS_MESSAGE_BYTES_MAX, GOSSIP_REPAIR_MAX, GOSSIP_VOTES_MAX
 
 SUMMARY: Final = 1
 VOTES: Final = 2
@@ -173,7 +173,7 @@ class ConsensusGossip:
         for name, peer in self._peers.items():
             if peer.summary is None:
                 continue
-            missing = {_key(message): message for message in compute_missing(view, peer.summary, GOSSIP_VOTES_MAX)}
+            missing = {_key(message): message for message in compute_missing(view, peer.summary, GOSSIP_REPAIR_MAX)}
             since = peer.missing_since = {key: peer.missing_since.get(key, now_ns) for key in missing}
             due = [
                 message
@@ -194,10 +194,12 @@ def encode_summary(summary: Summary) -> bytes:
 
 
 def encode_messages(messages: list[Vote | Proposal]) -> list[bytes]:
-    """Bytes of proposals, one each, and of all votes together."""
+    """Bytes of proposals, one each, and of votes, `GOSSIP_VOTES_MAX` together."""
     payloads = [encode_trusted((PROPOSAL, item.to_wire())) for item in messages if isinstance(item, Proposal)]
     votes = [item.to_wire() for item in messages if isinstance(item, Vote)]
-    return [*payloads, encode_trusted((VOTES, votes))] if votes else payloads
+    for start in range(0, len(votes), GOSSIP_VOTES_MAX):
+        payloads.append(encode_trusted((VOTES, votes[start : start + GOSSIP_VOTES_MAX])))
+    return payloads
 
 
 def decode_message(payload: bytes) -> Summary | Proposal | list[Vote]:

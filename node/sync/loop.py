@@ -32,14 +32,25 @@ from node.sync.messages import (
     encode_block,
     encode_message,
 )
-from node.sync.scheduler import Complaint, Scheduler
-from state.primitives.errors import InvalidBlockError, MalformedError, QenexError, RemoteError
+from node.sync.scheduler import Complaint, Fault, Scheduler
+from state.primitives.errors import (
+    InvalidBlockError,
+    InvalidCommitError,
+    MalformedError,
+    PeerTimeoutError,
+    QenexError,
+    RemoteError,
+)
 from state.primitives.limits import SYNC_PEER_REQUESTS_MAX
 
 TICK_S: Final = 0.1
 SEND_RETRY_S: Final = 0.05
 SEND_ATTEMPTS_MAX: Final = 100  # 5 s; the asker gives up after 10
 STATUS_MIN_INTERVAL_S: Final = 0.1  # a fast chain does not announce each height
+_ERRORS: Final[dict[Fault, type[RemoteError]]] = {
+    Fault.TIMED_OUT: PeerTimeoutError,
+    Fault.INVALID: InvalidCommitError,
+}
 
 
 class BlockSource(Protocol):
@@ -167,7 +178,8 @@ class SyncLoop:
 
     def _complain(self, complaints: list[Complaint]) -> None:
         for complaint in complaints:
-            error = InvalidBlockError(f"while catching up, the peer {complaint.fault.value}")
+            kind = _ERRORS.get(complaint.fault, InvalidBlockError)
+            error = kind(f"while catching up, the peer {complaint.fault.value}")
             self._warn(complaint.peer, error)
             self._network.report(complaint.peer, error)
 

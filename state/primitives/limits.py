@@ -33,7 +33,8 @@ TIME_NS_MAX = 253_402_300_799 * 1_000_000_000  # 9999-12-31T23:59:59Z, RFC 3339'
 EVIDENCE_PER_BLOCK_MAX = 50  # each carries two hybrid votes, 10 kB; the rest waits for the next block
 
 # Consensus
-FUTURE_ROUNDS_PER_VALIDATOR_MAX = 4  # rounds ahead of ours in which one validator's votes are kept
+FUTURE_ROUNDS_PER_VALIDATOR_MAX = 4  # rounds ahead of ours in which one validator's votes are kept: the 2 nearest, the 2 highest
+NIL_VOTES_ROUNDS_KEPT = 4  # nil votes of rounds further back help nobody; 200 of them with ML-DSA-87 take 1 MB
 VOTE_VALUES_PER_VALIDATOR_MAX = 4  # conflicting votes kept of one validator, so that "first vote wins" hides no quorum
 PROPOSALS_PER_ROUND_MAX = 2  # the first is voted on; a conflicting second may be the one that is decided
 FUTURE_PROPOSALS_MAX = 16  # proposals of rounds ahead of ours, and of the next height
@@ -96,10 +97,11 @@ GENESIS_NODE_IDS_MAX = 1_000  # nodes beside the validators' own
 ASSEMBLIES_MAX = 8  # blocks being rebuilt at once: one is normal, two when a proposer contradicts itself
 BLOCKS_SERVED_MAX = 8  # whole blocks kept for peers: this height's proposals and the last decided one
 BLOCK_BATCH_BYTES = 256 * 1024  # bodies per message: votes must not wait behind more
-CERTIFIED_BLOCK_BYTES_MAX = 12 * 1024 * 1024  # a block of 7 MiB, its commit, and 200 ML-DSA-87 signatures (0.9 MB)
+CERTIFIED_BLOCK_BYTES_MAX = 10 * 1024 * 1024  # a block of 7 MiB, its commit, and 200 ML-DSA-87 signatures (0.9 MB)
 DRIVER_INBOX_MAX = 1024  # inputs waiting for the core; beyond it senders wait, and so do their sockets
-GOSSIP_VOTES_MAX = 64  # votes in one message: 300 kB with ML-DSA-87
-CONSENSUS_MESSAGE_BYTES_MAX = 512 * 1024
+GOSSIP_VOTES_MAX = 12  # votes in one message: 58 kB with ML-DSA-87
+GOSSIP_REPAIR_MAX = 64  # votes and proposals sent again to one peer at a time
+CONSENSUS_MESSAGE_BYTES_MAX = 64 * 1024  # the consensus channel's bound
 BLOCK_MESSAGE_BYTES_MAX = 4 * 1024 * 1024  # 50,000 hashes, a commit of 200 and evidence; or one batch of bodies
 BLOCKS_HEARD_MAX = 64  # block hashes of which we remember who spoke of them first
 PROPAGATION_QUEUE_MAX = 32  # answers waiting for one slow peer: 8 MB, a whole block

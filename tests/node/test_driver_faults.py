@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,8 @@ class CrashPlan:
         self.label = label
         self.rng = rng
         self.where = ""
+        self.after_crash: Callable[[SimNode], None] | None = None
+        self.damaged: list[bool] = []  # whether the log was found damaged at the start of each life
 
     def point(self, where: str) -> None:
         if self.label not in ("", where):
@@ -53,6 +56,7 @@ class CrashPlan:
         setattr(owner, name, outer)
 
     def plant(self, node: SimNode, wal: Wal, signer: Signer) -> None:
+        self.damaged.append(wal.damaged)
         if self.rng is not None:
             self.plant_torn_write(wal)
         self.wrap(wal, "append", "append")
@@ -105,6 +109,8 @@ async def run_with_crashes(tmp_path: Path, plans: list[CrashPlan], seed: int = 0
             nursery.start_soon(_run_until_crash, node)
             await cluster.until(lambda plan=plan: bool(plan.where) and not node.running, 60)  # type: ignore[misc]
             places.add(plan.where)
+            if plan.after_crash is not None:
+                plan.after_crash(node)
             assert isinstance(node.failure, BaseExceptionGroup), node.failure
             assert node.failure.subgroup(Crash) is not None
             assert not [error for _, error in node.warnings if isinstance(error, SignerRecordError)]
@@ -154,3 +160,41 @@ async def test_killed_at_random_points_with_torn_logs(
     plans = [CrashPlan(rng.randint(1, 120), rng=rng) for _ in range(40)]
     places = await run_with_crashes(tmp_path, plans, seed)
     assert "torn write" in places
+
+
+def delete_log(log: Path, rng: random.Random) -> None:
+    for path in log.glob("*.log"):
+        path.unlink()
+
+
+def truncate_log(log: Path, rng: random.Random) -> None:
+    for path in log.glob("*.log"):
+        os.truncate(path, rng.randint(0, path.stat().st_size))
+
+
+def flip_a_byte(log: Path, rng: random.Random) -> None:
+    for path in log.glob("*.log"):
+        data = bytearray(path.read_bytes())
+        if data:
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+            path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [delete_log, truncate_log, flip_a_byte])
+async def test_killed_and_its_log_damaged(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, damage: Callable[[Path, random.Random], None]
+) -> None:
+    """A node that lost its lock signs nothing more in that height; it is a validator again in a later one."""
+    rng = random.Random(5)
+    damaged: list[bool] = []
+
+    def after_crash(node: SimNode) -> None:
+        damage(node.log, rng)
+
+    plans = [CrashPlan(rng.randint(1, 100)) for _ in range(40)]
+    for plan in plans:
+        plan.after_crash = after_crash
+        plan.damaged = damaged
+    await run_with_crashes(tmp_path, plans)
+    assert any(damaged)
+    assert not all(damaged)
