@@ -56,7 +56,6 @@ from consensus.votes import Added
 from state.primitives.codec import encode_trusted
 from state.primitives.errors import ConsensusFailure, InvalidCommitError, InvalidVoteError
 from state.primitives.limits import (
-    BLOCKS_PER_HEIGHT_MAX,
     FUTURE_PROPOSALS_MAX,
     NEXT_HEIGHT_VOTES_PER_VALIDATOR_MAX,
     PROPOSALS_PER_ROUND_MAX,
@@ -107,13 +106,13 @@ class Core:
             return out
         height = self._current()
         if not self._take(height, item, out):
-            return []
+            return out
         out.insert(0, Persist(encode_trusted(input_to_wire(item))))
         self._advance(height, out)
         return out
 
     def _take(self, h: HeightState, item: Input, out: list[Output]) -> bool:
-        """Note an input. False if it changes nothing, and so is not logged."""
+        """Note an input. False if it changes nothing that a replay needs, and so is not logged."""
         match item:
             case VoteReceived(vote):
                 return self._on_vote(h, vote, out)
@@ -185,14 +184,16 @@ class Core:
     def _enter_round(self, h: HeightState, round_: int, out: list[Output]) -> None:
         """L11-21."""
         h.state = RoundState(round_, Step.PROPOSE, h.state.lock)
+        h.votes.forget_old_nil(round_)
         # the proposer's own timeout runs as well: its block may never be ready (B3)
         self._schedule(h, Step.PROPOSE, out)
         if h.may_sign and h.proposer(round_).address == self.address:
             lock = h.state.lock
-            if lock.valid_value is not None and lock.valid_value in h.blocks:
-                block = h.blocks[lock.valid_value]
-                proposal = Proposal(h.height, round_, lock.valid_round, lock.valid_value, block.header.time_ns)
-                out.append(SignProposal(proposal, lock))
+            if lock.valid_value is not None:
+                time_ns = h.time_of(lock.valid_value)
+                if h.propose_once(round_):
+                    proposal = Proposal(h.height, round_, lock.valid_round, lock.valid_value, time_ns)
+                    out.append(SignProposal(proposal, lock))
             else:
                 out.append(BuildValue(h.height, round_, h.last_commit()[0]))
 
@@ -243,7 +244,7 @@ class Core:
         if earlier is not None and vote.validator_index != h.own_index:
             out.append(ReportEvidence(earlier, vote))
         if added in (Added.DUPLICATE, Added.DROPPED):
-            return bool(out)
+            return False
         value = vote.block_id
         if value is not None and h.has_quorum(vote.round, vote.type, value) and h.want(value):
             out.append(WantBlock(h.height, value))
@@ -269,13 +270,16 @@ class Core:
 
     def _on_proposal(self, h: HeightState, proposal: Proposal, received_ns: int, out: list[Output]) -> bool:
         if proposal.height == h.height + 1:
-            if len(self._early_proposals) < FUTURE_PROPOSALS_MAX:
+            known = any(early.proposal == proposal for early in self._early_proposals)
+            if not known and len(self._early_proposals) < FUTURE_PROPOSALS_MAX:
                 self._early_proposals.append(ProposalReceived(proposal, received_ns))
             return False
         if proposal.height != h.height or self.decided or h.knows_proposal(proposal):
             return False
         if h.is_far_proposal(proposal.round) or len(h.proposals(proposal.round)) >= PROPOSALS_PER_ROUND_MAX:
             return False
+        if proposal.block_id.is_empty or not -1 <= proposal.pol_round < proposal.round:
+            raise InvalidVoteError("a proposal names a block and an earlier proof-of-lock round")
         sender = h.proposer(proposal.round)
         sign_bytes = proposal.sign_bytes(self.chain_id)
         if not self._verifier.verify(sender, sign_bytes, proposal.signature, proposal.pq_signature):
@@ -288,12 +292,12 @@ class Core:
 
     def _on_block(self, h: HeightState, block: Block, out: list[Output]) -> bool:
         block_id = block.block_id()
-        if block_id in h.blocks or not h.is_wanted(block_id) or len(h.blocks) >= BLOCKS_PER_HEIGHT_MAX:
+        if block_id in h.blocks or not h.is_wanted(block_id):
             return False
-        h.blocks[block_id] = block
+        h.add_block(block_id, block)
         if block.header.height != h.height:
             h.set_verdict(block_id, False)
-        else:
+        elif h.verdict(block_id) is None:
             out.append(ValidateBlock(block))
         return True
 
@@ -314,8 +318,10 @@ class Core:
             return False
         if h.state.lock.valid_value is not None and h.state.lock.valid_value != block_id:
             return False
+        if not h.propose_once(item.round):
+            return False
         h.want(block_id)
-        h.blocks[block_id] = item.block
+        h.add_block(block_id, item.block)
         h.set_verdict(block_id, True)
         out.append(
             SignProposal(Proposal(h.height, item.round, -1, block_id, item.block.header.time_ns), h.state.lock)
@@ -324,6 +330,8 @@ class Core:
 
     def _on_signed(self, h: HeightState, message: Vote | Proposal, out: list[Output]) -> bool:
         """Our own message, trusted because our own signer made it; it counts like anybody's."""
+        if isinstance(message, Vote) and (self.decided or message.height == h.height - 1):
+            return self._on_signed_late(h, message, out)
         if message.height != h.height or self.decided:
             return False
         if isinstance(message, Proposal):
@@ -337,6 +345,16 @@ class Core:
         out.append(Broadcast(message))
         self._count(h, message, out)
         return True
+
+    def _on_signed_late(self, h: HeightState, vote: Vote, out: list[Output]) -> bool:
+        """Our precommit was signed when the height was decided already: others may still want it for the commit (E7).
+
+        Nothing to log: the signer has it, and the height needs no replay.
+        """
+        builder = h.decision if vote.height == h.height else h.late
+        if builder is not None and builder.add(self.chain_id, vote, self._verifier):
+            out.append(Broadcast(vote))
+        return False
 
     def _on_certificate(self, h: HeightState, item: CertificateReceived, out: list[Output]) -> bool:
         block_id = item.block.block_id()

@@ -40,8 +40,11 @@ class DuplicateVoteEvidence:
         power = 0 if validator is None else validator.power
         return cls(vote_a, vote_b, validators.total_power, power, block_time_ns)
 
-    def verify(self, chain_id: str, validators: ValidatorSet, verifier: Verifier) -> None:
-        """Check it against the set of its height (consensus.md L2, L7). Raises `MalformedError`."""
+    def verify(self, chain_id: str, validators: ValidatorSet, block_time_ns: int, verifier: Verifier) -> None:
+        """Check it against the set of its height and that height's block time (consensus.md L2, L7): chain data only.
+
+        Raises `MalformedError`.
+        """
         a, b = self.vote_a, self.vote_b
         if (a.height, a.round, a.type, a.validator_address) != (b.height, b.round, b.type, b.validator_address):
             raise MalformedError("the two votes are not of one validator, height, round and type")
@@ -50,12 +53,14 @@ class DuplicateVoteEvidence:
         if _order(a) > _order(b):
             raise MalformedError("the two votes are in the wrong order")
         validator = validators.by_address(a.validator_address)
-        if validator is None or validators.index_of(a.validator_address) != a.validator_index != -1:
+        if validator is None or validators.index_of(a.validator_address) != a.validator_index:
             raise MalformedError("the accused was not a validator at that height")
         if a.validator_index != b.validator_index:
             raise MalformedError("the two votes name different places in the set")
         if (self.validator_power, self.total_power) != (validator.power, validators.total_power):
             raise MalformedError("the evidence states a wrong voting power")
+        if self.time_ns != block_time_ns:
+            raise MalformedError("the evidence states another time than the block of its height")
         for vote in (a, b):
             if not verifier.verify(validator, vote.sign_bytes(chain_id), vote.signature, vote.pq_signature):
                 raise MalformedError("a vote of the evidence is not signed by the accused")

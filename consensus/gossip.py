@@ -1,9 +1,9 @@
 """What a peer needs next: pure comparison of what it says it has with what we have.
 
-Each node tells its peers a `Summary`: height, round, step, and for each round of the height which validators' votes and how many
-proposals it holds. `compute_missing` answers with messages, most urgent first, at most `limit`. Sending, timing and repetition are
-the caller's. A validator that voted twice is one bit, so where a quorum stands behind one value and the peer does not claim that
-quorum, all votes of that value are sent whatever the bits say: no equivocator can hide a quorum for ever (consensus.md E8).
+Each node tells its peers a `Summary`: height, round, step, and for each round of the height which validators' votes and which
+proposals it holds. `compute_missing` answers with messages, most urgent first. Sending, timing and repetition are the caller's.
+A validator that voted twice is one bit. So where we hold a quorum for one value and the peer has heard all its voters and yet claims
+no quorum, someone told it something else: then all votes of that value are sent, whatever the bits say (consensus.md E8).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from consensus.commit import Commit, Flag, PqCommit
-from consensus.fields import read_height, read_int, read_list, read_round, read_tuple
+from consensus.fields import read_bytes, read_height, read_int, read_list, read_round, read_tuple
 from consensus.height import HeightState
 from consensus.messages import Step
 from consensus.vote import Proposal, Vote, VoteType
@@ -20,16 +20,20 @@ from state.primitives.codec import Value
 from state.primitives.errors import MalformedError
 from state.primitives.limits import PROPOSALS_PER_ROUND_MAX, VALIDATORS_MAX
 
+PROPOSAL_NAME_BYTES: Final = 8  # of a block hash: enough to tell the few proposals of a round apart
 SUMMARY_ROUNDS_MAX: Final = 32  # rounds of one height that are told of: the latest
 BITMAP_BYTES_MAX: Final = (VALIDATORS_MAX + 7) // 8
 
 
 @dataclass(frozen=True, slots=True)
 class RoundSummary:
-    """What is held of one round. Bitmaps are integers, bit i for validator i; `*_quorum`: more than 2/3 for one value."""
+    """What is held of one round. Bitmaps are integers, bit i for validator i; `*_quorum`: more than 2/3 for one value.
+
+    `proposals` are the first bytes of the hashes of the proposed blocks.
+    """
 
     round: int
-    proposals: int
+    proposals: tuple[bytes, ...]
     prevotes: int
     prevote_quorum: bool
     precommits: int
@@ -54,7 +58,10 @@ class RoundSummary:
             raise MalformedError("a quorum is there or not")
         return cls(
             read_round(round_),
-            read_int(proposals, 0, PROPOSALS_PER_ROUND_MAX, "a number of proposals"),
+            tuple(
+                read_bytes(item, (PROPOSAL_NAME_BYTES,), "the name of a proposal")
+                for item in read_list(proposals, PROPOSALS_PER_ROUND_MAX, "a round's proposals")
+            ),
             _read_bits(prevotes),
             prevote_quorum,
             _read_bits(precommits),
@@ -101,32 +108,43 @@ def summarize(view: HeightState) -> Summary:
             bits.append(sum(1 << index for index in tally.by_validator) if tally is not None else 0)
             quorums.append(_has_any_quorum(view, round_, vote_type))
         items.append(
-            RoundSummary(round_, len(view.proposals(round_)), bits[0], quorums[0], bits[1], quorums[1])
+            RoundSummary(
+                round_, tuple(map(_name, view.proposals(round_))), bits[0], quorums[0], bits[1], quorums[1]
+            )
         )
     return Summary(view.height, view.state.round, view.state.step, tuple(items))
 
 
 def compute_missing(view: HeightState, peer: Summary, limit: int) -> list[Vote | Proposal]:
-    """Messages the peer lacks and we have, at most `limit`, the most urgent first."""
+    """Messages the peer lacks and we have, the most urgent first.
+
+    At most `limit`; or, where the peer was told something else than we were, all the votes of one quorum: a part of them, the same one
+    each time, might never hold the one that it needs.
+    """
+    held = {item.round: item for item in peer.rounds}
     if peer.height == view.height - 1:
         # it is about to decide what we have decided: the precommits do it; blocks come by the sync channel
         commit, pq_commit = view.last_commit()
-        known = {item.round: item.precommits for item in peer.rounds}.get(commit.round, 0)
-        out: list[Vote | Proposal] = []
-        out += [vote for vote in votes_of(commit, pq_commit) if not known >> vote.validator_index & 1]
-        return out[:limit]
+        item = held.get(commit.round, _nothing(commit.round))
+        votes = {vote.validator_index: vote for vote in votes_of(commit, pq_commit)}
+        decisive = {index: vote for index, vote in votes.items() if vote.block_id is not None}
+        return _limited([], *_missing_of(votes, decisive, item.precommits, item.precommit_quorum), limit)
+    out: list[Vote | Proposal] = []
     if peer.height != view.height:
-        return []
-    held = {item.round: item for item in peer.rounds}
-    out = []
-    for round_ in _urgent_rounds(view, peer.round):
-        item = held.get(round_, RoundSummary(round_, 0, 0, False, 0, False))
-        out += view.proposals(round_)[item.proposals :]
-        out += _missing_votes(view, round_, VoteType.PRECOMMIT, item.precommits, item.precommit_quorum)
-        out += _missing_votes(view, round_, VoteType.PREVOTE, item.prevotes, item.prevote_quorum)
+        return out
+    untold = min(held) if len(held) == SUMMARY_ROUNDS_MAX else 0  # a summary is silent about rounds before this one
+    for round_ in _urgent_rounds(view, peer.round, untold):
+        item = held.get(round_, _nothing(round_))
+        out += [proposal for proposal in view.proposals(round_) if _name(proposal) not in item.proposals]
+        for vote_type, known, has_quorum in (
+            (VoteType.PRECOMMIT, item.precommits, item.precommit_quorum),
+            (VoteType.PREVOTE, item.prevotes, item.prevote_quorum),
+        ):
+            missing, hidden = _missing_votes(view, round_, vote_type, known, has_quorum)
+            out = _limited(out, missing, hidden, limit)
         if len(out) >= limit:
             break
-    return out[:limit]
+    return out
 
 
 def votes_of(commit: Commit, pq_commit: PqCommit) -> list[Vote]:
@@ -148,27 +166,56 @@ def votes_of(commit: Commit, pq_commit: PqCommit) -> list[Vote]:
     ]
 
 
-def _urgent_rounds(view: HeightState, peer_round: int) -> list[int]:
-    """Decided rounds first, then the peer's own, then proof-of-lock rounds and the rest from the latest down."""
+def _urgent_rounds(view: HeightState, peer_round: int, oldest: int) -> list[int]:
+    """Decided rounds first, then the peer's own, then its proof-of-lock rounds, and the rest from the latest down to `oldest`."""
     rounds: dict[int, None] = {round_: None for round_, _ in view.decided_rounds()}
     rounds[peer_round] = None
     for proposal in view.proposals(peer_round):
         if proposal.pol_round >= 0:
             rounds[proposal.pol_round] = None
     for round_ in sorted({*view.votes.rounds(), *view.proposal_rounds()}, reverse=True):
-        rounds[round_] = None
+        if round_ >= oldest:
+            rounds[round_] = None
     return list(rounds)
 
 
-def _missing_votes(view: HeightState, round_: int, vote_type: VoteType, known: int, has_quorum: bool) -> list[Vote]:
+def _missing_votes(
+    view: HeightState, round_: int, vote_type: VoteType, known: int, has_quorum: bool
+) -> tuple[list[Vote], list[Vote]]:
     tally = view.votes.tally(round_, vote_type)
     if tally is None:
-        return []
-    missing = [vote for index, vote in tally.first_votes().items() if not known >> index & 1]
-    if not has_quorum and _has_any_quorum(view, round_, vote_type):
-        decisive = tally.votes_for(view.quorum_value(round_, vote_type)).values()
-        missing += [vote for vote in decisive if vote not in missing]
-    return missing
+        return [], []
+    decisive: dict[int, Vote] = {}
+    if _has_any_quorum(view, round_, vote_type):
+        decisive = tally.votes_for(view.quorum_value(round_, vote_type))
+    return _missing_of(tally.first_votes(), decisive, known, has_quorum)
+
+
+def _missing_of(
+    votes: dict[int, Vote], decisive: dict[int, Vote], known: int, has_quorum: bool
+) -> tuple[list[Vote], list[Vote]]:
+    """(votes of validators that the peer has not heard; votes of a quorum that someone hides from it, else nothing).
+
+    Of a validator that the peer has not heard it gets the vote that makes our quorum, if there is one.
+    """
+    missing = [decisive.get(index, vote) for index, vote in votes.items() if not known >> index & 1]
+    is_hidden = not has_quorum and all(known >> index & 1 for index in decisive)
+    return missing, list(decisive.values()) if is_hidden else []
+
+
+def _limited(
+    out: list[Vote | Proposal], missing: list[Vote], hidden: list[Vote], limit: int
+) -> list[Vote | Proposal]:
+    """What has room, and then a hidden quorum as a whole."""
+    return [*[*out, *missing][: max(limit, len(out))], *hidden]
+
+
+def _name(proposal: Proposal) -> bytes:
+    return proposal.block_id.hash[:PROPOSAL_NAME_BYTES]
+
+
+def _nothing(round_: int) -> RoundSummary:
+    return RoundSummary(round_, (), 0, False, 0, False)
 
 
 def _has_any_quorum(view: HeightState, round_: int, vote_type: VoteType) -> bool:

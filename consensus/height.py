@@ -14,8 +14,8 @@ from consensus.messages import Lock, StartHeight, Step
 from consensus.round import RoundState
 from consensus.vote import Proposal, Vote, VoteType
 from consensus.votes import VoteBook
-from state.primitives.errors import ConsensusFailure
-from state.primitives.limits import FUTURE_PROPOSALS_MAX
+from state.primitives.errors import ConsensusFailure, InvalidVoteError
+from state.primitives.limits import BLOCKS_PER_HEIGHT_MAX, FUTURE_PROPOSALS_MAX
 from state.validators import Validator, ValidatorSet
 
 
@@ -29,17 +29,20 @@ class CommitBuilder:
         self._pq_signatures = list(pq_commit.signatures)
 
     def add(self, chain_id: str, vote: Vote, verifier: Verifier) -> bool:
-        """Add a precommit of this height and round if its validator is absent so far and both signatures verify."""
+        """Add a precommit of this height and round if its validator is absent so far.
+
+        Raises `InvalidVoteError` if its signatures do not verify.
+        """
         base, index = self._base, vote.validator_index
         if vote.type is not VoteType.PRECOMMIT or (vote.height, vote.round) != (base.height, base.round):
             return False
         validator = self.validators.by_index(index)
-        if validator is None or validator.address != vote.validator_address or self._signatures[index] is not ABSENT:
+        if validator is None or validator.address != vote.validator_address or self._signatures[index] != ABSENT:
             return False
         if vote.block_id not in (None, base.block_id):
             return False
         if not verifier.verify(validator, vote.sign_bytes(chain_id), vote.signature, vote.pq_signature):
-            return False
+            raise InvalidVoteError("a late precommit is not signed by its validator with both keys")
         self._signatures[index] = to_commit_sig(vote)
         self._pq_signatures[index] = vote.pq_signature
         return True
@@ -65,11 +68,12 @@ class HeightState:
         self.votes = VoteBook(start.validators)
         self.blocks: dict[BlockID, Block] = {}
         self.decision: CommitBuilder | None = None
-        self._late = late
+        self.late = late
         self._verdicts: dict[BlockID, bool] = {}
         self._wanted: dict[BlockID, None] = {}
         self._proposals: dict[int, list[Proposal]] = {}
-        self._untimely: dict[tuple[int, BlockID], None] = {}
+        self._untimely: dict[tuple[int, BlockID, int], None] = {}
+        self._proposed: dict[int, None] = {}
         self._fired: dict[tuple[str, int], None] = {}
         self._proposers: dict[int, Validator] = {}
 
@@ -88,11 +92,11 @@ class HeightState:
 
     def last_commit(self) -> tuple[Commit, PqCommit]:
         """The previous height's commit, as rich as it is now."""
-        return (self.start.last_commit, self.start.last_pq_commit) if self._late is None else self._late.commits()
+        return (self.start.last_commit, self.start.last_pq_commit) if self.late is None else self.late.commits()
 
     def add_late_precommit(self, chain_id: str, vote: Vote, verifier: Verifier) -> bool:
         """A precommit of the previous height."""
-        return self._late is not None and self._late.add(chain_id, vote, verifier)
+        return self.late is not None and self.late.add(chain_id, vote, verifier)
 
     # remembering
 
@@ -112,7 +116,25 @@ class HeightState:
         """Remember a proposal of its round's proposer."""
         self._proposals.setdefault(proposal.round, []).append(proposal)
         if not timely:
-            self._untimely[(proposal.round, proposal.block_id)] = None
+            self._untimely[(proposal.round, proposal.block_id, proposal.time_ns)] = None
+
+    def propose_once(self, round_: int) -> bool:
+        """True the first time we are about to sign a proposal for this round."""
+        if round_ in self._proposed:
+            return False
+        self._proposed[round_] = None
+        return True
+
+    def add_block(self, block_id: BlockID, block: Block) -> None:
+        """Keep a block. Of too many the oldest goes that nothing binds us to; a quorum for it would ask for it again."""
+        self.blocks[block_id] = block
+        if len(self.blocks) > BLOCKS_PER_HEIGHT_MAX:
+            lock = self.state.lock
+            bound = [lock.locked_value, lock.valid_value, block_id]
+            bound += [proposal.block_id for proposal in self.proposals(self.state.round)]
+            oldest = next(known for known in self.blocks if known not in bound)
+            del self.blocks[oldest]
+            self._wanted.pop(oldest, None)
 
     def want(self, block_id: BlockID) -> bool:
         """Note that a block is needed. True if it has to be fetched and was not wanted before."""
@@ -155,7 +177,7 @@ class HeightState:
 
     def is_timely(self, proposal: Proposal) -> bool:
         """See `Facts`."""
-        return (proposal.round, proposal.block_id) not in self._untimely
+        return (proposal.round, proposal.block_id, proposal.time_ns) not in self._untimely
 
     def verdict(self, value: BlockID) -> bool | None:
         """See `Facts`."""

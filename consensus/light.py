@@ -2,7 +2,8 @@
 
 Adjacent headers are bound by `next_validators_hash`; others need more than a trusted share of the old set to have signed the new
 commit, and more than 2/3 of the new set. `now_ns` is an argument: no clock lives here. With the side-car the ML-DSA halves are
-checked too; without it, as by a CometBFT light client, the proof rests on Ed25519 alone. Source: CometBFT light client specification.
+checked too; without it, as by a CometBFT light client, the proof rests on Ed25519 alone. A header's hash covers the Ed25519 keys only:
+the ML-DSA keys of a set are to be proven from the state by whoever relies on them. Source: CometBFT light client specification.
 """
 
 from __future__ import annotations
@@ -31,11 +32,15 @@ class LightBlock:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """How far trust reaches: for how long, and which share (numerator, denominator) of a trusted set must have signed a skip."""
+    """How far trust reaches: for how long, and which share (numerator, denominator) of a trusted set must have signed a skip.
+
+    `needs_pq`: refuse a light block without its side-car, so that nobody can strip it.
+    """
 
     period_ns: int
     numerator: int = 1
     denominator: int = 3
+    needs_pq: bool = False
 
 
 def verify_light_block(block: LightBlock, chain_id: str, verifier: Verifier) -> None:
@@ -57,11 +62,13 @@ def verify_next(
     """Check `new` from `trusted`, whether adjacent or not. Raises `InvalidCommitError`."""
     if new.header.height <= trusted.header.height:
         raise InvalidCommitError("the new header is not higher than the trusted one")
-    if now_ns > trusted.header.time_ns + trust.period_ns:
+    if trust.needs_pq and new.pq_commit is None:
+        raise InvalidCommitError("the light block comes without its post-quantum signatures")
+    if now_ns >= trusted.header.time_ns + trust.period_ns:
         raise InvalidCommitError("the trusted header is too old: its validators may have left without being punishable")
     if new.header.time_ns <= trusted.header.time_ns:
         raise InvalidCommitError("the new header is not later than the trusted one")
-    if new.header.time_ns > now_ns + CLOCK_DRIFT_NS:
+    if new.header.time_ns >= now_ns + CLOCK_DRIFT_NS:
         raise InvalidCommitError("the new header is from the future")
     if new.header.height == trusted.header.height + 1:
         if new.header.validators_hash != trusted.header.next_validators_hash:

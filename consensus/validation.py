@@ -16,7 +16,7 @@ from consensus.block_id import EMPTY, BlockID
 from consensus.commit import EMPTY_COMMIT, Commit, Verifier, verify_commit
 from consensus.evidence import DuplicateVoteEvidence, evidence_hash
 from state.params import ConsensusParams
-from state.primitives.errors import InvalidBlockError, InvalidCommitError
+from state.primitives.errors import ConsensusFailure, InvalidBlockError, InvalidCommitError
 from state.primitives.hashing import EMPTY_HASH
 from state.validators import ValidatorSet, ValidatorUpdate
 
@@ -107,7 +107,9 @@ def make_block(
     evidence: Sequence[DuplicateVoteEvidence],
     proposer_address: bytes,
 ) -> Block:
-    """The next block on `tip`. `time_ns` must be later than the last block's."""
+    """The next block on `tip`. `time_ns` must be later than the last block's; who builds waits for that (consensus.md F1)."""
+    if time_ns <= tip.last_block_time_ns:
+        raise ConsensusFailure(f"block {tip.height + 1} would not be later than the block before it")
     header = Header(
         app_version=tip.params.app_version,
         chain_id=tip.chain_id,
@@ -130,7 +132,6 @@ def make_block(
 def validate_block(block: Block, tip: ChainTip, verifier: Verifier) -> None:
     """Check every rule that needs only the chain. Raises `InvalidBlockError`."""
     header = block.header
-    is_first = tip.last_validators is None
     expected = (
         ("app version", header.app_version, tip.params.app_version),
         ("chain id", header.chain_id, tip.chain_id),
@@ -156,16 +157,14 @@ def validate_block(block: Block, tip: ChainTip, verifier: Verifier) -> None:
         raise InvalidBlockError(f"block {header.height} has more transactions than allowed")
     if sum(map(len, block.txs)) > tip.params.block_bytes_max:
         raise InvalidBlockError(f"block {header.height} has more bytes of transactions than allowed")
-    if is_first:
-        if block.last_commit != EMPTY_COMMIT:
-            raise InvalidBlockError("the first block has no last commit")
-        return
+    _validate_evidence(block)
     _validate_last_commit(block, tip, verifier)
-    _validate_evidence(block, tip)
 
 
 def _validate_last_commit(block: Block, tip: ChainTip, verifier: Verifier) -> None:
     if tip.last_validators is None:
+        if block.last_commit != EMPTY_COMMIT:
+            raise InvalidBlockError("the first block has no last commit")
         return
     try:
         verify_commit(
@@ -175,7 +174,7 @@ def _validate_last_commit(block: Block, tip: ChainTip, verifier: Verifier) -> No
         raise InvalidBlockError(f"block {block.header.height} has a bad last commit: {error.message}") from error
 
 
-def _validate_evidence(block: Block, tip: ChainTip) -> None:
+def _validate_evidence(block: Block) -> None:
     # what evidence does to stake is not part of the ledger yet, so a block that carries some is of no network of ours
     if block.evidence:
         raise InvalidBlockError(f"block {block.header.height} carries evidence, which this version does not accept")

@@ -13,7 +13,11 @@ from enum import Enum
 from consensus import quorum
 from consensus.block_id import BlockID
 from consensus.vote import Vote, VoteType
-from state.primitives.limits import FUTURE_ROUNDS_PER_VALIDATOR_MAX, VOTE_VALUES_PER_VALIDATOR_MAX
+from state.primitives.limits import (
+    FUTURE_ROUNDS_PER_VALIDATOR_MAX,
+    NIL_VOTES_ROUNDS_KEPT,
+    VOTE_VALUES_PER_VALIDATOR_MAX,
+)
 from state.validators import ValidatorSet
 
 
@@ -30,7 +34,7 @@ class Added(Enum):
 class Tally:
     """Votes of one round and type."""
 
-    by_validator: dict[int, list[Vote]] = field(default_factory=dict)  # at most VOTE_VALUES_PER_VALIDATOR_MAX each
+    by_validator: dict[int, list[Vote]] = field(default_factory=dict)  # about VOTE_VALUES_PER_VALIDATOR_MAX each
     power_by_value: dict[BlockID | None, int] = field(default_factory=dict)
     power_any: int = 0
 
@@ -41,8 +45,8 @@ class Tally:
         }
 
     def first_votes(self) -> dict[int, Vote]:
-        """Index to first vote."""
-        return {index: votes[0] for index, votes in self.by_validator.items()}
+        """Index to first vote, for everyone of whom one is kept."""
+        return {index: votes[0] for index, votes in self.by_validator.items() if votes}
 
 
 class VoteBook:
@@ -54,26 +58,28 @@ class VoteBook:
         self._tallies: dict[tuple[int, VoteType], Tally] = {}
         self._senders: dict[int, dict[int, None]] = {}  # round -> validators heard in it, in either type
         self._future: dict[int, list[int]] = {}  # validator -> rounds ahead in which its votes are kept
+        self._nil_kept_from = 0  # nil votes of earlier rounds are counted and forgotten
 
     def add(self, vote: Vote, current_round: int) -> tuple[Added, Vote | None]:
-        """Count a genuine vote. (what became of it, the earlier vote it conflicts with)."""
+        """Count a genuine vote. (what became of it; with CONFLICT the earlier vote, else None)."""
         index = vote.validator_index
+        if self.knows(vote):
+            return Added.DUPLICATE, None
         tally = self._tallies.get((vote.round, vote.type))
         earlier = tally.by_validator.get(index, []) if tally is not None else []
-        for known in earlier:
-            if known.block_id == vote.block_id:
-                return Added.DUPLICATE, None
         if len(earlier) >= VOTE_VALUES_PER_VALIDATOR_MAX and not (
             tally is not None and quorum.is_honest_share(tally.power_by_value.get(vote.block_id, 0), self._total)
         ):
-            return Added.DROPPED, earlier[0]
+            return Added.DROPPED, None  # it was reported for the ones that are kept
         if vote.round > current_round and not self._admit_future(index, vote.round, current_round):
             return Added.DROPPED, None
         self._count(vote)
         return (Added.CONFLICT, earlier[0]) if earlier else (Added.COUNTED, None)
 
     def knows(self, vote: Vote) -> bool:
-        """Whether this validator's vote for this value is counted already; signatures do not matter."""
+        """Whether this validator's vote for this value is counted already or of no use; signatures do not matter."""
+        if vote.block_id is None and vote.round < self._nil_kept_from:
+            return True
         tally = self._tallies.get((vote.round, vote.type))
         known = tally.by_validator.get(vote.validator_index, ()) if tally is not None else ()
         return any(earlier.block_id == vote.block_id for earlier in known)
@@ -82,39 +88,49 @@ class VoteBook:
         index = vote.validator_index
         power = self.validators.validators[index].power
         tally = self._tallies.setdefault((vote.round, vote.type), Tally())
-        votes = tally.by_validator.setdefault(index, [])
-        if not votes:
+        votes = tally.by_validator.get(index)
+        if votes is None:
+            votes = tally.by_validator[index] = []
             tally.power_any += power
         votes.append(vote)
         tally.power_by_value[vote.block_id] = tally.power_by_value.get(vote.block_id, 0) + power
         self._senders.setdefault(vote.round, {})[index] = None
 
     def _admit_future(self, index: int, round_: int, current_round: int) -> bool:
-        """Whether a validator's vote of a round ahead is kept. A flood of rounds costs only the flooder (A6)."""
-        rounds = [known for known in self._future.get(index, []) if known > current_round]
-        self._future[index] = rounds
-        if round_ in rounds:
-            return True
-        if len(rounds) >= FUTURE_ROUNDS_PER_VALIDATOR_MAX:
-            highest = max(rounds)
-            if round_ > highest:
+        """Whether a validator's vote of a round ahead is kept. A flood of rounds costs only the flooder (A6).
+
+        Kept are the nearest rounds and the two highest: whoever entered round R first had a quorum of R-1, so every honest
+        validator of that quorum has R-1 or R as its highest, and a node that holds both of each can follow (E4).
+        """
+        rounds = sorted({round_, *(known for known in self._future.get(index, []) if known > current_round)})
+        if len(rounds) > FUTURE_ROUNDS_PER_VALIDATOR_MAX:
+            middle = rounds.pop(FUTURE_ROUNDS_PER_VALIDATOR_MAX - 2)
+            if middle == round_:
                 return False
-            rounds.remove(highest)  # the nearest rounds matter first
-            self._forget(index, highest)
-        rounds.append(round_)
+            self._forget(index, middle)
+        self._future[index] = rounds
         return True
+
+    def forget_old_nil(self, current_round: int) -> None:
+        """Let go of the nil votes of rounds long over; they stay counted. Votes for blocks are kept: they may still decide (E2)."""
+        keep_from = current_round - NIL_VOTES_ROUNDS_KEPT
+        for (round_, _), tally in self._tallies.items():
+            if self._nil_kept_from <= round_ < keep_from:
+                for index, votes in tally.by_validator.items():
+                    tally.by_validator[index] = [vote for vote in votes if vote.block_id is not None]
+        self._nil_kept_from = max(self._nil_kept_from, keep_from)
 
     def _forget(self, index: int, round_: int) -> None:
         power = self.validators.validators[index].power
         for vote_type in VoteType:
             tally = self._tallies.get((round_, vote_type))
-            if tally is None:
+            if tally is None or index not in tally.by_validator:
                 continue
-            votes = tally.by_validator.pop(index, [])
-            for vote in votes:
+            for vote in tally.by_validator.pop(index):
                 tally.power_by_value[vote.block_id] -= power
-            if votes:
-                tally.power_any -= power
+                if not tally.power_by_value[vote.block_id]:
+                    del tally.power_by_value[vote.block_id]
+            tally.power_any -= power
             if not tally.by_validator:
                 del self._tallies[(round_, vote_type)]
         senders = self._senders.get(round_, {})
