@@ -31,6 +31,7 @@ from functools import partial
 from typing import Final
 
 import msgpack
+import msgspec
 
 from state.primitives.codec import Value, decode_amount
 from state.primitives.errors import MalformedError, StorageCorruptError
@@ -126,7 +127,7 @@ def validator_key(address: bytes) -> bytes:
     return b" v" + address
 
 
-_pack: Final = msgpack.Packer(use_bin_type=True).pack
+_pack: Final = msgspec.msgpack.Encoder().encode  # the same bytes as our codec for arrays of int, bytes, str and bool
 
 
 _unpack: Final = partial(msgpack.unpackb, use_list=False, raw=False)
@@ -158,7 +159,7 @@ def _with_amounts(positions: tuple[int, ...]) -> tuple[Callable[[bytes], Value],
         for position in positions:
             amount: int = values[position]
             values[position] = amount.to_bytes((amount.bit_length() + 7) >> 3, "big")
-        return _pack(values)  # type: ignore[no-any-return]
+        return _pack(values)
 
     return decode, encode
 
