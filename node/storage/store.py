@@ -7,7 +7,7 @@
 | r | bucket (2) | hash of the tree's bucket |
 | u | shard (1), height (8) | undo page: ((raw key, value before or nil), ...) |
 | t | height | root |
-| b c p e v | height | block, commit, post-quantum commit, receipts, validators of that height |
+| b c p e v | height | block, commit, post-quantum commit, receipts, validators from that height on |
 | x | transaction hash | height (8), index (4) |
 | h | block hash | height |
 | i | as the indexer made it | as the indexer made it |
@@ -39,7 +39,7 @@ _FORMAT_KEY: Final = b"mformat"
 _TIP_KEY: Final = b"mtip"
 _TX: Final = b"x"
 _INDEX: Final = b"i"
-_KEEP_BLOCKS: Final = b"bcpev"
+_PRUNED: Final = b"bcpe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +251,13 @@ class Store:
         """The row of a height: b block, c commit, p post-quantum commit, e receipts, v validators."""
         return self._db.get(letter.encode() + _height(height))
 
+    def latest_row(self, letter: str, height: int) -> tuple[int, bytes] | None:
+        """The row at a height or the nearest one below it."""
+        prefix = letter.encode()
+        for key, value in self._db.scan(prefix, prefix + _height(height + 1), reverse=True):
+            return int.from_bytes(key[1:], "big"), value
+        return None
+
     def height_of_block(self, block_hash: bytes) -> int | None:
         """The height of a block hash."""
         found = self._db.get(b"h" + block_hash)
@@ -307,7 +314,7 @@ class Store:
         if base == 0 or stop <= base:
             return 0
         for height in range(base, stop):
-            rows: list[tuple[bytes, bytes | None]] = [(bytes((letter,)) + _height(height), None) for letter in _KEEP_BLOCKS]
+            rows: list[tuple[bytes, bytes | None]] = [(bytes((letter,)) + _height(height), None) for letter in _PRUNED]
             rows.append((b"t" + _height(height), None))
             rows += [(b"u" + bytes((shard,)) + _height(height), None) for shard in range(256)]
             self._db.write_unsynced(rows)

@@ -1,0 +1,285 @@
+"""Where a block meets the state: the only file that knows both consensus and ledger.
+
+The seam is shaped like ABCI 2.0: `build_value` is PrepareProposal, `validate` ProcessProposal, `commit` FinalizeBlock and Commit, the
+mempool's `submit` CheckTx. A block is executed once, when it is built or judged, and its result kept by name until the decision; then the
+tree is updated and everything of the height goes into one synchronous batch. What stands in a block is not decided here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+import trio
+
+from consensus.block import Block, results_hash
+from consensus.block_id import BlockID
+from consensus.commit import EMPTY_COMMIT, EMPTY_PQ_COMMIT, Commit, PqCommit, Verifier
+from consensus.validation import ChainTip, make_block, validate_block
+from consensus.vote import Vote
+from node.clock import Clock
+from node.indexer.rows import index_rows
+from node.mempool.mempool import Mempool
+from node.roles import ChainState
+from node.storage.store import HeightBatch, Store
+from node.tips import decode_tip, encode_tip
+from state.machine import BlockContext, BlockResult, apply_block, build_block
+from state.primitives.codec import encode_trusted
+from state.primitives.errors import InvalidBlockError, StorageCorruptError, TransactionError
+from state.primitives.hashing import sha256
+from state.receipts import Receipt
+from state.schema import ACCOUNT, HOLDING, NONCES
+from state.transaction import Transaction
+from state.validators import ValidatorSet
+from state.view import RecordCache
+
+MS: Final = 1_000_000
+EXECUTIONS_MAX: Final = 4  # results of candidate blocks kept at one height
+BLOCK_OVERHEAD_BYTES: Final = 64 * 1024  # header, commit of 200 validators, evidence
+_ADDRESS: Final = slice(2, 34)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What a block does, before it is decided."""
+
+    txs: tuple[Transaction, ...]
+    result: BlockResult
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedBlock:
+    """What subscribers and metrics hear of."""
+
+    block: Block
+    block_id: BlockID
+    commit: Commit
+    receipts: tuple[Receipt, ...]
+    txs: tuple[Transaction, ...]
+    app_hash: bytes
+    seconds: dict[str, float]
+
+
+class LedgerExecutor:
+    """See `node.roles.Executor`. `mempool` is set once it exists: the two need each other."""
+
+    def __init__(
+        self,
+        store: Store,
+        chain_id: bytes,
+        records: RecordCache,
+        state: ChainState,
+        proposer_address: bytes,
+        verifier: Verifier,
+        clock: Clock,
+    ) -> None:
+        self.state = state
+        self.on_committed: list[Callable[[CommittedBlock], None]] = []
+        self._store = store
+        self._chain_id = chain_id
+        self._records = records
+        self._proposer_address = proposer_address
+        self._verifier = verifier
+        self._clock = clock
+        self._mempool: Mempool | None = None
+        self._executions: dict[BlockID, Execution] = {}
+        self._evidence: list[tuple[Vote, Vote]] = []
+        self._log = structlog.get_logger()
+
+    def attach(self, mempool: Mempool) -> None:
+        """Give it the mempool that blocks are built from."""
+        self._mempool = mempool
+        mempool.new_height(self.state.tip.last_block_time_ns)
+
+    @property
+    def _pool(self) -> Mempool:
+        if self._mempool is None:
+            raise StorageCorruptError("the executor has no mempool")
+        return self._mempool
+
+    # the driver's questions
+
+    def has_pending_txs(self) -> bool:
+        """See `node.roles.Executor`."""
+        return len(self._pool.pool) > 0
+
+    def add_evidence(self, first: Vote, second: Vote) -> None:
+        """See `node.roles.Executor`. Kept for the operator: the ledger has no rule for it yet."""
+        if len(self._evidence) < 1000:
+            self._evidence.append((first, second))
+        self._log.warning(
+            "double vote seen", validator=first.validator_address, height=first.height, round=first.round
+        )
+
+    @property
+    def evidence(self) -> Sequence[tuple[Vote, Vote]]:
+        """Double votes seen since the start."""
+        return self._evidence
+
+    async def build_value(self, height: int, round_: int, last_commit: Commit) -> Block:
+        """See `node.roles.Executor`."""
+        tip = self.state.tip
+        time_ns = await self._wait_for_time(tip.last_block_time_ns)
+        params = tip.params
+        room = params.block_bytes_max - BLOCK_OVERHEAD_BYTES
+        candidates = self._pool.pool.reap(room, params.block_txs_max)
+        await self._pool.verify_for_block(candidates)
+        context = self._context(height, time_ns, self._proposer_address, last_commit)
+        built = build_block(
+            self._records, context, candidates, verified=self._pool.verified, bytes_max=room
+        )
+        block = make_block(
+            tip, time_ns, [tx.raw for tx in built.txs], last_commit, (), self._proposer_address
+        )
+        self._remember(block.block_id(), Execution(built.txs, built.result))
+        self._pool.drop([(candidates[position].hash, code) for position, code in built.refused])
+        return block
+
+    async def _wait_for_time(self, last_ns: int) -> int:
+        """Our clock, in whole milliseconds, once it is past the last block's time (F1)."""
+        while True:
+            now_ns = self._clock.now_ns() // MS * MS
+            if now_ns > last_ns:
+                return now_ns
+            await trio.sleep(min(1.0, (last_ns + MS - now_ns) / 1e9))
+
+    async def validate(self, block: Block) -> bool:
+        """See `node.roles.Executor`."""
+        try:
+            validate_block(block, self.state.tip, self._verifier)
+            await self._execute(block)
+        except InvalidBlockError as error:
+            self._log.warning("invalid block refused", height=block.header.height, reason=error.message)
+            return False
+        return True
+
+    async def _execute(self, block: Block) -> Execution:
+        """The result of a block; executed at most once. Raises `InvalidBlockError`."""
+        block_id = block.block_id()
+        known = self._executions.get(block_id)
+        if known is not None:
+            return known
+        txs: list[Transaction] = []
+        for index, raw in enumerate(block.txs):
+            waiting = self._pool.pool.transaction(sha256(raw))
+            if waiting is not None:
+                txs.append(waiting)
+                continue
+            try:
+                txs.append(Transaction.decode(raw))
+            except TransactionError as error:
+                raise InvalidBlockError(f"transaction {index} is malformed: {error.message}") from error
+        height = block.header.height
+        if not await self._pool.verify_for_block(txs):
+            raise InvalidBlockError("a transaction of the block is not signed by its signers")
+        if height != self.state.height + 1:
+            raise InvalidBlockError(f"height {height} was decided meanwhile")
+        context = self._context(height, block.header.time_ns, block.header.proposer_address, block.last_commit)
+        result = apply_block(self._records, context, txs, verified=self._pool.verified)
+        execution = Execution(tuple(txs), result)
+        self._remember(block_id, execution)
+        return execution
+
+    def _context(self, height: int, time_ns: int, proposer: bytes, last_commit: Commit) -> BlockContext:
+        signers = tuple(part.validator_address for part in last_commit.signatures if part.signature)
+        return BlockContext(height, time_ns, self._chain_id, proposer, signers)
+
+    def _remember(self, block_id: BlockID, execution: Execution) -> None:
+        while len(self._executions) >= EXECUTIONS_MAX:
+            del self._executions[next(iter(self._executions))]
+        self._executions[block_id] = execution
+
+    async def commit(self, block: Block, commit: Commit, pq_commit: PqCommit) -> ChainState:
+        """See `node.roles.Executor`."""
+        started = time.perf_counter()
+        if block.block_id() not in self._executions:
+            # decided by others before we judged it: the same rules, and now a fault is fatal
+            validate_block(block, self.state.tip, self._verifier)
+        execution = await self._execute(block)
+        executed = time.perf_counter()
+        result, height = execution.result, block.header.height
+        root = self._store.stage(height, result.changes)
+        rooted = time.perf_counter()
+        hashed = results_hash([(r.code, r.data, r.gas_wanted, r.gas_used) for r in result.receipts])
+        old = self.state.tip
+        tip = old.advance(block, root, hashed, result.validator_updates, result.params)
+        state = ChainState(tip, commit, pq_commit, had_txs=bool(block.txs))
+        batch = self._make_batch(block, commit, pq_commit, execution, old, state)
+        rows = self._store.prepare(batch)
+        await trio.to_thread.run_sync(self._store.write_prepared, rows)
+        self._store.finish(batch)
+        self._records.commit(height, result.records)
+        self.state = state
+        self._executions.clear()
+        self._after(block, execution)
+        stored = time.perf_counter()
+        seconds = {"execute": executed - started, "tree": rooted - executed, "store": stored - rooted}
+        committed = CommittedBlock(
+            block, block.block_id(), commit, result.receipts, execution.txs, root, seconds
+        )
+        for callback in self.on_committed:
+            callback(committed)
+        return state
+
+    def _make_batch(
+        self,
+        block: Block,
+        commit: Commit,
+        pq_commit: PqCommit,
+        execution: Execution,
+        old: ChainTip,
+        state: ChainState,
+    ) -> HeightBatch:
+        height, receipts = block.header.height, execution.result.receipts
+        rows = [
+            ("b", height, encode_trusted(block.to_wire())),
+            ("c", height, encode_trusted(commit.to_wire())),
+            ("p", height, encode_trusted(pq_commit.to_wire())),
+            ("e", height, encode_trusted([receipt.to_wire() for receipt in receipts])),
+        ]
+        if state.tip.next_validators != old.next_validators:
+            rows.append(("v", height + 2, encode_trusted(state.tip.next_validators.to_wire())))
+        return HeightBatch(
+            height,
+            encode_tip(state),
+            block.block_id().hash,
+            tuple(rows),
+            tuple(tx.hash for tx in execution.txs),
+            index_rows(height, receipts),
+        )
+
+    def _after(self, block: Block, execution: Execution) -> None:
+        touched: dict[bytes, None] = {}
+        for key, _ in execution.result.changes:
+            if key[1] in (NONCES, HOLDING, ACCOUNT):
+                touched[key[_ADDRESS]] = None
+        pool = self._pool
+        pool.new_height(block.header.time_ns)
+        pool.committed([tx.hash for tx in execution.txs], list(touched), block.header.time_ns)
+
+
+def write_genesis(
+    store: Store, tip: ChainTip, changes: Sequence[tuple[bytes, bytes | None]], validators: ValidatorSet
+) -> ChainState:
+    """Make the first state durable; the chain is then one below its initial height."""
+    root = store.stage(tip.height, changes)
+    first = ChainTip.at_genesis(
+        tip.chain_id, tip.initial_height, tip.last_block_time_ns, validators, root, tip.params
+    )
+    state = ChainState(first, EMPTY_COMMIT, EMPTY_PQ_COMMIT)
+    rows = (("v", tip.initial_height, encode_trusted(validators.to_wire())),)
+    batch = HeightBatch(tip.height, encode_tip(state), height_rows=rows)
+    store.write_prepared(store.prepare(batch))
+    store.finish(batch)
+    return state
+
+
+def load_state(store: Store) -> ChainState:
+    """The state after the last height in the store."""
+    return decode_tip(store)
+
+
+__all__: list[Any] = ["CommittedBlock", "Execution", "LedgerExecutor", "load_state", "write_genesis"]

@@ -1,0 +1,1 @@
+"""node.indexer - rows that find transactions by what their events say, written with the block itself."""
