@@ -4,11 +4,13 @@ Time and messages come in as arguments, requests and complaints go out as values
 driver (`node.sync.loop`) owns one `Scheduler` for the life of the process: there is no mode to enter and none to leave
 (consensus.md section 3, row 7).
 
-What it holds a peer to (consensus.md M1): its height never goes down and its base never goes up past what it promised in
-an answer; it serves what it claims; it answers in time; what it serves verifies. A peer that breaks one of these is
-`disgraced`: its claims count for nothing until it connects again or the time is over, so an inflated height neither keeps
-the node asking nor keeps it `catching_up`. One honest peer is always enough, because a disgraced peer's heights go back on
-the list at once.
+What it holds a peer to (consensus.md M1): its height never goes down; it serves what it claims; it answers in time; what it
+serves verifies. A peer that breaks one of these is `disgraced`: its claims count for nothing until the time is over or it
+connects again, so an inflated height neither keeps the node asking nor keeps it `catching_up`. Slowness is no lie: a late peer is
+out for a second, then two, then four, and is asked for one block at a time until it serves again.
+
+One honest peer is enough: what a disgraced peer owed is asked of others at once, and what is merely overdue (`OVERDUE_NS`) is asked of
+another peer while the first may still answer.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ Item = TypeVar("Item")
 
 NS_PER_S: Final = 1_000_000_000
 REQUEST_TIMEOUT_NS: Final = 10 * NS_PER_S  # a 7 MiB block over a 10 Mbit/s line takes 6 s
+OVERDUE_NS: Final = 2 * NS_PER_S  # then somebody else is asked as well
 DISGRACE_NS: Final = 60 * NS_PER_S  # then it may try again; the switch's own score bans sooner
+SLOW_DISGRACE_NS: Final = NS_PER_S  # after the first late answer; doubles up to the above
 NEAR_GRACE_NS: Final = NS_PER_S // 2  # one block behind is normal for as long as its votes still travel
 
 
@@ -59,12 +63,20 @@ class Complaint:
 
 
 @dataclass(slots=True)
+class _Asked:
+    first_ns: int
+    last_ns: int  # the same peer is asked again only if there is no other
+
+
+@dataclass(slots=True)
 class _Peer:
     base: int
     height: int
-    open: dict[int, int] = field(default_factory=dict)  # height -> deadline
+    open: dict[int, _Asked] = field(default_factory=dict)
     disgraced_until_ns: int = -1
     served: int = 0
+    late: int = 0  # late answers since it last served
+    requests_max: int = SYNC_PEER_REQUESTS_MAX
 
 
 @dataclass(slots=True)
@@ -109,10 +121,11 @@ class Scheduler(Generic[Item]):
         known = self._peers.get(peer)
         if known is None:
             return []
-        if known.open.pop(height, None) is None:
-            # an answer that comes after its time was already complained about; a block nobody asked for was not
+        if known.open.pop(height, None) is None and not known.late:  # a late answer is not an unsolicited one
             return [] if self._is_disgraced(known, now_ns) else self._disgrace(peer, Fault.UNSOLICITED, now_ns)
         known.served += 1
+        known.late = 0
+        known.requests_max = min(2 * known.requests_max, SYNC_PEER_REQUESTS_MAX)
         if height > self.height and height not in self._received:
             self._received[height] = _Received(peer, item, size)
             self._received_bytes += size
@@ -134,7 +147,12 @@ class Scheduler(Generic[Item]):
         target = self.target(now_ns)
         if target <= self.height:
             return []
-        open_heights = {height for peer in self._peers.values() for height in peer.open}
+        open_heights = {
+            height
+            for peer in self._peers.values()
+            for height, asked in peer.open.items()
+            if now_ns - asked.last_ns < OVERDUE_NS
+        }
         wanted: list[Request] = []
         for height in range(self.height + 1, min(target, self.height + SYNC_WINDOW_BLOCKS_MAX) + 1):
             if height in open_heights or height in self._received or height == self._taken:
@@ -144,7 +162,7 @@ class Scheduler(Generic[Item]):
             peer = self._choose(height, now_ns)
             if peer is None:
                 continue
-            self._peers[peer].open[height] = now_ns + REQUEST_TIMEOUT_NS
+            self._peers[peer].open.setdefault(height, _Asked(now_ns, now_ns)).last_ns = now_ns
             wanted.append(Request(peer, height))
         return wanted
 
@@ -157,7 +175,9 @@ class Scheduler(Generic[Item]):
     def expire(self, now_ns: int) -> list[Complaint]:
         """Complaints about answers that are overdue."""
         late = [
-            name for name, peer in self._peers.items() if any(deadline <= now_ns for deadline in peer.open.values())
+            name
+            for name, peer in self._peers.items()
+            if any(now_ns - asked.first_ns >= REQUEST_TIMEOUT_NS for asked in peer.open.values())
         ]
         return [complaint for name in late for complaint in self._disgrace(name, Fault.TIMED_OUT, now_ns)]
 
@@ -193,7 +213,7 @@ class Scheduler(Generic[Item]):
 
         Two ahead is behind at once; one ahead only when it lasts, since its votes usually arrive by themselves.
         """
-        best = self.best_height(now_ns)
+        best = max((p.height for p in self._peers.values() if not self._is_disgraced(p, now_ns)), default=0)
         if best != self.height + 1:
             self._near_since_ns = -1
             return max(best, self.height)
@@ -202,8 +222,15 @@ class Scheduler(Generic[Item]):
         return best if now_ns - self._near_since_ns >= NEAR_GRACE_NS else self.height
 
     def best_height(self, now_ns: int) -> int:
-        """The highest claim of a peer in good standing, 0 without peers."""
-        return max((p.height for p in self._peers.values() if not self._is_disgraced(p, now_ns)), default=0)
+        """The highest claim of a peer in good standing, 0 without peers. One that was late counts only if it has ever served."""
+        return max(
+            (
+                peer.height
+                for peer in self._peers.values()
+                if not self._is_disgraced(peer, now_ns) and (peer.late == 0 or peer.served > 0)
+            ),
+            default=0,
+        )
 
     def is_catching_up(self, now_ns: int) -> bool:
         """Whether a peer in good standing claims two or more blocks that we lack."""
@@ -221,15 +248,19 @@ class Scheduler(Generic[Item]):
     # within
 
     def _choose(self, height: int, now_ns: int) -> str | None:
-        """The peer with the fewest open requests that claims the height; among equals the one that served least."""
-        best: tuple[int, int, str] | None = None
+        """The peer with the fewest open requests that claims the height; among equals the one that served least.
+
+        Peers with an overdue answer are asked for nothing but the next height, and only if there is no other.
+        """
+        best: tuple[bool, int, int, str] | None = None
         for name, peer in self._peers.items():
             if not peer.base <= height <= peer.height or self._is_disgraced(peer, now_ns):
                 continue
-            if len(peer.open) < SYNC_PEER_REQUESTS_MAX:
-                rank = (len(peer.open), peer.served, name)
+            is_overdue = any(now_ns - asked.last_ns >= OVERDUE_NS for asked in peer.open.values())
+            if height == self.height + 1 or (len(peer.open) < peer.requests_max and not is_overdue):
+                rank = (is_overdue, len(peer.open), peer.served, name)
                 best = rank if best is None else min(best, rank)
-        return None if best is None else best[2]
+        return None if best is None else best[-1]
 
     def _is_disgraced(self, peer: _Peer, now_ns: int) -> bool:
         return peer.disgraced_until_ns > now_ns
@@ -237,8 +268,15 @@ class Scheduler(Generic[Item]):
     def _disgrace(self, name: str, fault: Fault, now_ns: int) -> list[Complaint]:
         peer = self._peers.get(name)
         if peer is not None:
-            peer.disgraced_until_ns = now_ns + DISGRACE_NS
+            time_ns = DISGRACE_NS
+            if fault is Fault.TIMED_OUT:
+                time_ns = min(SLOW_DISGRACE_NS << min(peer.late, 10), DISGRACE_NS)
+                peer.late += 1
+                peer.requests_max = 1
+            peer.disgraced_until_ns = now_ns + time_ns
             peer.open.clear()
+            if fault is Fault.TIMED_OUT:
+                return [Complaint(name, fault)]  # what it served before is as good as anybody's
         for height in [known for known, received in self._received.items() if received.peer == name]:
             if height != self._taken:
                 self._received_bytes -= self._received.pop(height).size
