@@ -234,6 +234,11 @@ class Signer:
         """This validator's address, 20 bytes."""
         return self.record.address
 
+    @property
+    def public_key(self) -> bytes:
+        """The Ed25519 key, 32 bytes."""
+        return self._key.public_key.data
+
     def sign(self, request: SignRequest) -> tuple[bytes, bytes]:
         """(Ed25519 signature, ML-DSA signature) over the request's bytes, after its record is durable.
 

@@ -250,6 +250,16 @@ class ConnectionLostError(RemoteError):
     name = "CONNECTION_LOST"
 
 
+# 2500: RPC and clients
+
+
+class ClientError(LocalError):
+    """A node did not answer a call as asked: not reachable, refused, or an error of the call itself."""
+
+    code = 2520
+    name = "CLIENT"
+
+
 # 2600: genesis
 
 

@@ -1,0 +1,325 @@
+"""The composition root: one process, one nursery. Opens a home, wires the parts, runs them, ends them in order.
+
+Start: settings, genesis, keys, store, signer record, log; then replay; only then the network and RPC. A part that fails cancels all others
+and the process ends with a non-zero exit: no RPC goes on answering for a dead consensus. Parts are wired here and nowhere else; no
+part's work is done here.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from consensus.commit import HybridVerifier
+from consensus.validation import ChainTip
+from genesis.build import build_changes, build_params, build_validators
+from genesis.document import Document, parse
+from node.clock import SystemClock
+from node.config import Config, Home, Overrides, load_config
+from node.engine import Edges, Engine
+from node.executor import CommittedBlock, LedgerExecutor, load_state, write_genesis
+from node.keystore import KeySet, Role, read_key_file, read_private_file
+from node.mempool.gossip import MempoolGossip
+from node.mempool.mempool import ACCOUNT_TXS_MAX, Mempool
+from node.mempool.pool import Pool
+from node.roles import ChainState
+from node.rpc.backend import NodeBackend
+from node.rpc.events import EventBus
+from node.rpc.server import serve_rpc
+from node.signer import Signer
+from node.source import StoreSource
+from node.storage.store import Store, StoreOptions
+from node.telemetry.logs import configure_logs
+from node.telemetry.metrics import NodeMetrics, serve_metrics
+from node.wal import Wal
+from node.workers import WorkerPool, default_worker_count, make_checker
+from p2p.channels import BLOCK, CONSENSUS, MEMPOOL, SYNC
+from p2p.handshake import PROTOCOL_VERSION, Greeting
+from p2p.identity import NodeIdentity
+from p2p.switch import Switch, SwitchSettings, parse_peers
+from state.primitives.errors import ConfigError, KeyFileError, PortInUseError, QenexError
+from state.primitives.limits import GENESIS_BYTES_MAX
+from state.view import RecordCache
+
+VERSION: Final = metadata.version("qenex-node")
+EXIT_OPERATOR: Final = 2
+EXIT_FAILURE: Final = 1
+GRACE_SECONDS: Final = 1.5
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A home with everything in it open and checked."""
+
+    home: Home
+    config: Config
+    document: Document
+    identity: NodeIdentity
+    store: Store
+    state: ChainState
+    signer: Signer | None
+    wal: Wal
+
+
+def run(root: Path, *, overrides: Overrides) -> int:
+    """Run the node of a home until SIGTERM or Ctrl-C. Returns the exit code; raises `QenexError` for an operator's mistake."""
+    with ExitStack() as stack:
+        opened = open_home(root, overrides, stack)
+        configure_logs(
+            level=opened.config.log.level,
+            as_json=opened.config.log.format == "json",
+            moniker=opened.config.moniker,
+        )
+        try:
+            return trio.run(_run, opened)
+        except BaseExceptionGroup as group:
+            return _report(group)
+
+
+def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
+    """Open a home; what is opened is closed by `stack`. Raises `QenexError` with a hint for everything an operator can mend."""
+    home = Home(root)
+    home.require()
+    config = load_config(home.config_file, overrides=overrides.settings)
+    document = parse(read_private_file(home.genesis_file, GENESIS_BYTES_MAX))
+    identity = NodeIdentity(_read_keys(home.node_key_file, Role.NODE, overrides).key.seed)
+    store = open_store(home, config, document)
+    stack.callback(store.close)
+    state = load_state(store)
+    if state.tip.chain_id != document.chain_id:
+        raise ConfigError(f"the database in {home.db_dir} is of chain {state.tip.chain_id}", hint="genesis.json is another network's")
+    signer = _open_signer(home, document, state, overrides)
+    position = 0
+    if signer is not None:
+        stack.callback(signer.close)
+        if signer.record.height == state.height + 1:
+            position = signer.record.log_position
+    wal = Wal.open(home.wal_dir, document.hash, state.height + 1, signed_position=position)
+    stack.callback(wal.close)
+    return Opened(home, config, document, identity, store, state, signer, wal)
+
+
+def open_store(home: Home, config: Config, document: Document) -> Store:
+    """The store of a home; a new one gets the first state of its genesis document."""
+    settings = config.storage
+    options = StoreOptions(settings.cache_bytes, settings.values_max, settings.leaves_max)
+    home.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = Store.open(home.db_dir, options) if home.db_dir.exists() else Store.create(home.db_dir, options)
+    if not store.tip:
+        validators = build_validators(document)
+        tip = ChainTip.at_genesis(
+            document.chain_id,
+            document.initial_height,
+            document.time_ns,
+            validators,
+            b"",
+            build_params(document).consensus,
+        )
+        write_genesis(store, tip, build_changes(document), validators)
+    return store
+
+
+def _read_keys(path: Path, role: Role, overrides: Overrides) -> KeySet:
+    def passphrase(file: Path) -> bytes:
+        if overrides.passphrase is None:
+            raise KeyFileError(f"{file} is encrypted", hint="give --passphrase-file or set QENEX_PASSPHRASE")
+        return overrides.passphrase(file)
+
+    return read_key_file(path, passphrase, role=role)
+
+
+def _open_signer(home: Home, document: Document, state: ChainState, overrides: Overrides) -> Signer | None:
+    if not home.validator_key_file.exists():
+        return None
+    keys = _read_keys(home.validator_key_file, Role.VALIDATOR, overrides)
+    if overrides.accept_empty_signer_record:
+        return Signer.open_or_accept_empty(
+            home.signer_file, document.hash, keys.key, keys.pq_key, abstain_through=state.height + 1
+        )
+    return Signer.open(home.signer_file, document.hash, keys.key, keys.pq_key)
+
+
+async def _run(opened: Opened) -> int:
+    log = structlog.get_logger()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_run_node, opened)
+        log.info("node started", home=str(opened.home.root), height=opened.state.height, version=VERSION)
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                log.info("stopping", signal=signal.Signals(number).name)
+                break
+        nursery.cancel_scope.cancel()
+    return 0
+
+
+async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Wire everything and run it until cancelled."""
+    log = structlog.get_logger()
+    config, document, store = opened.config, opened.document, opened.store
+    clock, verifier = SystemClock(), HybridVerifier()
+    validators = opened.state.tip.validators
+    workers = config.workers.signatures
+    checker = make_checker(default_worker_count(2) if workers == "auto" else workers)
+    records = RecordCache(store, opened.state.height)
+    executor = LedgerExecutor(
+        store,
+        document.hash,
+        records,
+        opened.state,
+        b"" if opened.signer is None else opened.signer.address,
+        verifier,
+        clock,
+    )
+
+    def warn(who: str, error: QenexError) -> None:
+        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message)
+
+    switch = _make_switch(opened, clock, warn)
+    metrics = NodeMetrics(document.chain_id)
+    bus = EventBus()
+    pool = Pool(config.mempool.txs_max, config.mempool.bytes_max, ACCOUNT_TXS_MAX)
+
+    def on_added(hashes: list[bytes], source: str) -> None:
+        gossip.added(hashes, source)
+        engine.notify_txs()
+
+    mempool = Mempool(
+        pool, records, document.hash, checker, clock, lambda h: store.tx_location(h) is not None, on_added
+    )
+    executor.attach(mempool)
+    gossip = MempoolGossip(switch, switch.inbound(MEMPOOL), pool.get, pool.hashes, mempool.submit)
+    engine = Engine(
+        Edges(
+            switch,
+            switch.inbound(CONSENSUS),
+            switch.inbound(BLOCK),
+            switch.inbound(SYNC),
+            StoreSource(store),
+            executor,
+            pool.get,
+            opened.wal,
+            opened.signer,
+            clock,
+            verifier,
+            opened.home.data_dir,
+            warn,
+        ),
+        opened.state,
+    )
+    backend = NodeBackend(
+        config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus
+    )
+
+    def on_committed(committed: CommittedBlock) -> None:
+        bus.publish_block(committed)
+        switch.set_height(committed.block.header.height)
+        _measure(metrics, committed, len(executor.state.tip.validators))
+        log.info(
+            "block committed",
+            height=committed.block.header.height,
+            round=committed.commit.round,
+            txs=len(committed.txs),
+            app_hash=committed.app_hash,
+        )
+
+    executor.on_committed.append(on_committed)
+    metrics.validators.set(len(validators))
+    metrics.on_scrape(lambda: _refresh(metrics, mempool, engine, switch))
+    async with trio.open_nursery() as nursery:
+        if isinstance(checker, WorkerPool):
+            await nursery.start(checker.run)
+        await nursery.start(engine.run)
+        await nursery.start(gossip.run)
+        p2p_address = await nursery.start(switch.run)
+        rpc_address = await nursery.start(serve_rpc, backend, config.rpc, log)
+        log.info("listening", p2p=p2p_address, rpc=rpc_address, node_id=switch.id)
+        if config.metrics.listen:
+            host, port = _split(config.metrics.listen)
+            try:
+                await nursery.start(serve_metrics, metrics, host, port)
+            except OSError as error:
+                raise PortInUseError(
+                    f"cannot serve metrics on {config.metrics.listen}: {error.strerror or error}",
+                    hint='stop the program that uses the port, or set [metrics] listen = "" in config.toml',
+                ) from error
+        task_status.started()
+
+
+def _make_switch(opened: Opened, clock: SystemClock, warn: object) -> Switch:
+    config, document = opened.config, opened.document
+    host, port = _split(config.p2p.listen)
+    greeting = Greeting(
+        PROTOCOL_VERSION,
+        document.hash,
+        VERSION,
+        config.moniker,
+        config.p2p.listen if port else "",
+        (),
+        opened.state.height,
+    )
+    settings = SwitchSettings(
+        host, port, parse_peers(config.p2p.peers), frozenset(document.allowed_node_ids)
+    )
+    return Switch(
+        settings,
+        opened.identity,
+        greeting,
+        now_ns=clock.now_ns,
+        jitter=random.SystemRandom().random,
+        warn=warn,  # type: ignore[arg-type]
+    )
+
+
+def _measure(metrics: NodeMetrics, committed: CommittedBlock, validators: int) -> None:
+    header = committed.block.header
+    metrics.height.set(header.height)
+    metrics.rounds.set(committed.commit.round)
+    metrics.validators.set(validators)
+    metrics.missing_validators.set(sum(1 for part in committed.commit.signatures if not part.signature))
+    metrics.num_txs.set(len(committed.txs))
+    metrics.total_txs.inc(len(committed.txs))
+    metrics.block_size_bytes.set(sum(len(tx.raw) for tx in committed.txs))
+    for stage, seconds in committed.seconds.items():
+        metrics.observe_stage(stage, seconds)
+
+
+def _refresh(metrics: NodeMetrics, mempool: Mempool, engine: Engine, switch: Switch) -> None:
+    metrics.mempool_size.set(len(mempool.pool))
+    metrics.mempool_bytes.set(mempool.pool.bytes)
+    metrics.peers.set(len(switch.peers()))
+    metrics.catching_up.set(int(engine.catching_up))
+
+
+def _split(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _report(group: BaseExceptionGroup[BaseException]) -> int:
+    """The exit code for what ended the node; an operator's mistake is raised again as itself."""
+    leaves = _leaves(group)
+    for error in leaves:
+        if isinstance(error, PortInUseError | ConfigError):
+            raise error from None
+    if all(isinstance(error, KeyboardInterrupt | trio.Cancelled) for error in leaves):
+        return 0
+    structlog.get_logger().error("node failed", errors=[f"{type(e).__name__}: {e}" for e in leaves])
+    for error in leaves:
+        if not isinstance(error, QenexError):
+            sys.excepthook(type(error), error, error.__traceback__)
+    return EXIT_FAILURE
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]

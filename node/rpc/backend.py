@@ -1,0 +1,131 @@
+"""What RPC methods need of the node, in one place: the parts, and readings that several methods share. It answers nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+from consensus.block import Block
+from consensus.commit import Commit, PqCommit
+from genesis.document import Document
+from node.clock import Clock
+from node.engine import Engine
+from node.executor import LedgerExecutor
+from node.mempool.mempool import Mempool
+from node.rpc.errors import failed
+from node.rpc.events import EventBus
+from node.signer import Signer
+from node.storage.store import Store
+from node.tips import commits_at, validators_at
+from p2p.switch import Switch
+from state.primitives.codec import decode
+from state.receipts import Receipt
+from state.validators import ValidatorSet
+
+COMET_VERSION: Final = "0.38.22"  # clients choose their dialect by this number; ours stands in `moniker` and `other`
+BLOCKS_CACHED: Final = 32
+
+
+class NodeBackend:
+    """The running node, as RPC sees it."""
+
+    def __init__(
+        self,
+        moniker: str,
+        version: str,
+        document: Document,
+        signer: Signer | None,
+        store: Store,
+        executor: LedgerExecutor,
+        mempool: Mempool,
+        engine: Engine,
+        switch: Switch,
+        clock: Clock,
+        bus: EventBus,
+    ) -> None:
+        self.moniker = moniker
+        self.version = version
+        self.document = document
+        self.signer = signer
+        self.store = store
+        self.executor = executor
+        self.mempool = mempool
+        self.engine = engine
+        self.switch = switch
+        self.clock = clock
+        self.bus = bus
+        self.block_at: Callable[[int], Block] = lru_cache(maxsize=BLOCKS_CACHED)(self._block_at)
+        self.receipts_at: Callable[[int], tuple[Receipt, ...]] = lru_cache(maxsize=BLOCKS_CACHED)(self._receipts_at)
+
+    @property
+    def height(self) -> int:
+        """The last committed height; below the initial height there is no block."""
+        return self.store.height
+
+    def has_blocks(self) -> bool:
+        """Whether there is any block yet."""
+        return self.height >= self.document.initial_height
+
+    def resolve_height(self, height: int | None) -> int:
+        """A height whose block is here; None or 0 is the latest. Raises `RpcError`."""
+        if not height:
+            height = self.height
+        if height < self.document.initial_height or height > self.height:
+            raise failed(f"height {height} is not available: blocks {self.store.base_height()} to {self.height} are")
+        return height
+
+    def _block_at(self, height: int) -> Block:
+        return Block.from_wire(decode(self._row("b", height)))
+
+    def _receipts_at(self, height: int) -> tuple[Receipt, ...]:
+        return tuple(Receipt.from_wire(item) for item in decode(self._row("e", height)))
+
+    def _row(self, letter: str, height: int) -> bytes:
+        row = self.store.height_row(letter, height)
+        if row is None:
+            raise failed(f"block {height} is not kept any more")
+        return row
+
+    def commit_at(self, height: int) -> tuple[Commit, bool]:
+        """(commit, canonical): from the next block, which fixes it, or for the latest height the one it was decided with."""
+        if height < self.height:
+            return self.block_at(height + 1).last_commit, True
+        return self.seen_commit_at(height)[0], False
+
+    def seen_commit_at(self, height: int) -> tuple[Commit, PqCommit]:
+        """The commit this node decided with, and its post-quantum half."""
+        self._row("b", height)
+        return commits_at(self.store, height)
+
+    def validators_at(self, height: int) -> ValidatorSet:
+        """The set that votes on a height."""
+        return validators_at(self.store, height)
+
+    def record(self, key: bytes) -> bytes | None:
+        """The raw value of a state key now."""
+        return self.store.get(key)
+
+    def node_info(self) -> dict[str, Any]:
+        """Who we are, in CometBFT's words."""
+        return describe_node(
+            self.switch.id,
+            self.document.chain_id,
+            self.moniker,
+            self.executor.state.tip.params.app_version,
+            self.version,
+        )
+
+
+def describe_node(node_id: str, chain_id: str, moniker: str, app_version: int, version: str) -> dict[str, Any]:
+    """DefaultNodeInfo."""
+    return {
+        "protocol_version": {"p2p": "8", "block": "11", "app": str(app_version)},
+        "id": node_id,
+        "listen_addr": "tcp://0.0.0.0:0",
+        "network": chain_id,
+        "version": COMET_VERSION,
+        "channels": "10202130",
+        "moniker": moniker,
+        "other": {"tx_index": "on", "rpc_address": "", "qenex_version": version},
+    }

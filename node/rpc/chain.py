@@ -1,0 +1,437 @@
+"""Methods that read the chain: status, blocks, commits, validators, transactions, state. Each is a function of the backend."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from consensus.block import Block
+from node.indexer.rows import index_prefix
+from node.rpc import shapes
+from node.rpc.backend import NodeBackend, describe_node
+from node.rpc.errors import failed, invalid_params
+from node.rpc.query import Query, parse_query
+from state.primitives.errors import MalformedError, ProofError
+from state.primitives.hashing import sha256
+from state.primitives.ids import parse_address
+from state.primitives.merkle import proofs
+from state.queries import describe_record, get_account, get_asset, resolve_path
+from state.receipts import ACCOUNT, EVENT_KINDS, TEXT
+from state.tree import key_hash
+
+Json = Any
+PER_PAGE_MAX: Final = 100
+BLOCKS_LISTED_MAX: Final = 20
+MATCHES_MAX: Final = 10_000  # beyond this a search must be narrowed
+SCANNED_BLOCKS_MAX: Final = 1_000  # for searches without an indexed condition
+PROOF_TYPE: Final = "ics23:qenex"
+
+
+async def health(_backend: NodeBackend) -> Json:
+    """Empty when the node answers at all."""
+    return {}
+
+
+async def status(backend: NodeBackend) -> Json:
+    """Who the node is and how far it is."""
+    store, tip = backend.store, backend.executor.state.tip
+    first = store.base_height()
+    latest = backend.block_at(backend.height) if backend.has_blocks() else None
+    earliest = backend.block_at(first) if first else None
+    own = tip.validators.by_address(backend.signer.address) if backend.signer is not None else None
+    key = backend.signer.public_key if backend.signer is not None else bytes(32)
+    return {
+        "node_info": backend.node_info(),
+        "sync_info": {
+            "latest_block_hash": shapes.hexed(tip.last_block_id.hash if latest else tip.app_hash),
+            "latest_app_hash": shapes.hexed(tip.app_hash),
+            "latest_block_height": str(max(0, backend.height)),
+            "latest_block_time": shapes.time_text(tip.last_block_time_ns),
+            "earliest_block_hash": shapes.hexed(earliest.header.hash() if earliest else tip.app_hash),
+            "earliest_app_hash": shapes.hexed(earliest.header.app_hash if earliest else tip.app_hash),
+            "earliest_block_height": str(first),
+            "earliest_block_time": shapes.time_text(earliest.header.time_ns if earliest else tip.last_block_time_ns),
+            "catching_up": backend.engine.catching_up,
+        },
+        "validator_info": {
+            "address": shapes.hexed(backend.signer.address if backend.signer is not None else sha256(key)[:20]),
+            "pub_key": shapes.public_key(key),
+            "voting_power": str(own.power if own is not None else 0),
+        },
+    }
+
+
+async def net_info(backend: NodeBackend) -> Json:
+    """Connected peers."""
+    peers = []
+    chain_id, app = backend.document.chain_id, backend.executor.state.tip.params.app_version
+    traffic = backend.switch.statistics()
+    for peer in backend.switch.peers():
+        counts = traffic.get(peer.id, {}).values()
+        host, _, _ = peer.address.rpartition(":")
+        peers.append(
+            {
+                "node_info": describe_node(peer.id, chain_id, peer.moniker or "node", app, peer.version),
+                "is_outbound": peer.is_outbound,
+                "connection_status": {
+                    "Duration": "0",
+                    "SendMonitor": {"Bytes": str(sum(count.bytes_out for count in counts))},
+                    "RecvMonitor": {"Bytes": str(sum(count.bytes_in for count in counts))},
+                    "Channels": [],
+                },
+                "remote_ip": host,
+            }
+        )
+    return {"listening": True, "listeners": [], "n_peers": str(len(peers)), "peers": peers}
+
+
+async def genesis(backend: NodeBackend) -> Json:
+    """The genesis document in CometBFT's shape; ours, whole, is its `app_state`."""
+    import msgspec
+
+    document = backend.document
+    validators = backend.validators_at(document.initial_height)
+    return {
+        "genesis": {
+            "genesis_time": shapes.time_text(document.time_ns),
+            "chain_id": document.chain_id,
+            "initial_height": str(document.initial_height),
+            "consensus_params": shapes.consensus_params(document.consensus.to_params()),
+            "validators": [
+                {
+                    "address": shapes.hexed(validator.address),
+                    "pub_key": shapes.public_key(validator.ed25519_key),
+                    "power": str(validator.power),
+                    "name": "",
+                }
+                for validator in validators.validators
+            ],
+            "app_hash": "",
+            "app_state": {"hash": document.hash.hex(), "document": msgspec.to_builtins(document)},
+        }
+    }
+
+
+async def blockchain(backend: NodeBackend, min_height: int, max_height: int) -> Json:
+    """Block metas from the highest down, at most 20."""
+    top = min(max_height or backend.height, backend.height)
+    low = max(min_height or 1, backend.store.base_height(), top - BLOCKS_LISTED_MAX + 1)
+    if min_height and max_height and min_height > max_height:
+        raise invalid_params("minHeight is above maxHeight")
+    metas = [_meta(backend, height) for height in range(top, low - 1, -1)] if backend.has_blocks() else []
+    return {"last_height": str(backend.height), "block_metas": metas}
+
+
+def _meta(backend: NodeBackend, height: int) -> Json:
+    value = backend.block_at(height)
+    return shapes.block_meta(value, sum(len(tx) + 5 for tx in value.txs) + 1024)
+
+
+async def header(backend: NodeBackend, height: int) -> Json:
+    """One header."""
+    return {"header": shapes.header(backend.block_at(backend.resolve_height(height)).header)}
+
+
+async def block(backend: NodeBackend, height: int) -> Json:
+    """One block."""
+    return _show_block(backend.block_at(backend.resolve_height(height)))
+
+
+async def block_by_hash(backend: NodeBackend, block_hash: bytes) -> Json:
+    """The block of a header hash, or an empty answer."""
+    height = backend.store.height_of_block(block_hash)
+    if height is None:
+        return {"block_id": shapes.block_id(backend.executor.state.tip.last_block_id), "block": None}
+    return _show_block(backend.block_at(height))
+
+
+def _show_block(value: Block) -> Json:
+    return {"block_id": shapes.block_id(value.block_id()), "block": shapes.block(value)}
+
+
+async def block_results(backend: NodeBackend, height: int) -> Json:
+    """What executing a block gave."""
+    height = backend.resolve_height(height)
+    root = backend.store.root_at(height) or b""
+    return {
+        "height": str(height),
+        "txs_results": [shapes.tx_result(receipt) for receipt in backend.receipts_at(height)],
+        "finalize_block_events": [],
+        "validator_updates": [],
+        "consensus_param_updates": None,
+        "app_hash": shapes.b64(root),
+    }
+
+
+async def commit(backend: NodeBackend, height: int) -> Json:
+    """A header and the commit that decided it."""
+    height = backend.resolve_height(height)
+    found, is_canonical = backend.commit_at(height)
+    signed = {"header": shapes.header(backend.block_at(height).header), "commit": shapes.commit(found)}
+    return {"signed_header": signed, "canonical": is_canonical}
+
+
+async def pq_commit(backend: NodeBackend, height: int) -> Json:
+    """The commit this node decided a height with, its ML-DSA signatures beside it. Ours."""
+    height = backend.resolve_height(height)
+    found, pq = backend.seen_commit_at(height)
+    return {
+        "commit": shapes.commit(found),
+        "pq_signatures": [shapes.b64(item) if item else None for item in pq.signatures],
+        "validators": [
+            shapes.validator(validator, 0) for validator in backend.validators_at(height).validators
+        ],
+    }
+
+
+async def validators(backend: NodeBackend, height: int, page: int, per_page: int) -> Json:
+    """The set that votes on a height; the next two heights are known as well."""
+    latest = max(backend.height, backend.document.initial_height - 1)
+    height = height or latest + (0 if backend.has_blocks() else 1)
+    if not backend.document.initial_height <= height <= latest + 2:
+        raise failed(f"the validators of height {height} are not known")
+    found = backend.validators_at(height)
+    tip = backend.executor.state.tip
+    priorities = tip.priorities if found == tip.validators else (0,) * len(found)
+    rows = [shapes.validator(v, p) for v, p in zip(found.validators, priorities, strict=True)]
+    start, end = _page(page, per_page, len(rows))
+    return {
+        "block_height": str(height),
+        "validators": rows[start:end],
+        "count": str(end - start),
+        "total": str(len(rows)),
+    }
+
+
+def _page(page: int, per_page: int, total: int) -> tuple[int, int]:
+    if not 1 <= per_page <= PER_PAGE_MAX:
+        raise invalid_params(f"per_page is within 1..{PER_PAGE_MAX}")
+    pages = max(1, -(-total // per_page))
+    if not 1 <= page <= pages:
+        raise invalid_params(f"page is within 1..{pages}")
+    start = (page - 1) * per_page
+    return start, min(start + per_page, total)
+
+
+async def tx(backend: NodeBackend, tx_hash: bytes, prove: bool) -> Json:
+    """A committed transaction by its hash."""
+    place = backend.store.tx_location(tx_hash)
+    if place is None:
+        raise failed(f"tx ({shapes.hexed(tx_hash)}) not found")
+    return _show_tx(backend, *place, prove)
+
+
+def _show_tx(backend: NodeBackend, height: int, index: int, prove: bool) -> Json:
+    found = backend.block_at(height)
+    raw = found.txs[index]
+    out = {
+        "hash": shapes.hexed(sha256(raw)),
+        "height": str(height),
+        "index": index,
+        "tx_result": shapes.tx_result(backend.receipts_at(height)[index]),
+        "tx": shapes.b64(raw),
+    }
+    if prove:
+        root, all_proofs = proofs([sha256(item) for item in found.txs])
+        out["proof"] = {"root_hash": shapes.hexed(root), "data": shapes.b64(raw), "proof": shapes.proof(all_proofs[index])}
+    return out
+
+
+async def tx_search(backend: NodeBackend, query: str, prove: bool, page: int, per_page: int, order_by: str) -> Json:
+    """Committed transactions whose events match a query."""
+    if order_by not in ("", "asc", "desc"):
+        raise invalid_params('order_by is "asc" or "desc"')
+    parsed = parse_query(query)
+    places = _search(backend, parsed)
+    places.sort(reverse=order_by == "desc")
+    start, end = _page(page, per_page, len(places))
+    txs = [_show_tx(backend, height, index, prove) for height, index in places[start:end]]
+    return {"txs": txs, "total_count": str(len(places))}
+
+
+def _search(backend: NodeBackend, query: Query) -> list[tuple[int, int]]:
+    by_hash = query.find("tx.hash")
+    if by_hash is not None:
+        try:
+            place = backend.store.tx_location(bytes.fromhex(by_hash.text))
+        except ValueError:
+            place = None
+        candidates = [] if place is None else [place]
+    else:
+        candidates = _candidates(backend, query)
+    found: list[tuple[int, int]] = []
+    for height, index in candidates:
+        receipt = backend.receipts_at(height)[index]
+        raw_hash = sha256(backend.block_at(height).txs[index])
+        events = {"tm.event": ["Tx"], "tx.hash": [shapes.hexed(raw_hash)], "tx.height": [str(height)]}
+        for event in receipt.events:
+            for key, value in event.attributes:
+                events.setdefault(f"{event.type}.{key}", []).append(value)
+        if query.matches(events):
+            found.append((height, index))
+    return found
+
+
+def _candidates(backend: NodeBackend, query: Query) -> list[tuple[int, int]]:
+    """Places named by an indexed condition, else those of the heights the query allows."""
+    low, high = _height_range(backend, query)
+    for condition in query.conditions:
+        prefix = _index_prefix(condition.key, condition.text) if condition.operator == "=" else None
+        if prefix is None:
+            continue
+        start, stop = prefix + low.to_bytes(8, "big"), prefix + (high + 1).to_bytes(8, "big")
+        places: list[tuple[int, int]] = []
+        for key, _ in backend.store.scan_index(start, stop):
+            tail = key[len(prefix) :]
+            places.append((int.from_bytes(tail[:8], "big"), int.from_bytes(tail[8:], "big")))
+            if len(places) > MATCHES_MAX:
+                raise failed(f"more than {MATCHES_MAX} transactions match: narrow the query with tx.height")
+        return places
+    if high - low + 1 > SCANNED_BLOCKS_MAX:
+        raise failed(f"no condition is indexed: narrow the query to {SCANNED_BLOCKS_MAX} blocks with tx.height")
+    return [
+        (height, index) for height in range(low, high + 1) for index in range(len(backend.receipts_at(height)))
+    ]
+
+
+def _height_range(backend: NodeBackend, query: Query) -> tuple[int, int]:
+    low, high = max(1, backend.store.base_height()), backend.height
+    for condition in query.conditions:
+        if condition.key == "tx.height" and condition.number is not None:
+            number = condition.number
+            if condition.operator in ("=", ">=", ">"):
+                low = max(low, number + (condition.operator == ">"))
+            if condition.operator in ("=", "<=", "<"):
+                high = min(high, number - (condition.operator == "<"))
+    return low, max(high, low - 1)
+
+
+def _index_prefix(key: str, text: str) -> bytes | None:
+    name, _, attribute = key.partition(".")
+    for kind in EVENT_KINDS.values():
+        if kind.name != name:
+            continue
+        for field, (field_name, value_kind) in enumerate(kind.fields):
+            if field_name != attribute:
+                continue
+            if value_kind is TEXT:
+                return index_prefix(kind, field, text.encode())
+            if value_kind is ACCOUNT:
+                try:
+                    return index_prefix(kind, field, parse_address(text))
+                except MalformedError:
+                    return index_prefix(kind, field, b"\0")  # no such address: nothing is found
+    return None
+
+
+async def block_search(backend: NodeBackend, query: str, page: int, per_page: int, order_by: str) -> Json:
+    """Blocks by `block.height`: blocks have no other events yet."""
+    if order_by not in ("", "asc", "desc"):
+        raise invalid_params('order_by is "asc" or "desc"')
+    parsed = parse_query(query.replace("block.height", "tx.height"))
+    low, high = _height_range(backend, parsed)
+    heights = [h for h in range(low, high + 1) if parsed.matches({"tx.height": [str(h)]})][:MATCHES_MAX]
+    heights.sort(reverse=order_by != "asc")
+    start, end = _page(page, per_page, len(heights))
+    blocks = [_show_block(backend.block_at(height)) for height in heights[start:end]]
+    return {"blocks": blocks, "total_count": str(len(heights))}
+
+
+async def abci_info(backend: NodeBackend) -> Json:
+    """The ledger behind the chain."""
+    return {
+        "response": {
+            "data": "qenex",
+            "version": backend.version,
+            "app_version": str(backend.executor.state.tip.params.app_version),
+            "last_block_height": str(max(0, backend.height)),
+            "last_block_app_hash": shapes.b64(backend.store.root),
+        }
+    }
+
+
+async def abci_query(backend: NodeBackend, path: str, data: bytes, height: int, prove: bool) -> Json:
+    """A record of the state by path, with an ICS-23 proof against the app hash of the next header if asked."""
+    try:
+        key = resolve_path(path, data)
+        latest = max(0, backend.height)
+        height = height or latest
+        if prove and height != latest:
+            raise failed(f"proofs are given at the latest height, {latest}")
+        ops = []
+        if prove:
+            value, encoded = backend.store.prove(key)
+            ops = [{"type": PROOF_TYPE, "key": shapes.b64(key_hash(key)), "data": shapes.b64(encoded)}]
+        else:
+            value = backend.record(key) if height == latest else backend.store.get_at(key, height)
+    except (MalformedError, ProofError) as error:
+        return _query_response(error.code, error.message, b"", b"", None, height)
+    return _query_response(0, "" if value is not None else "absent", key, value or b"", ops, height)
+
+
+def _query_response(code: int, log: str, key: bytes, value: bytes, ops: list[Json] | None, height: int) -> Json:
+    return {
+        "response": {
+            "code": code,
+            "log": log,
+            "info": "",
+            "index": "0",
+            "key": shapes.b64(key),
+            "value": shapes.b64(value),
+            "proofOps": {"ops": ops} if ops else None,
+            "height": str(height),
+            "codespace": "" if code == 0 else "qenex",
+        }
+    }
+
+
+async def consensus_params(backend: NodeBackend, height: int) -> Json:
+    """Parameters in force now."""
+    height = height or max(0, backend.height)
+    return {
+        "block_height": str(height),
+        "consensus_params": shapes.consensus_params(backend.executor.state.tip.params),
+    }
+
+
+async def consensus_state(backend: NodeBackend) -> Json:
+    """Where the core is."""
+    driver = backend.engine.driver
+    if not driver.core.height:
+        return {"round_state": {"height/round/step": "0/0/0", "started": False}}
+    state = driver.core.state
+    return {
+        "round_state": {
+            "height/round/step": f"{driver.core.height}/{state.round}/{int(state.step)}",
+            "started": driver.started,
+            "locked_round": state.lock.locked_round,
+            "valid_round": state.lock.valid_round,
+            "proposer": {
+                "address": shapes.hexed(driver.core.view.proposer(state.round).address),
+                "round": state.round,
+            },
+        }
+    }
+
+
+async def account(backend: NodeBackend, address: str) -> Json:
+    """An account with its keys, sequences and holdings, or null. Ours."""
+    try:
+        return {"account": get_account(backend.store, parse_address(address)), "height": str(max(0, backend.height))}
+    except MalformedError as error:
+        raise invalid_params(error.message) from error
+
+
+async def asset(backend: NodeBackend, code: str) -> Json:
+    """An asset with its supply, or null. Ours."""
+    return {"asset": get_asset(backend.store, code), "height": str(max(0, backend.height))}
+
+
+async def record(backend: NodeBackend, path: str) -> Json:
+    """A record of the state by path, in words, or null. Ours."""
+    try:
+        key = resolve_path(path)
+        raw = backend.record(key)
+        shown = None if raw is None else describe_record(key, raw)
+    except MalformedError as error:
+        raise invalid_params(error.message) from error
+    return {"record": shown, "height": str(max(0, backend.height))}

@@ -1,0 +1,46 @@
+"""Errors of JSON-RPC: code, message, data. They travel inside HTTP 200, because clients drop the body of anything else."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from state.primitives.errors import RemoteError
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
+
+_MESSAGES: Final = {
+    PARSE_ERROR: "Parse error",
+    INVALID_REQUEST: "Invalid Request",
+    METHOD_NOT_FOUND: "Method not found",
+    INVALID_PARAMS: "Invalid params",
+    INTERNAL_ERROR: "Internal error",
+}
+
+
+class RpcError(RemoteError):
+    """A call that cannot be answered. `rpc_code` is JSON-RPC's; the sentence travels as `data`, as CometBFT does it."""
+
+    code = 2510
+    name = "RPC"
+
+    def __init__(self, rpc_code: int, data: str) -> None:
+        super().__init__(data)
+        self.rpc_code = rpc_code
+
+    def to_json_rpc(self) -> dict[str, Any]:
+        """The `error` member of a response."""
+        return {"code": self.rpc_code, "message": _MESSAGES[self.rpc_code], "data": self.message}
+
+
+def invalid_params(data: str) -> RpcError:
+    """A parameter is missing, of a wrong type, or out of range."""
+    return RpcError(INVALID_PARAMS, data)
+
+
+def failed(data: str) -> RpcError:
+    """The call is fine but cannot be answered: no such height, no such transaction."""
+    return RpcError(INTERNAL_ERROR, data)

@@ -1,0 +1,67 @@
+"""The table of methods: name, parameters, handler. A new method is one row."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from node.rpc import chain, transactions
+from node.rpc.params import Kind, Param
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A row. `arguments` are the handler's names for the parameters, in order."""
+
+    handler: Handler
+    params: tuple[Param, ...] = ()
+
+
+_HEIGHT: Final = Param("height", Kind.INT, 0)
+_PAGE: Final = Param("page", Kind.INT, 1)
+_PER_PAGE: Final = Param("per_page", Kind.INT, 30)
+_PROVE: Final = Param("prove", Kind.BOOL, False)
+_ORDER: Final = Param("order_by", Kind.TEXT, "")
+_QUERY: Final = Param("query", Kind.TEXT)
+_TX: Final = Param("tx", Kind.BYTES)
+_HASH: Final = Param("hash", Kind.BYTES)
+
+METHODS: Final[dict[str, Method]] = {
+    "health": Method(chain.health),
+    "status": Method(chain.status),
+    "net_info": Method(chain.net_info),
+    "genesis": Method(chain.genesis),
+    "blockchain": Method(chain.blockchain, (Param("minHeight", Kind.INT, 0), Param("maxHeight", Kind.INT, 0))),
+    "header": Method(chain.header, (_HEIGHT,)),
+    "block": Method(chain.block, (_HEIGHT,)),
+    "block_by_hash": Method(chain.block_by_hash, (_HASH,)),
+    "block_results": Method(chain.block_results, (_HEIGHT,)),
+    "block_search": Method(chain.block_search, (_QUERY, _PAGE, _PER_PAGE, _ORDER)),
+    "commit": Method(chain.commit, (_HEIGHT,)),
+    "pq_commit": Method(chain.pq_commit, (_HEIGHT,)),
+    "validators": Method(chain.validators, (_HEIGHT, _PAGE, _PER_PAGE)),
+    "tx": Method(chain.tx, (_HASH, _PROVE)),
+    "tx_search": Method(chain.tx_search, (_QUERY, _PROVE, _PAGE, _PER_PAGE, _ORDER)),
+    "abci_info": Method(chain.abci_info),
+    "abci_query": Method(
+        chain.abci_query,
+        (Param("path", Kind.TEXT, ""), Param("data", Kind.HEX, b""), _HEIGHT, _PROVE),
+    ),
+    "consensus_params": Method(chain.consensus_params, (_HEIGHT,)),
+    "consensus_state": Method(chain.consensus_state),
+    "account": Method(chain.account, (Param("address", Kind.TEXT),)),
+    "asset": Method(chain.asset, (Param("code", Kind.TEXT),)),
+    "record": Method(chain.record, (Param("path", Kind.TEXT),)),
+    "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
+    "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),
+    "broadcast_tx_commit": Method(transactions.broadcast_tx_commit, (_TX,)),
+    "broadcast_tx_batch": Method(transactions.broadcast_tx_batch, (Param("txs", Kind.BYTES_LIST),)),
+    "check_tx": Method(transactions.check_tx, (_TX,)),
+    "simulate": Method(transactions.simulate, (_TX, Param("assume_signed", Kind.BOOL, False))),
+    "tx_status": Method(transactions.tx_status, (_HASH,)),
+    "num_unconfirmed_txs": Method(transactions.num_unconfirmed_txs),
+    "unconfirmed_txs": Method(transactions.unconfirmed_txs, (Param("limit", Kind.INT, 30),)),
+}

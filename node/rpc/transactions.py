@@ -1,0 +1,179 @@
+"""Methods that take transactions: broadcast in four ways, check, simulate, and what became of one."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import trio
+
+from node.mempool.mempool import Submitted
+from node.rpc import shapes
+from node.rpc.backend import NodeBackend
+from node.rpc.errors import failed, invalid_params
+from state.codes import Code
+from state.machine import BlockContext
+from state.primitives.errors import TransactionError
+from state.primitives.hashing import sha256
+from state.queries import describe_receipt
+from state.queries import simulate as simulate_transaction
+from state.transaction import Transaction
+
+Json = Any
+BATCH_TXS_MAX: Final = 5_000
+COMMIT_WAIT_SECONDS: Final = 10.0
+UNCONFIRMED_MAX: Final = 100
+
+
+async def broadcast_tx_sync(backend: NodeBackend, tx: bytes) -> Json:
+    """Admit it and say so."""
+    (result,) = await backend.mempool.submit([tx])
+    return _show(result)
+
+
+async def broadcast_tx_async(backend: NodeBackend, tx: bytes) -> Json:
+    """As sync: admission takes less than a millisecond, so nothing is gained by not telling its result."""
+    return await broadcast_tx_sync(backend, tx)
+
+
+async def broadcast_tx_batch(backend: NodeBackend, txs: list[bytes]) -> Json:
+    """Admit up to 5,000, in order; a result for each. Ours."""
+    if len(txs) > BATCH_TXS_MAX:
+        raise invalid_params(f"a batch has at most {BATCH_TXS_MAX} transactions")
+    results = await backend.mempool.submit(txs)
+    return {
+        "results": [
+            {"hash": shapes.hexed(result.hash), "code": int(result.code), "code_name": result.code_name, "log": result.log}
+            for result in results
+        ]
+    }
+
+
+async def broadcast_tx_commit(backend: NodeBackend, tx: bytes) -> Json:
+    """Admit it and wait until it is in a block."""
+    waiter = backend.bus.waiter(sha256(tx))
+    (result,) = await backend.mempool.submit([tx])
+    shown = {**_check_result(result), "hash": shapes.hexed(result.hash)}
+    if result.code:
+        return {"check_tx": _check_result(result), "tx_result": _empty_result(), "hash": shown["hash"], "height": "0"}
+    with trio.move_on_after(COMMIT_WAIT_SECONDS):
+        await waiter.wait()
+    place = backend.store.tx_location(result.hash)
+    if place is None:
+        raise failed(
+            f"timed out waiting for tx {shown['hash']} to be included in a block; it still may be: ask tx_status"
+        )
+    height, index = place
+    receipt = backend.receipts_at(height)[index]
+    return {
+        "check_tx": _check_result(result),
+        "tx_result": shapes.tx_result(receipt),
+        "hash": shown["hash"],
+        "height": str(height),
+    }
+
+
+async def check_tx(backend: NodeBackend, tx: bytes) -> Json:
+    """What admission would say, without admitting it."""
+    try:
+        decoded = Transaction.decode(tx)
+    except TransactionError as error:
+        return _check_result(Submitted(sha256(tx), error.result, error.message))
+    receipt = _simulate(backend, decoded)
+    code = receipt.code if receipt.code in range(100, 200) else Code.OK
+    return _check_result(Submitted(decoded.hash, code, receipt.log))
+
+
+async def simulate(backend: NodeBackend, tx: bytes, assume_signed: bool) -> Json:
+    """The receipt it would get as the first transaction of the next block. Ours."""
+    try:
+        decoded = Transaction.decode(tx)
+    except TransactionError as error:
+        raise invalid_params(f"{Code(error.result).name}: {error.message}") from error
+    return {"receipt": describe_receipt(_simulate(backend, decoded, assume_signed))}
+
+
+def _simulate(backend: NodeBackend, tx: Transaction, assume_signed: bool = False) -> Any:
+    tip = backend.executor.state.tip
+    time_ns = max(backend.clock.now_ns(), tip.last_block_time_ns + 1)
+    context = BlockContext(tip.height + 1, time_ns, backend.document.hash)
+    return simulate_transaction(backend.store, context, tx, assume_signed=assume_signed)
+
+
+async def tx_status(backend: NodeBackend, tx_hash: bytes) -> Json:
+    """unknown, pending, committed, rejected or expired. Ours."""
+    place = backend.store.tx_location(tx_hash)
+    if place is not None:
+        height, index = place
+        receipt = backend.receipts_at(height)[index]
+        return {
+            "status": "committed",
+            "hash": shapes.hexed(tx_hash),
+            "height": str(height),
+            "index": index,
+            "code": int(receipt.code),
+            "code_name": receipt.code_name,
+            "log": receipt.log,
+        }
+    answer = {"hash": shapes.hexed(tx_hash), "height": "0", "index": 0, "code": 0, "code_name": "OK", "log": ""}
+    if tx_hash in backend.mempool.pool:
+        return {"status": "pending", **answer}
+    code = backend.mempool.dropped.get(tx_hash)
+    if code is None:
+        return {"status": "unknown", **answer}
+    shown = "expired" if code == Code.EXPIRED else "rejected"
+    return {"status": shown, **answer, "code": int(code), "code_name": Code(code).name}
+
+
+async def num_unconfirmed_txs(backend: NodeBackend) -> Json:
+    """How many wait."""
+    pool = backend.mempool.pool
+    return {"n_txs": str(len(pool)), "total": str(len(pool)), "total_bytes": str(pool.bytes), "txs": None}
+
+
+async def unconfirmed_txs(backend: NodeBackend, limit: int) -> Json:
+    """The first that wait."""
+    pool = backend.mempool.pool
+    hashes = pool.hashes(max(1, min(limit, UNCONFIRMED_MAX)))
+    raws = [raw for tx_hash in hashes if (raw := pool.get(tx_hash)) is not None]
+    return {
+        "n_txs": str(len(raws)),
+        "total": str(len(pool)),
+        "total_bytes": str(pool.bytes),
+        "txs": [shapes.b64(raw) for raw in raws],
+    }
+
+
+def _show(result: Submitted) -> Json:
+    return {
+        "code": int(result.code),
+        "data": "",
+        "log": result.log,
+        "codespace": "" if result.code == 0 else "qenex",
+        "hash": shapes.hexed(result.hash),
+    }
+
+
+def _check_result(result: Submitted) -> Json:
+    return {
+        "code": int(result.code),
+        "data": "",
+        "log": result.log,
+        "info": result.code_name,
+        "gas_wanted": "0",
+        "gas_used": "0",
+        "events": [],
+        "codespace": "" if result.code == 0 else "qenex",
+    }
+
+
+def _empty_result() -> Json:
+    return {
+        "code": 0,
+        "data": "",
+        "log": "",
+        "info": "",
+        "gas_wanted": "0",
+        "gas_used": "0",
+        "events": [],
+        "codespace": "",
+    }
