@@ -21,6 +21,7 @@ import trio
 from consensus import messages as m
 from consensus.gossip import Summary, compute_missing, summarize
 from consensus.height import HeightState
+from consensus.messages import Step
 from consensus.vote import Proposal, Vote
 from node.clock import NS_PER_S, Clock
 from node.network import CONSENSUS, Inbound, Network, NetworkEvent, PeerDown, PeerUp
@@ -171,8 +172,8 @@ class ConsensusGossip:
     def _repair(self, view: HeightState) -> None:
         now_ns = self._clock.monotonic_ns()
         for name, peer in self._peers.items():
-            if peer.summary is None:
-                continue
+            if peer.summary is None or (peer.summary.step is Step.COMMIT and peer.summary.height >= view.height):
+                continue  # it has decided: nothing of this height helps it
             missing = {_key(message): message for message in compute_missing(view, peer.summary, GOSSIP_REPAIR_MAX)}
             since = peer.missing_since = {key: peer.missing_since.get(key, now_ns) for key in missing}
             due = [

@@ -6,8 +6,8 @@ signer's record before the core hears of it, and again in the log before it is s
 
 Start (J7): `run` replays the log of the height in progress into the core before anything is taken from the inbox and before
 anything is sent; what the log shows as asked for and unanswered (a signature, a block, a verdict, a timeout) is asked for again
-at its end. A signature that was given and not logged comes from the signer's record, byte for byte. If the log is damaged, is shorter
-than the signer's record says, or does not replay, the node follows without signing until the next height.
+at its end. A signature that was given and not logged comes from the signer's record, byte for byte. If the log is damaged or is
+shorter than the signer's record says, the node follows without signing until the next height.
 
 Blocks are built and checked in tasks of their own, so votes and timeouts pass meanwhile; a decided block is applied inline,
 because nothing of the next height can happen before. When the next height begins is decided by `node.pacing`.
@@ -80,6 +80,8 @@ class Driver:
         data_directory: Path,
         warn: Callable[[str, QenexError], None],
     ) -> None:
+        if signer is not None:
+            check_record_against_chain(signer, state)
         self.state = state
         self._wal = wal
         self._signer = signer
@@ -357,14 +359,7 @@ class Driver:
         start = self._make_start()
         if start.abstain and self._wal.entries:
             self._wal.abandon()
-        try:
-            left = self._replay_entries(start)
-        except (ConsensusFailure, RemoteError) as error:
-            self._warn("consensus log", error)
-            self._write_bundle(error)
-            self._wal.abandon()
-            self.core = self._make_core()
-            left = self._replay_entries(self._make_start())
+        left = self._replay_entries(start)
         self._started = True
         self._replaying = False
         queue: deque[m.Input] = deque()
@@ -380,15 +375,15 @@ class Driver:
         left = Unanswered()
         left.add_outputs(self.core.step(start))
         for entry in self._wal.take_entries():
-            item = decode_entry(entry)
-            self._recent.append(item)
-            left.add_input(item)
-            outputs = self.core.step(item)
+            try:
+                item = decode_entry(entry)
+                self._recent.append(item)
+                left.add_input(item)
+                outputs = self.core.step(item)
+            except (RemoteError, LookupError) as error:
+                raise _make_replay_failure(start.height) from error
             if m.Persist(entry) not in outputs:
-                raise ConsensusFailure(
-                    f"the consensus log of height {start.height} does not replay: an input of it is not taken now",
-                    hint="was the store or the software changed, and not the log? the diagnostic bundle says more",
-                )
+                raise _make_replay_failure(start.height)
             if isinstance(item, m.ValueReady | m.BlockReceived):
                 self._outbox.add_block(item.block)
             left.add_outputs(outputs)
@@ -412,3 +407,22 @@ class Driver:
         self._warn("consensus", failure)
         if directory is not None:
             self._warn("consensus", ConsensusFailure(f"diagnostic bundle: {directory}"))
+
+
+def _make_replay_failure(height: int) -> ConsensusFailure:
+    # not the same as damage: if a new version made every node forget its log, nobody could sign in this height any more
+    return ConsensusFailure(
+        f"the consensus log of height {height} does not replay: an input of it is not taken now",
+        hint="start the version that wrote it; if only this node is affected, move the log away: the node then follows, without "
+        "signing, until the next height",
+    )
+
+
+def check_record_against_chain(signer: Signer, state: ChainState) -> None:
+    """The last commit may hold a precommit of ours; a record that does not reach it was restored from a backup (J10).
+
+    Raises `SignerRecordError`.
+    """
+    commit = state.last_commit
+    if any(part.validator_address == signer.address for part in commit.signatures):
+        signer.require_at_least(commit.height, commit.round, Step.PRECOMMIT)

@@ -39,7 +39,7 @@ GENESIS_NS: Final = 1_700_000_000 * 1_000_000_000
 
 @dataclass
 class SimStore:
-    """A node's durable chain. `before_commit` and `after_commit` may raise, to stand for a crash there."""
+    """A node's durable chain."""
 
     genesis: ChainState
     state: ChainState
@@ -213,7 +213,7 @@ class SimNode:
 
 
 class Cluster:
-    """`count` validators of equal power. Use as `async with cluster.running():`-free: call `start`, then `until`."""
+    """`count` validators of equal power. Make it, `start` it in a nursery, wait with `until`, cancel the nursery."""
 
     def __init__(
         self,
@@ -283,6 +283,10 @@ class Cluster:
         """Something has happened that `until` may be waiting for."""
         self._progress.set()
         self._progress = trio.Event()
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let virtual time pass: for what must *not* happen, or for a network that should be idle."""
+        await trio.sleep(seconds)
 
     async def until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         """Wait for a condition; it is looked at after each decision and each end of a node."""

@@ -142,14 +142,14 @@ LABELS = ("append", "sync", "rotation", "sign", "send of node0")
 
 @pytest.mark.parametrize("label", LABELS)
 async def test_killed_at_every_point(tmp_path: Path, autojump_clock: trio.testing.MockClock, label: str) -> None:
-    """Each kind of point, the first to the eighth time that it is reached in a life."""
+    """Each kind of point, the first to the sixth time that it is reached in a life."""
     points = [f"{when} {label}" for when in ("before", "after")]
-    plans = [CrashPlan(count, point) for count in range(1, 9) for point in points]
+    plans = [CrashPlan(count, point) for count in range(1, 7) for point in points]
     assert await run_with_crashes(tmp_path, plans) == set(points)
 
 
 async def test_killed_a_little_later_each_time(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
-    await run_with_crashes(tmp_path, [CrashPlan(count) for count in range(1, 70)])
+    await run_with_crashes(tmp_path, [CrashPlan(count) for count in range(1, 50)])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -157,7 +157,7 @@ async def test_killed_at_random_points_with_torn_logs(
     tmp_path: Path, autojump_clock: trio.testing.MockClock, seed: int
 ) -> None:
     rng = random.Random(seed)
-    plans = [CrashPlan(rng.randint(1, 120), rng=rng) for _ in range(40)]
+    plans = [CrashPlan(rng.randint(1, 120), rng=rng) for _ in range(30)]
     places = await run_with_crashes(tmp_path, plans, seed)
     assert "torn write" in places
 
@@ -191,7 +191,7 @@ async def test_killed_and_its_log_damaged(
     def after_crash(node: SimNode) -> None:
         damage(node.log, rng)
 
-    plans = [CrashPlan(rng.randint(1, 100)) for _ in range(40)]
+    plans = [CrashPlan(rng.randint(1, 100)) for _ in range(30)]
     for plan in plans:
         plan.after_crash = after_crash
         plan.damaged = damaged

@@ -70,9 +70,9 @@ async def test_two_stopped_halt_and_one_back_resumes(tmp_path: Path, autojump_cl
         await cluster.until_height(5)
         await cluster.nodes[3].kill()
         await cluster.nodes[2].kill()
-        await trio.sleep(2)
+        await cluster.pass_time(2)
         halted = cluster.nodes[0].height
-        await trio.sleep(60)
+        await cluster.pass_time(60)
         assert cluster.nodes[0].height == halted
         await cluster.restart(2)
         await cluster.until_height(halted + 5, 0, 1, 2, timeout_s=120)
@@ -130,7 +130,7 @@ async def test_partition_and_heal(tmp_path: Path, autojump_clock: trio.testing.M
         await cluster.start(nursery)
         await cluster.until_height(4)
         cluster.partition((0, 1), (2, 3))
-        await trio.sleep(30)
+        await cluster.pass_time(30)
         halves = [node.height for node in cluster.nodes]
         assert max(halves) <= min(halves) + 1
         cluster.partition()
@@ -171,11 +171,11 @@ async def test_lone_transaction_is_final_at_once(
         await cluster.start(nursery)
         await cluster.until_height(1)
         for number in range(8):
-            await trio.sleep(2.6)
+            await cluster.pass_time(2.6)
             began = trio.current_time()
             tx = b"transaction %d" % number
             cluster.nodes[number % 4].add_tx(tx)
-            await trio.sleep(0.010)  # the mempool's announcement and pull
+            await cluster.pass_time(0.010)  # the mempool's announcement and pull
             for node in cluster.nodes:
                 node.add_tx(tx)
             await cluster.until(lambda: not any(node.pool for node in cluster.nodes), 5)
@@ -193,17 +193,17 @@ async def test_idle_network_without_empty_blocks(tmp_path: Path, autojump_clock:
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
         await cluster.until_height(1)
-        await trio.sleep(29)
+        await cluster.pass_time(29)
         assert [node.height for node in cluster.nodes] == [1] * 4
-        await trio.sleep(2)
+        await cluster.pass_time(2)
         assert [node.height for node in cluster.nodes] == [2] * 4
         for node in cluster.nodes:
             node.add_tx(b"transaction")
-        await trio.sleep(0.5)
+        await cluster.pass_time(0.5)
         assert [node.height for node in cluster.nodes] == [3] * 4
-        await trio.sleep(1)
+        await cluster.pass_time(1)
         assert [node.height for node in cluster.nodes] == [4] * 4
-        await trio.sleep(20)
+        await cluster.pass_time(20)
         assert [node.height for node in cluster.nodes] == [4] * 4
         nursery.cancel_scope.cancel()
     assert all(c.commit.round == 0 for c in cluster.nodes[0].store.blocks.values())
@@ -216,7 +216,7 @@ async def test_transaction_that_reaches_only_one_node(tmp_path: Path, autojump_c
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
         await cluster.until_height(1)
-        await trio.sleep(5)
+        await cluster.pass_time(5)
         cluster.nodes[2].add_tx(b"mine alone")
         await cluster.until(lambda: not cluster.nodes[2].pool, 30)
         nursery.cancel_scope.cancel()

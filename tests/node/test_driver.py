@@ -1,0 +1,330 @@
+"""The driver alone, between doubles: order of durability, replay before anything else, failures, refusals, the record's guards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from consensus import messages as m
+from consensus.block import Block
+from consensus.block_id import BlockID
+from consensus.commit import EMPTY_COMMIT, EMPTY_PQ_COMMIT, Commit, CommitSig, Flag, HybridVerifier, PqCommit
+from consensus.validation import ChainTip
+from consensus.vote import Proposal, Vote, VoteType
+from node.clock import VirtualClock
+from node.driver import Driver, check_record_against_chain
+from node.roles import ChainState
+from node.signer import Signer
+from node.simulator.cluster import CHAIN_ID, GENESIS_NS, SimExecutor, SimStore
+from node.sync.messages import CertifiedBlock
+from node.wal import Wal
+from state.params import ConsensusParams
+from state.primitives.errors import ConsensusFailure, InvalidCommitError, QenexError, RemoteError, SignerRecordError
+from state.primitives.hashing import sha256
+from state.primitives.keys import CONTEXT_VOTE, KeyKind, PrivateKey
+from state.validators import Validator, ValidatorSet
+
+KEYS = [
+    (
+        PrivateKey.from_seed(KeyKind.ED25519, sha256(b"e%d" % i)),
+        PrivateKey.from_seed(KeyKind.MLDSA44, sha256(b"p%d" % i)),
+    )
+    for i in range(4)
+]
+
+
+class Notes:
+    """An outbox, a log's file and a signer that write down what happened, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.sent: list[Vote | Proposal] = []
+        self.wanted: list[BlockID] = []
+        self.reports: list[tuple[str, RemoteError]] = []
+        self.blocks: list[Block] = []
+        self.decisions: list[int] = []
+        self.changed_event = trio.Event()
+
+    def broadcast(self, message: Vote | Proposal) -> None:
+        self.events.append("send")
+        self.sent.append(message)
+
+    def want_block(self, height: int, block_id: BlockID) -> None:
+        self.wanted.append(block_id)
+
+    def add_block(self, block: Block) -> None:
+        self.blocks.append(block)
+
+    def report(self, peer: str, error: RemoteError) -> None:
+        self.reports.append((peer, error))
+
+    def changed(self) -> None:
+        self.changed_event.set()
+        self.changed_event = trio.Event()
+
+    def decided(self, state: ChainState, certified: CertifiedBlock) -> None:
+        self.events.append("decided")
+        self.decisions.append(state.height)
+
+
+class Bench:
+    """A driver of one validator of a set, on a directory."""
+
+    def __init__(
+        self, directory: Path, validators: int = 1, own: int = 0, params: ConsensusParams | None = None
+    ) -> None:
+        self.directory = directory
+        members = [Validator(k.public_key.data, KeyKind.MLDSA44, q.public_key.data, 10) for k, q in KEYS[:validators]]
+        tip = ChainTip.at_genesis(
+            CHAIN_ID,
+            1,
+            GENESIS_NS,
+            ValidatorSet(members),
+            b"\x01" * 32,
+            params or ConsensusParams(block_interval_ms=50),
+        )
+        self.genesis = ChainState(tip, EMPTY_COMMIT, EMPTY_PQ_COMMIT)
+        self.store = SimStore(self.genesis, self.genesis)
+        self.own = own
+        self.warnings: list[tuple[str, QenexError]] = []
+        if not (directory / "record").exists():
+            Signer.create(directory / "record", b"c", *KEYS[own]).close()
+
+    @asynccontextmanager
+    async def running(self, *, raises: bool = False) -> AsyncIterator[tuple[Driver, Notes]]:
+        signer = Signer.open(self.directory / "record", b"c", *KEYS[self.own])
+        height = self.store.height + 1
+        position = signer.record.log_position if signer.record.height == height else 0
+        wal = Wal.open(self.directory / "wal", b"c", height, signed_position=position)
+        notes = Notes()
+        clock = VirtualClock(GENESIS_NS)
+        executor = SimExecutor(self.store, clock, signer.address, {})
+        self.executor, self.wal, self.signer = executor, wal, signer
+        self.watch(notes)
+        driver = Driver(
+            self.store.state,
+            wal,
+            signer,
+            executor,
+            notes,
+            clock,
+            HybridVerifier(),
+            self.directory,
+            lambda who, error: self.warnings.append((who, error)),
+        )
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(driver.run)
+                yield driver, notes
+                nursery.cancel_scope.cancel()
+        finally:
+            signer.close()
+            wal.close()
+
+    def watch(self, notes: Notes) -> None:
+        wal, signer = self.wal, self.signer
+        sync, sign, append = wal.sync, signer.sign, wal.append
+
+        def watched_sync() -> None:
+            if wal.pending_count:
+                notes.events.append("sync")
+            sync()
+
+        def watched_append(entry: bytes) -> None:
+            notes.events.append("append")
+            append(entry)
+
+        def watched_sign(request: object) -> object:
+            notes.events.append("sign")
+            return sign(request)  # type: ignore[arg-type]
+
+        wal.sync, wal.append, signer.sign = watched_sync, watched_append, watched_sign  # type: ignore[method-assign,assignment]
+
+
+async def until(notes: Notes, condition: object) -> None:
+    with trio.fail_after(60):
+        while not condition():  # type: ignore[operator]
+            await notes.changed_event.wait()
+
+
+async def test_durable_before_it_leaves(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    """A lone validator decides alone; before each signature, message and decision, all entries are on the disk."""
+    bench = Bench(tmp_path)
+    async with bench.running() as (driver, notes):
+        await until(notes, lambda: driver.height >= 5)
+        events = list(notes.events)
+    pending = 0
+    for event in events:
+        if event == "append":
+            pending += 1
+        elif event == "sync":
+            pending = 0
+        else:
+            assert pending == 0, (event, events)
+    assert events.count("sign") == events.count("send") >= 15  # proposal, prevote, precommit
+    assert bench.signer.record.height >= 5
+    assert {path.name for path in (tmp_path / "wal").iterdir()} <= {f"{bench.store.height + 1:020d}.log"}
+
+
+async def test_replay_sends_nothing_and_comes_first(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    """One of four: it votes, is killed, and comes back with the same votes in its books and nothing said again."""
+    bench = Bench(tmp_path, validators=4)
+    async with bench.running() as (_, notes):
+        await until(notes, lambda: notes.sent)  # a nil prevote, or its proposal
+        sent = list(notes.sent)
+        timers = [event for event in notes.events if event == "sign"]
+    assert len(timers) == len(sent)
+    async with bench.running() as (driver, notes):
+        assert notes.events == []
+        view = driver.core.view
+        votes = [message for message in sent if isinstance(message, Vote)]
+        for vote in votes:
+            tally = view.votes.tally(vote.round, vote.type)
+            assert tally is not None
+            assert vote in tally.by_validator[vote.validator_index]
+
+
+async def test_signature_that_was_not_logged_is_sent_as_it_was(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Killed between the signer's record and the log: the stored signature goes out, not a second one."""
+    bench = Bench(tmp_path, validators=4)
+    first: list[tuple[bytes, bytes]] = []
+    with pytest.raises(BaseExceptionGroup):
+        async with bench.running() as (_, notes):
+            sign = bench.signer.sign
+
+            def sign_and_die(request: object) -> object:
+                first.append(sign(request))  # type: ignore[arg-type]
+                raise ConsensusFailure("killed")
+
+            bench.signer.sign = sign_and_die  # type: ignore[method-assign,assignment]
+            await until(notes, lambda: first)
+            await trio.sleep_forever()
+    assert len(first) == 1
+    async with bench.running() as (_driver, notes):
+        await until(notes, lambda: notes.sent)
+        assert (notes.sent[0].signature, notes.sent[0].pq_signature) == first[0]
+
+
+async def test_failure_leaves_a_bundle_and_ends_the_node(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    bench = Bench(tmp_path)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with bench.running() as (_driver, notes):
+
+            async def explode(*arguments: object) -> ChainState:
+                raise ZeroDivisionError("a planted defect")
+
+            bench.executor.commit = explode  # type: ignore[method-assign]
+            await trio.sleep_forever()
+    assert caught.group_contains(ZeroDivisionError)
+    bundle = tmp_path / "crash-1"
+    assert "a planted defect" in (bundle / "error.txt").read_text()
+    assert "chain: sim-1" in (bundle / "state.txt").read_text()
+    assert "TimeoutFired" in (bundle / "inputs.txt").read_text() or "Signed" in (bundle / "inputs.txt").read_text()
+    assert "trio" in (bundle / "versions.txt").read_text()
+    assert any("bundle" in error.message for _, error in bench.warnings)
+    del notes
+
+
+async def test_peers_are_told_of_and_cannot_end_it(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench(tmp_path, validators=4)
+    async with bench.running() as (driver, notes):
+        address = driver.state.tip.validators.validators[1].address
+        vote = Vote(VoteType.PREVOTE, 1, 0, None, GENESIS_NS, address, 1, bytes(64), bytes(2420))
+        await driver.submit(m.VoteReceived(vote), "mallory")
+        block = await bench.executor.build_value(1, 0, EMPTY_COMMIT)
+        commit = Commit(1, 0, block.block_id(), (CommitSig(Flag.COMMIT, address, 1, bytes(64)),) * 4)
+        with pytest.raises(InvalidCommitError):
+            await driver.decide_certified(CertifiedBlock(block, commit, PqCommit(1, 0, (b"",) * 4)))
+        await until(notes, lambda: notes.reports)
+        assert notes.reports[0][0] == "mallory"
+        assert driver.height == 0
+
+
+async def test_certified_block_decides_and_an_old_one_changes_nothing(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    bench = Bench(tmp_path, validators=4)
+    async with bench.running() as (driver, notes):
+        validators = driver.state.tip.validators
+        block = await bench.executor.build_value(1, 0, EMPTY_COMMIT)
+        time_ns = block.header.time_ns
+        by_address = {address_of(k): (k, q) for k, q in KEYS}
+        parts, pq_parts = [], []
+        for index, validator in enumerate(validators.validators):
+            key, pq_key = by_address[validator.address]
+            vote = Vote(VoteType.PRECOMMIT, 1, 0, block.block_id(), time_ns, validator.address, index)
+            sign_bytes = vote.sign_bytes(CHAIN_ID)
+            parts.append(CommitSig(Flag.COMMIT, validator.address, time_ns, key.sign(sign_bytes, b"")))
+            pq_parts.append(pq_key.sign(sign_bytes, CONTEXT_VOTE))
+        commit = Commit(1, 0, block.block_id(), tuple(parts))
+        certified = CertifiedBlock(block, commit, PqCommit(1, 0, tuple(pq_parts)))
+        await driver.decide_certified(certified)
+        assert driver.height == 1
+        assert notes.decisions == [1]
+        await driver.decide_certified(certified)
+        assert notes.decisions == [1]
+        with pytest.raises(SignerRecordError, match="ends at"):
+            check_record_against_chain(bench.signer, driver.state)
+
+
+def address_of(key: PrivateKey) -> bytes:
+    from state.primitives.hashing import validator_address
+
+    return validator_address(key.public_key.data)
+
+
+@pytest.mark.parametrize("kind", ["torn", "damaged", "missing", "empty-record"])
+async def test_what_is_not_known_is_not_continued(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, kind: str
+) -> None:
+    """A damaged or missing log, an accepted empty record: the height passes without our signature. A torn end is no damage."""
+    bench = Bench(tmp_path, validators=4)
+    async with bench.running() as (_, notes):
+        await until(notes, lambda: notes.sent)
+        sent = notes.sent[0]
+    log = next((tmp_path / "wal").glob("*.log"))
+    if kind == "torn":
+        log.write_bytes(log.read_bytes()[:-1])
+    elif kind == "damaged":
+        log.write_bytes(log.read_bytes()[: bench.signer.record.log_position - 1])
+    elif kind == "missing":
+        log.unlink()
+    else:
+        (tmp_path / "record").unlink()
+        Signer.open_or_accept_empty(tmp_path / "record", b"c", *KEYS[0], abstain_through=1).close()
+    async with bench.running() as (driver, notes):
+        assert driver.core.view.start.abstain == (kind != "torn")
+        for _ in range(20):
+            await trio.testing.wait_all_tasks_blocked()
+            autojump_clock.jump(1)
+        if kind == "torn":
+            assert notes.sent[0] == sent  # from the record, byte for byte
+        else:
+            assert notes.sent == []
+            assert "sign" not in notes.events
+
+
+async def test_log_that_does_not_replay_stops_the_node(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    """The store says something else than when the log was written: a failure that says so, and the log stays as it is."""
+    bench = Bench(tmp_path, validators=4)
+    async with bench.running() as (_, notes):
+        await until(notes, lambda: notes.sent)
+    log = next((tmp_path / "wal").glob("*.log"))
+    content = log.read_bytes()
+    other = Bench(tmp_path / "other", validators=2)
+    bench.store.state = other.genesis
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with bench.running():
+            raise AssertionError("it must not start")
+    assert caught.group_contains(ConsensusFailure, match="does not replay")
+    assert log.read_bytes() == content
+    assert (tmp_path / "crash-1" / "error.txt").exists()
