@@ -149,7 +149,7 @@ class Client:
     ) -> TxOutcome:
         """Build, sign and send a transfer of `amount` base units, and wait until it is final (0: do not wait)."""
         raw = await self.sign_operations(
-            [call("asset.transfer", asset=asset, to=recipient, amount=amount)], sender, [(sender, key_id, key)]
+            [call("asset.transfer", asset=asset, to=recipient, amount=amount, tag="")], sender, [(sender, key_id, key)]
         )
         return await self.send(raw, wait_s=wait_s)
 
