@@ -46,7 +46,6 @@ TRANSACTIONS_MAX: Final = 10_000_000
 SAMPLE_TXS: Final = 2_000  # of the run's own transactions, for the costs that overlap hides
 VALID_FOR_S: Final = 6 * 3_600
 POOL_BYTES_MAX: Final = 1024 * 1024 * 1024
-SUBMIT_TXS: Final = 1_000  # bodies handed over at once, as a batch from a client or peer
 LOAD_SEED: Final = sha256(b"qenex/bench/pipeline")
 
 
@@ -161,7 +160,7 @@ async def _measure(
     executor.on_committed.append(stages.on_committed)
     inner = make_checker(default_worker_count() if options.workers is None else options.workers)
     checker = _MeasuredChecker(inner)
-    room = 2 * options.block_txs + SUBMIT_TXS
+    room = 2 * options.block_txs
     mempool = Mempool(
         Pool(room, POOL_BYTES_MAX, room),
         records,
@@ -234,13 +233,12 @@ class _Pipeline:
         return time.perf_counter() - started
 
     async def _submit(self, raws: Sequence[bytes]) -> None:
-        for start in range(0, len(raws), SUBMIT_TXS):
-            waited, began = self._checker.waited, time.perf_counter()
-            results = await self._mempool.submit(raws[start : start + SUBMIT_TXS])
-            self._stages.add("admit", time.perf_counter() - began - (self._checker.waited - waited))
-            refused = next((result for result in results if result.code != Code.OK), None)
-            if refused is not None:
-                raise ConsensusFailure(f"a transfer was refused ({refused.code}): {refused.log}")
+        waited, began = self._checker.waited, time.perf_counter()
+        results = await self._mempool.submit(raws)
+        self._stages.add("admit", time.perf_counter() - began - (self._checker.waited - waited))
+        refused = next((result for result in results if result.code != Code.OK), None)
+        if refused is not None:
+            raise ConsensusFailure(f"a transfer was refused ({refused.code}): {refused.log}")
 
     async def _build(self, last_commit: Commit) -> Block:
         began = time.perf_counter()
