@@ -1,48 +1,113 @@
-"""`qenex bench`: measurements. The work is `node.bench`'s."""
+"""`qenex bench`: measurements. What they do and mean is `node.bench`'s."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
 import click
 
 from node.cli.options import home_option
-from node.cli.output import answer, json_option
-from state.primitives.errors import ConfigError
+from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
 
 
 @click.group()
 def bench() -> None:
-    """Measure: load through RPC, one node's pipeline."""
+    """Measure."""
 
 
 @bench.command()
-@click.option("--transactions", type=int, default=40_000, show_default=True, help="Signed transfers to run.")
-@click.option("--accounts", type=int, default=10_000, show_default=True, help="Funded accounts in the state.")
-@click.option("--block", type=int, default=5_000, show_default=True, help="Transfers in a block.")
-@click.option("--workers", default="auto", show_default=True, help="Signature processes: auto, 0 (inline) or more.")
+@click.option("--node", "nodes", multiple=True, help="RPC address; repeat it to spread the load [default: http://127.0.0.1:26657].")
+@click.option("--txs", type=click.IntRange(1, 10_000_000), default=10_000, show_default=True, help="Transfers to send.")
+@click.option("--accounts", type=click.IntRange(2, 100_000), default=100, show_default=True, help="Accounts that send.")
+@click.option("--connections", type=click.IntRange(1, 256), default=4, show_default=True)
+@click.option("--batch", type=click.IntRange(1, 5_000), default=250, show_default=True, help="Transfers per call.")
+@click.option("--in-flight", type=click.IntRange(1, 1_000_000), default=3_000, show_default=True, help="Most on their way at once.")
+@click.option("--asset", default="QNX", show_default=True)
+@click.option("--from", "funder", default="alice", show_default=True, help="Key that opens and funds the accounts.")
+@home_option("Directory of the local network [default: the one whose genesis the node has].")
 @json_option
-def pipeline(transactions: int, accounts: int, block: int, workers: str, as_json: bool) -> None:
-    """One node without network: decode, verify, execute, tree, durable store."""
+def load(
+    nodes: tuple[str, ...],
+    txs: int,
+    accounts: int,
+    connections: int,
+    batch: int,
+    in_flight: int,
+    asset: str,
+    funder: str,
+    home: Path | None,
+    as_json: bool,
+) -> int:
+    """Send signed transfers through RPC; show how many were committed, how fast, and how late.
+
+    The accounts that send are the funded ones of `testnet up --accounts K`, or are opened and funded first by the key --from.
+    """
+    import trio
+
+    from node.bench.funding import run_with_accounts
+    from node.bench.load import LoadOptions
+    from node.cli.asking import check_url
+    from node.cli.options import DEFAULT_NODE, default_testnet_home
+
+    options = LoadOptions(
+        nodes=tuple(check_url(node) for node in nodes or (DEFAULT_NODE,)),
+        txs=txs,
+        connections=min(connections, accounts),
+        batch=min(batch, in_flight),
+        in_flight=in_flight,
+        asset=asset,
+    )
+
+    def note(text: str) -> None:
+        if not as_json:
+            click.echo(text, err=True)
+
+    report = trio.run(run_with_accounts, options, accounts, funder, home or default_testnet_home(), note)
+    data = report.to_json()
+    lines = [
+        f"committed {report.committed} of {report.submitted} transfers in {report.seconds} s: {report.tps} per second",
+        f"latency p50 {report.p50_ms} ms, p95 {report.p95_ms} ms, p99 {report.p99_ms} ms",
+        f"rejected {report.rejected}, unconfirmed {report.unconfirmed}, blocks {report.heights[0]} to {report.heights[1]}",
+        f"app hashes {'equal' if report.app_hashes_equal else 'NOT EQUAL'}",
+        *(f"  {name}: {count}" for name, count in report.rejections.items()),
+    ]
+    answer(as_json, data, lines)
+    return EXIT_OK if report.committed == report.submitted and report.app_hashes_equal else EXIT_FAILED
+
+
+@bench.command()
+@click.option("--txs", type=click.IntRange(1), default=40_000, show_default=True, help="Transfers.")
+@click.option("--accounts", type=click.IntRange(2), default=10_000, show_default=True)
+@click.option("--block-txs", type=click.IntRange(1, 20_000), default=5_000, show_default=True, help="Transfers in a block.")
+@click.option("--workers", type=click.IntRange(0, 256), help="Processes for signatures [default: as the node would].")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Where the temporary database goes; the disk matters [default: the system's temporary directory].",
+)
+@json_option
+def pipeline(txs: int, accounts: int, block_txs: int, workers: int | None, directory: Path | None, as_json: bool) -> None:
+    """Measure one node in process: decode, verify, execute, tree, durable commit."""
     from node.bench.pipeline import PipelineOptions, run_pipeline
 
-    if workers != "auto" and not (workers.isascii() and workers.isdecimal()):
-        raise ConfigError(f'--workers {workers}: "auto" or a number is possible')
-    count = None if workers == "auto" else int(workers)
-    with tempfile.TemporaryDirectory(prefix="qenex-bench-") as folder:
-        report = run_pipeline(PipelineOptions(transactions, accounts, block, count), Path(folder)).to_json()
-    answer(as_json, report, (json.dumps(report, indent=2),))
+    options = PipelineOptions(txs=txs, accounts=accounts, block_txs=block_txs, workers=workers)
+    with tempfile.TemporaryDirectory(prefix="qenex-bench-", dir=directory) as scratch:
+        data = run_pipeline(options, Path(scratch)).to_json()
+    stages = data["stages_us"]
+    lines = [f"{data['transactions']} transfers in {data['seconds']} s: {data['tps']} per second"]
+    if isinstance(stages, dict):
+        lines += [f"  {name:<12} {value:>8} us" for name, value in stages.items()]
+    answer(as_json, data, lines)
 
 
 @bench.command()
-@home_option("The home to make; missing or empty.", required=True)
-@click.option("--accounts", type=int, required=True, help="Funded accounts beside the document's own.")
+@click.option("--accounts", type=click.IntRange(0), required=True, help="How many accounts the home's state holds.")
+@home_option("The home to make.", required=True)
 @json_option
-def seed(home: Path, accounts: int, as_json: bool) -> None:
-    """Make a home of one validator whose state holds many accounts."""
+def seed(accounts: int, home: Path, as_json: bool) -> None:
+    """Make a home with many accounts, for measurements of starting and of memory."""
     from node.bench.seed import seed_home
 
-    report = seed_home(home, accounts).to_json()
-    answer(as_json, {"home": str(home), **report}, (f"home {home}", *(f"{name} {value}" for name, value in report.items())))
+    data = seed_home(home, accounts).to_json()
+    answer(as_json, data, [f"{name}: {value}" for name, value in data.items()])

@@ -76,7 +76,7 @@ def _common(function: F) -> F:
         click.option("--signer", multiple=True, metavar="KEY", help="A further key that signs; may be repeated."),
         click.option("--from", "sender", required=True, metavar="KEY", help="Key of the sending account."),
     ):
-        command = option(command)  # type: ignore[assignment]
+        command = option(command)
     return command  # type: ignore[return-value]
 
 

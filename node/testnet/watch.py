@@ -16,14 +16,12 @@ import trio
 from node.rpc.client import Client
 from node.testnet.files import Manifest, NodeEntry
 from node.testnet.processes import find_node
-from state.primitives.errors import QenexError
+from state.primitives.errors import ClientError
 
 ANSWER_S_MAX: Final = 2.0
 IN_STEP_BLOCKS: Final = 5  # a node further behind is catching up and is shown at its own height
 _FOLLOW_PAUSE_S: Final = 0.1
 _PAGE_BLOCKS: Final = 20  # what `blockchain` gives at once
-_ALIGN_TRIES: Final = 10
-_ALIGN_PAUSE_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +54,27 @@ class NodeStatus:
 
 
 async def take_snapshot(root: Path, manifest: Manifest) -> tuple[NodeStatus, ...]:
-    """Every node, those in step at one common height."""
-    found = await _ask_all(root, manifest)
-    for _ in range(_ALIGN_TRIES):
-        if len({status.height for status in _in_step(found)}) <= 1:
-            return found
-        await trio.sleep(_ALIGN_PAUSE_S)
-        found = await _ask_all(root, manifest)
-    return await _align(found)
+    """Every node, those in step at the lowest height among them; `app_hash` is the one that height's header carries."""
+    found: dict[int, NodeStatus] = {}
+
+    async def ask_one(entry: NodeEntry) -> None:
+        found[entry.index] = await ask(entry, root)
+
+    async with trio.open_nursery() as nursery:
+        for entry in manifest.nodes:
+            nursery.start_soon(ask_one, entry)
+    top = max(status.height for status in found.values())
+    in_step = [s for s in found.values() if s.running and not s.catching_up and top - s.height <= IN_STEP_BLOCKS]
+    common = min((status.height for status in in_step), default=0)
+    async with trio.open_nursery() as nursery:
+        for status in list(found.values()):
+            if status.running and status.height:
+                nursery.start_soon(_read_app_hash, found, status, common if status in in_step else status.height)
+    return tuple(found[entry.index] for entry in manifest.nodes)
 
 
 async def ask(entry: NodeEntry, root: Path) -> NodeStatus:
-    """One node's own view."""
+    """One node's own view, without an app hash."""
     process = find_node(root / entry.home)
     absent = NodeStatus(
         index=entry.index,
@@ -85,13 +92,12 @@ async def ask(entry: NodeEntry, root: Path) -> NodeStatus:
             async with Client(absent.rpc) as client:
                 status = await client.call("status")
                 net_info = await client.call("net_info")
-        except QenexError:
+        except ClientError:
             return absent
         sync = status["sync_info"]
         return replace(
             absent,
             height=int(sync["latest_block_height"]),
-            app_hash=sync["latest_app_hash"],
             catching_up=bool(sync["catching_up"]),
             peers=int(net_info["n_peers"]),
             running=True,
@@ -99,42 +105,19 @@ async def ask(entry: NodeEntry, root: Path) -> NodeStatus:
     return absent
 
 
-async def _ask_all(root: Path, manifest: Manifest) -> tuple[NodeStatus, ...]:
-    found: dict[int, NodeStatus] = {}
-
-    async def ask_one(entry: NodeEntry) -> None:
-        found[entry.index] = await ask(entry, root)
-
-    async with trio.open_nursery() as nursery:
-        for entry in manifest.nodes:
-            nursery.start_soon(ask_one, entry)
-    return tuple(found[entry.index] for entry in manifest.nodes)
-
-
-def _in_step(found: tuple[NodeStatus, ...]) -> list[NodeStatus]:
-    top = max(status.height for status in found)
-    return [s for s in found if s.running and not s.catching_up and top - s.height <= IN_STEP_BLOCKS]
-
-
-async def _align(found: tuple[NodeStatus, ...]) -> tuple[NodeStatus, ...]:
-    """Blocks come faster than we can ask: show all nodes in step at the lowest height among them."""
-    in_step = _in_step(found)
-    height = min(status.height for status in in_step)
-    aligned: dict[int, NodeStatus] = {}
-
-    async def ask_header(status: NodeStatus) -> None:
-        with trio.move_on_after(ANSWER_S_MAX):
-            try:
-                async with Client(status.rpc) as client:
-                    header = (await client.call("header", height=str(height)))["header"]
-            except QenexError:
-                return
-            aligned[status.index] = replace(status, height=height, app_hash=header["app_hash"])
-
-    async with trio.open_nursery() as nursery:
-        for status in in_step:
-            nursery.start_soon(ask_header, status)
-    return tuple(aligned.get(status.index, status) for status in found)
+async def _read_app_hash(found: dict[int, NodeStatus], status: NodeStatus, height: int) -> None:
+    """Put the app hash of one height into a node's status; a node that goes meanwhile is not running."""
+    header: dict[str, Any] | None = None
+    with trio.move_on_after(ANSWER_S_MAX):
+        try:
+            async with Client(status.rpc) as client:
+                header = (await client.call("header", height=str(height)))["header"]
+        except ClientError:
+            header = None
+    if header is None:
+        found[status.index] = replace(status, height=0, app_hash="", peers=0, running=False)
+    else:
+        found[status.index] = replace(status, height=height, app_hash=header["app_hash"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +144,7 @@ async def follow_blocks(manifest: Manifest) -> AsyncIterator[BlockLine]:
                             shown = line.height
                             yield line
                         await trio.sleep(_FOLLOW_PAUSE_S)
-            except QenexError:
+            except ClientError:
                 continue  # this node is gone or busy; the next one knows the same chain
         await trio.sleep(_FOLLOW_PAUSE_S)
 

@@ -1,0 +1,170 @@
+"""One conversation with a node: read what a transaction needs, sign it, send it, wait for it. Used by `qenex tx`.
+
+The key id of a signature is looked up in the account, so a rotated key still finds its place. Text for people is made here; what
+the operations are comes from `node.cli.tx`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from node.cli.amounts import parse_amount
+from node.cli.asking import check_url
+from node.cli.options import PassphraseReader, find_key_file
+from node.keystore import KeySet, Role, read_key_file
+from node.rpc.client import Client, TxOutcome
+from state.params import FeeParams
+from state.primitives.codec import Value
+from state.primitives.errors import ConfigError, KeyFileError
+from state.primitives.ids import format_address, parse_address
+from state.primitives.keys import SIGNATURE_BYTES, PublicKey
+from state.transaction import Draft, build
+
+SIGNATURE_ENTRY_BYTES: Final = 48  # account, key id and framing of one signature
+
+Operations = Callable[["Session"], Awaitable[Sequence[Sequence[Value]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a transaction; `to_json` is stable. Height 0: not in a block (yet)."""
+
+    hash: str
+    height: int
+    code: int
+    code_name: str
+    log: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The machine-readable form."""
+        return {"hash": self.hash, "height": self.height, "code": self.code, "code_name": self.code_name, "log": self.log}
+
+    def describe(self) -> str:
+        """One line."""
+        if self.code:
+            where = f"failed in block {self.height}" if self.height else "was refused"
+            return f"{self.hash} {where}: {self.code} {self.code_name} {self.log}".rstrip()
+        return f"{self.hash} " + (f"is final in block {self.height}" if self.height else "was accepted and waits for a block")
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How to send: which node, which keys, for how long, whether to wait."""
+
+    node: str
+    home: Path | None
+    passphrase: PassphraseReader
+    sender: str
+    signers: tuple[str, ...]
+    memo: str
+    max_fee: str | None
+    valid_for_s: int
+    wait_s: float
+
+    def run(self, operations: Operations) -> Outcome:
+        """Do it all. Keys are opened before the node is asked, so a wrong passphrase costs no round trip."""
+        key_sets = [read_key_file(find_key_file(self.sender, self.home), self.passphrase, role=Role.USER)]
+        for name in self.signers:
+            key_sets.append(read_key_file(find_key_file(name, self.home), self.passphrase, role=Role.USER))
+        return trio.run(self._run, key_sets, operations)
+
+    async def _run(self, key_sets: list[KeySet], operations: Operations) -> Outcome:
+        async with Client(check_url(self.node)) as client:
+            session = await Session.open(client, key_sets[0])
+            ops = await operations(session)
+            draft = build(
+                chain_id=await client.chain_id(),
+                sender=session.sender,
+                seq=session.next_sequence,
+                valid_until=int(time.time()) + self.valid_for_s,
+                ops=ops,
+                memo=self.memo,
+                max_fee=await self._max_fee(session, ops, key_sets),
+            )
+            for key_set in key_sets:
+                draft = await session.sign(draft, key_set)
+            return await session.send(draft.encode(), self.wait_s)
+
+    async def _max_fee(self, session: Session, ops: Sequence[Sequence[Value]], key_sets: list[KeySet]) -> int:
+        if self.max_fee is not None:
+            return parse_amount(self.max_fee, 0, "the fee asset", base_units=True)
+        size = 1024 + sum(len(str(op)) for op in ops)  # generous: a maximum, not the price
+        size += sum(SIGNATURE_BYTES[key_set.key.kind] + SIGNATURE_ENTRY_BYTES for key_set in key_sets)
+        return await session.estimate_fee(ops, len(key_sets), size)
+
+
+class Session:
+    """A client and the sending account."""
+
+    def __init__(self, client: Client, sender: bytes, account: dict[str, Any]) -> None:
+        self.client = client
+        self.sender = sender
+        self.account = account
+
+    @classmethod
+    async def open(cls, client: Client, key_set: KeySet) -> Session:
+        """Read the account that a key signs for. Raises `ConfigError` if the chain does not have it."""
+        if not key_set.account:
+            raise KeyFileError(f"key {key_set.name} names no account", hint="import it again with --account")
+        address = parse_address(key_set.account)
+        return cls(client, address, await _require_account(client, address))
+
+    @property
+    def next_sequence(self) -> int:
+        """What lane 0 expects."""
+        return int(self.account["next_sequence"].get("0", 0))
+
+    async def scale_of(self, asset: str) -> int:
+        """Decimals of an asset. Raises `ConfigError` if there is none of this name."""
+        found = await self.client.asset(asset)
+        if found is None:
+            raise ConfigError(f"there is no asset {asset}", hint="asset codes are upper case, such as QNX")
+        return int(found["scale"])
+
+    async def parse_amount(self, text: str, asset: str, *, base_units: bool) -> int:
+        """Base units of an amount as written."""
+        return parse_amount(text, await self.scale_of(asset), asset, base_units=base_units)
+
+    async def sign(self, draft: Draft, key_set: KeySet) -> Draft:
+        """The draft with this key's signature for the account that its file names."""
+        address = parse_address(key_set.account)
+        account = self.account if address == self.sender else await _require_account(self.client, address)
+        return draft.sign(address, _key_id(account, key_set.key.public_key, key_set.name), key_set.key)
+
+    async def estimate_fee(self, ops: Sequence[Sequence[Value]], signatures: int, size: int) -> int:
+        """An upper bound of the fee by the network's table."""
+        from state.modules.table import OPERATIONS
+
+        fees: FeeParams = await self.client.fee_params()
+        base = dict(fees.base)
+        total = sum(base.get(OPERATIONS[op[0]].fee_key, fees.base_default) for op in ops)
+        return total + fees.per_signature * signatures + fees.per_byte * max(0, size - fees.free_bytes)
+
+    async def send(self, raw: bytes, wait_s: float) -> Outcome:
+        """Hand it to the node and, if asked, wait until it is in a block."""
+        found: TxOutcome = await self.client.send(raw, wait_s=wait_s)
+        return Outcome(found.hash.hex().upper(), found.height, found.code, found.code_name, found.log)
+
+
+async def _require_account(client: Client, address: bytes) -> dict[str, Any]:
+    account: dict[str, Any] | None = await client.account(address)
+    if account is None:
+        raise ConfigError(
+            f"there is no account {format_address(address)} on this chain", hint="qenex tx create-account opens one"
+        )
+    return account
+
+
+def _key_id(account: dict[str, Any], key: PublicKey, name: str) -> int:
+    for entry in account["keys"]:
+        if entry["public_key"] == key.data.hex():
+            return int(entry["key_id"])
+    raise ConfigError(
+        f"key {name} is not a key of account {account['address']}", hint="it may have been rotated out: qenex query account"
+    )
