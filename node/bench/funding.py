@@ -19,7 +19,7 @@ from genesis.testnet import bench_seed_label
 from node.bench.load import LoadContext, LoadOptions, Note, run_load
 from node.bench.signing import LoadAccount
 from node.bench.tally import LoadReport
-from node.cli.options import find_key_file
+from node.cli.options import default_testnet_home, find_key_file, find_network
 from node.keystore import KeySet, Role, read_key_file
 from node.rpc.client import Client
 from node.testnet.files import Manifest, has_network, load_account_seed, read_load_seed, read_manifest
@@ -37,10 +37,11 @@ FUNDING_WAIT_S: Final = 120.0
 TOP_UP: Final = 1_000  # base units beyond what a run can spend, so that the next run has some
 
 
-async def run_with_accounts(options: LoadOptions, count: int, funder: str, home: Path, note: Note) -> LoadReport:
-    """Find or make the accounts, then run. `home` is the local network that may hold their keys."""
+async def run_with_accounts(options: LoadOptions, count: int, funder: str, home: Path | None, note: Note) -> LoadReport:
+    """Find or make the accounts, then run. `home` is the local network that may hold their keys; None: look for it."""
     async with Client(options.nodes[0]) as client:
         chain_id = await client.chain_id()
+        home = home or find_network(chain_id.hex()) or default_testnet_home()
         manifest = _matching_manifest(home, chain_id)
         if manifest is not None:
             options = replace(options, compared_nodes=tuple(f"http://{entry.rpc}" for entry in manifest.nodes))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from node.cli.options import home_option
+from node.cli.options import NODE_VARIABLE, home_option
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
 
 
@@ -17,7 +17,7 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--node", "nodes", multiple=True, help="RPC address; repeat it to spread the load [default: http://127.0.0.1:26657].")
+@click.option("--node", "nodes", multiple=True, envvar=NODE_VARIABLE, help="RPC address; repeat it to spread the load [default: http://127.0.0.1:26657].")
 @click.option("--txs", type=click.IntRange(1, 10_000_000), default=10_000, show_default=True, help="Transfers to send.")
 @click.option("--accounts", type=click.IntRange(2, 100_000), default=100, show_default=True, help="Accounts that send.")
 @click.option("--connections", type=click.IntRange(1, 256), default=4, show_default=True)
@@ -48,7 +48,7 @@ def load(
     from node.bench.funding import run_with_accounts
     from node.bench.load import LoadOptions
     from node.cli.asking import check_url
-    from node.cli.options import DEFAULT_NODE, default_testnet_home
+    from node.cli.options import DEFAULT_NODE
 
     options = LoadOptions(
         nodes=tuple(check_url(node) for node in nodes or (DEFAULT_NODE,)),
@@ -63,7 +63,7 @@ def load(
         if not as_json:
             click.echo(text, err=True)
 
-    report = trio.run(run_with_accounts, options, accounts, funder, home or default_testnet_home(), note)
+    report = trio.run(run_with_accounts, options, accounts, funder, home, note)
     data = report.to_json()
     lines = [
         f"committed {report.committed} of {report.submitted} transfers in {report.seconds} s: {report.tps} per second",

@@ -33,6 +33,24 @@ def default_testnet_home() -> Path:
     return user_root() / "testnet"
 
 
+def remember_network(genesis_hash: str, root: Path) -> None:
+    """Note where the local network with this genesis lies, so that `bench load --node URL` finds its keys. Best effort."""
+    try:
+        folder = user_root() / "networks"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / genesis_hash).write_text(str(root.resolve()), encoding="utf-8")
+    except OSError:
+        return  # a convenience; --home says the same
+
+
+def find_network(genesis_hash: str) -> Path | None:
+    """Where the local network with this genesis lies, if it was started by this user."""
+    try:
+        return Path((user_root() / "networks" / genesis_hash).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def home_option(help_text: str, *, required: bool = False) -> Callable[[F], F]:
     """The option --home as a path or None."""
     return click.option("--home", type=click.Path(path_type=Path, file_okay=False), required=required, help=help_text)

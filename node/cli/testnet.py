@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.cli.options import default_testnet_home, home_option
+from node.cli.options import default_testnet_home, home_option, remember_network
 from node.cli.output import answer, json_option
 from state.primitives.errors import ConfigError
 
@@ -59,6 +59,7 @@ def up(
     screen = SilentScreen() if as_json else RichScreen()
 
     def on_up(result: UpResult) -> None:
+        remember_network(result.manifest.genesis_hash, root)
         if as_json:
             answer(True, _to_json(root, result), ())
         elif detach:
@@ -85,11 +86,9 @@ def status(home: Path | None, as_json: bool) -> None:
     if as_json:
         answer(True, {"nodes": [one.to_json() for one in statuses]}, ())
         return
-    from rich.console import Console
+    from node.testnet.screen import make_console, status_table
 
-    from node.testnet.screen import status_table
-
-    Console(highlight=False).print(status_table(statuses))
+    make_console().print(status_table(statuses))
 
 
 @testnet.command()

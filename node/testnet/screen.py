@@ -14,7 +14,7 @@ class RichScreen:
     """The terminal. Without one (a pipe, a log) the same lines, plain."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False)
+        self._console = make_console()
         self._spinner: Status | None = None
 
     def step(self, text: str) -> None:
@@ -65,6 +65,12 @@ class RichScreen:
         if self._spinner is not None:
             self._spinner.stop()
             self._spinner = None
+
+
+def make_console() -> Console:
+    """The terminal; a pipe or a file gets lines wide enough for the table."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
 
 
 def status_table(statuses: tuple[NodeStatus, ...]) -> Table:
