@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import trio
@@ -41,7 +41,7 @@ from node.storage.store import Store, StoreOptions
 from node.telemetry.logs import configure_logs
 from node.telemetry.metrics import NodeMetrics, serve_metrics
 from node.wal import Wal
-from node.workers import WorkerPool, default_worker_count, make_checker
+from node.workers import InlineChecker, WorkerPool, default_worker_count, make_checker
 from p2p.channels import BLOCK, CONSENSUS, MEMPOOL, SYNC
 from p2p.handshake import PROTOCOL_VERSION, Greeting
 from p2p.identity import NodeIdentity
@@ -161,31 +161,61 @@ async def _run(opened: Opened) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """A wired node, not yet running."""
+
+    checker: InlineChecker | WorkerPool
+    engine: Engine
+    gossip: MempoolGossip
+    switch: Switch
+    backend: NodeBackend
+    metrics: NodeMetrics
+
+
 async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Wire everything and run it until cancelled."""
     log = structlog.get_logger()
-    config, document, store = opened.config, opened.document, opened.store
-    clock, verifier = SystemClock(), HybridVerifier()
-    validators = opened.state.tip.validators
+    config = opened.config
+    parts = _wire(opened, log)
+    async with trio.open_nursery() as nursery:
+        if isinstance(parts.checker, WorkerPool):
+            await nursery.start(parts.checker.run)
+        await nursery.start(parts.engine.run)
+        await nursery.start(parts.gossip.run)
+        p2p_address = await nursery.start(parts.switch.run)
+        rpc_address = await nursery.start(serve_rpc, parts.backend, config.rpc, log)
+        log.info("listening", p2p=p2p_address, rpc=rpc_address, node_id=parts.switch.id)
+        if config.metrics.listen:
+            await _start_metrics(nursery, parts.metrics, config.metrics.listen)
+        task_status.started()
+
+
+async def _start_metrics(nursery: trio.Nursery, metrics: NodeMetrics, listen: str) -> None:
+    try:
+        await nursery.start(serve_metrics, metrics, *_split(listen))
+    except OSError as error:
+        raise PortInUseError(
+            f"cannot serve metrics on {listen}: {error.strerror or error}",
+            hint='stop the program that uses the port, or set [metrics] listen = "" in config.toml',
+        ) from error
+
+
+def _wire(opened: Opened, log: Any) -> _Parts:
+    """Make the parts and tell each of those it works with."""
+    config, document, store, state = opened.config, opened.document, opened.store, opened.state
+    clock, verifier, bus = SystemClock(), HybridVerifier(), EventBus()
     workers = config.workers.signatures
     checker = make_checker(default_worker_count(2) if workers == "auto" else workers)
-    records = RecordCache(store, opened.state.height)
-    executor = LedgerExecutor(
-        store,
-        document.hash,
-        records,
-        opened.state,
-        b"" if opened.signer is None else opened.signer.address,
-        verifier,
-        clock,
-    )
+    records = RecordCache(store, state.height)
+    own_address = b"" if opened.signer is None else opened.signer.address
+    executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
 
     def warn(who: str, error: QenexError) -> None:
         log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message)
 
     switch = _make_switch(opened, clock, warn)
     metrics = NodeMetrics(document.chain_id)
-    bus = EventBus()
     pool = Pool(config.mempool.txs_max, config.mempool.bytes_max, ACCOUNT_TXS_MAX)
 
     def on_added(hashes: list[bytes], source: str) -> None:
@@ -197,24 +227,22 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
     )
     executor.attach(mempool)
     gossip = MempoolGossip(switch, switch.inbound(MEMPOOL), pool.get, pool.hashes, mempool.submit)
-    engine = Engine(
-        Edges(
-            switch,
-            switch.inbound(CONSENSUS),
-            switch.inbound(BLOCK),
-            switch.inbound(SYNC),
-            StoreSource(store),
-            executor,
-            pool.get,
-            opened.wal,
-            opened.signer,
-            clock,
-            verifier,
-            opened.home.data_dir,
-            warn,
-        ),
-        opened.state,
+    edges = Edges(
+        network=switch,
+        consensus_channel=switch.inbound(CONSENSUS),
+        block_channel=switch.inbound(BLOCK),
+        sync_channel=switch.inbound(SYNC),
+        source=StoreSource(store),
+        executor=executor,
+        find_tx=pool.get,
+        wal=opened.wal,
+        signer=opened.signer,
+        clock=clock,
+        verifier=verifier,
+        data_directory=opened.home.data_dir,
+        warn=warn,
     )
+    engine = Engine(edges, state)
     backend = NodeBackend(
         config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus
     )
@@ -232,26 +260,9 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
         )
 
     executor.on_committed.append(on_committed)
-    metrics.validators.set(len(validators))
+    metrics.validators.set(len(state.tip.validators))
     metrics.on_scrape(lambda: _refresh(metrics, mempool, engine, switch))
-    async with trio.open_nursery() as nursery:
-        if isinstance(checker, WorkerPool):
-            await nursery.start(checker.run)
-        await nursery.start(engine.run)
-        await nursery.start(gossip.run)
-        p2p_address = await nursery.start(switch.run)
-        rpc_address = await nursery.start(serve_rpc, backend, config.rpc, log)
-        log.info("listening", p2p=p2p_address, rpc=rpc_address, node_id=switch.id)
-        if config.metrics.listen:
-            host, port = _split(config.metrics.listen)
-            try:
-                await nursery.start(serve_metrics, metrics, host, port)
-            except OSError as error:
-                raise PortInUseError(
-                    f"cannot serve metrics on {config.metrics.listen}: {error.strerror or error}",
-                    hint='stop the program that uses the port, or set [metrics] listen = "" in config.toml',
-                ) from error
-        task_status.started()
+    return _Parts(checker, engine, gossip, switch, backend, metrics)
 
 
 def _make_switch(opened: Opened, clock: SystemClock, warn: object) -> Switch:
