@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.clock import Clock
-from node.mempool.pool import Pool
+from node.mempool.pool import Check, LaneKey, Pool
 from node.workers import SignatureChecker, SignatureJob
-from state.admission import Gate, signature_jobs
+from state.admission import Admission, Gate, SignatureCheck, make_jobs, signature_jobs
 from state.codes import Code
 from state.machine import NS_PER_S, BlockContext, make_gate
 from state.primitives.errors import TransactionError
@@ -41,6 +41,18 @@ class Submitted:
         return Code(self.code).name
 
 
+class _Waiting(NamedTuple):
+    """A transaction whose signatures are being verified: `start` to `end` of the jobs."""
+
+    position: int
+    tx: Transaction
+    admission: Admission
+    expected_seq: int | None
+    binding: bytes
+    start: int
+    end: int
+
+
 class Mempool:
     """Owned by the event loop. `on_added` hears of every newly admitted hash with the peer it came from ("" for a client)."""
 
@@ -63,7 +75,7 @@ class Mempool:
         self._clock = clock
         self._is_committed = is_committed
         self._on_added = on_added
-        self._parked: dict[tuple[bytes, int, int], Transaction] = {}
+        self._parked: dict[tuple[bytes, int, int], tuple[Transaction, bytes]] = {}  # and the binding it was verified with
         self._view = View(records)
         self._height_time_ns = 0
 
@@ -75,11 +87,11 @@ class Mempool:
     async def submit(self, raws: Sequence[bytes], source: str = "") -> list[Submitted]:
         """Admit a batch, in order; one result for each. `source` is the peer it came from."""
         results: list[Submitted | None] = [None] * len(raws)
-        gate = self._make_gate()
-        waiting: list[tuple[int, Transaction]] = []
+        view, gate = self._view, self._make_gate()
+        waiting: list[_Waiting] = []
         jobs: list[SignatureJob] = []
-        spans: list[tuple[int, int, bytes]] = []
         batch: dict[bytes, None] = {}
+        following: dict[LaneKey, int] = {}  # sequences that this batch expects of its lanes
         for index, raw in enumerate(raws):
             tx = self._decode(raw, results, index)
             if tx is None:
@@ -87,30 +99,38 @@ class Mempool:
             code, log = self.pool.room_for(tx)
             if code == Code.OK and tx.hash in batch:
                 code, log = Code.TX_SEEN, "the transaction is in this batch twice"
-            check = None
-            if code == Code.OK:
-                code, log = self._check_early(gate, tx)
-                check = signature_jobs(tx, self._view) if code == Code.OK else None
-            if check is None:
+            if code != Code.OK:
                 results[index] = Submitted(tx.hash, code, log)
                 continue
+            lane = (tx.sender, tx.lane)
+            expected = following.get(lane)
+            if expected is None:
+                expected = self.pool.expected_seq(tx)
+            admission = gate.check(view, tx, verified=None, expected_seq=expected)
+            check = self._signatures(admission, tx, view)
+            if check is None:
+                code, log = self._explain(admission, tx)
+                results[index] = Submitted(tx.hash, code, log)
+                continue
+            if admission.code == Code.OK and not tx.is_unordered:
+                following[lane] = tx.seq + 1
             batch[tx.hash] = None
             start = len(jobs)
             if self.verified.get(tx.hash) != check.binding:
                 jobs += check.jobs
-            spans.append((start, len(jobs), check.binding))
-            waiting.append((index, tx))
+            waiting.append(_Waiting(index, tx, admission, expected, check.binding, start, len(jobs)))
         verdicts = await self._checker.verify(jobs)
-        gate = self._make_gate()  # a height may have passed meanwhile
         added: list[bytes] = []
-        for (index, tx), (start, end, binding) in zip(waiting, spans, strict=True):
-            if not all(verdicts[start:end]):
-                results[index] = Submitted(tx.hash, Code.BAD_SIGNATURE, "a signature is wrong")
+        admit = self._make_admit(view, waiting)
+        for one in waiting:
+            tx = one.tx
+            if not all(verdicts[one.start : one.end]):
+                results[one.position] = Submitted(tx.hash, Code.BAD_SIGNATURE, "a signature is wrong")
                 continue
-            code, log = self._add(gate, tx, binding, added)
+            code, log = self._add(admit, tx, one.binding, added)
             if code == Code.SEQ_FUTURE and source and len(self._parked) < PARKED_MAX:
-                self._parked[(tx.sender, tx.lane, tx.seq)] = tx
-            results[index] = Submitted(tx.hash, code, log)
+                self._parked[(tx.sender, tx.lane, tx.seq)] = (tx, one.binding)
+            results[one.position] = Submitted(tx.hash, code, log)
         if added:
             self._on_added(added, source)
         return [result for result in results if result is not None]
@@ -122,32 +142,52 @@ class Mempool:
             results[index] = Submitted(sha256(raw), error.result, error.message)
             return None
 
-    def _check_early(self, gate: Gate, tx: Transaction) -> tuple[int, str]:
-        """What can be said before the expensive check of signatures."""
-        admission = gate.check(self._view, tx, verified=None, expected_seq=self.pool.expected_seq(tx))
-        if admission.code == Code.SEQ_FUTURE:
-            return Code.OK, ""  # its predecessors may be in the same batch; asked again when it is added
+    def _signatures(self, admission: Admission, tx: Transaction, view: View) -> SignatureCheck | None:
+        """What to verify; None if the transaction is refused before that."""
+        if admission.code == Code.OK:
+            return SignatureCheck(make_jobs(tx, admission.keys), admission.binding)
+        if admission.code == Code.SEQ_FUTURE:  # its predecessors may be on their way; asked again when it is added
+            return signature_jobs(tx, view)
+        return None
+
+    def _explain(self, admission: Admission, tx: Transaction) -> tuple[int, str]:
         if admission.code == Code.SEQ_PAST and self._is_committed(tx.hash):
             return Code.TX_SEEN, "the transaction is committed"
         return admission.code, admission.log
 
-    def _add(self, gate: Gate, tx: Transaction, binding: bytes, added: list[bytes]) -> tuple[int, str]:
-        code, log = self.pool.add(tx, self._checked_by(gate))
+    def _make_admit(self, view: View, waiting: Sequence[_Waiting]) -> Check:
+        """The check for adding: what was found before the signatures were verified still holds unless something moved since."""
+        full = self._checked_by(self._make_gate())
+        if view is not self._view:  # a height has passed meanwhile
+            return full
+        known = {one.tx.hash: one for one in waiting if one.admission.code == Code.OK}
+
+        def check(tx: Transaction, expected_seq: int | None, reserved: int) -> tuple[int, str, int]:
+            one = known.get(tx.hash)
+            if one is None or one.expected_seq != expected_seq or (one.admission.fee and reserved):
+                return full(tx, expected_seq, reserved)
+            return Code.OK, "", one.admission.fee
+
+        return check
+
+    def _add(self, admit: Check, tx: Transaction, binding: bytes, added: list[bytes]) -> tuple[int, str]:
+        code, log = self.pool.add(tx, admit)
         if code == Code.OK:
             self.verified[tx.hash] = binding
             added.append(tx.hash)
-            following = self._parked.pop((tx.sender, tx.lane, tx.seq + 1), None) if self._parked else None
-            if following is not None:
-                check = signature_jobs(following, self._view)
-                if check is not None:
-                    self._add(gate, following, check.binding, added)
+            parked = self._parked.pop((tx.sender, tx.lane, tx.seq + 1), None) if self._parked else None
+            if parked is not None:
+                # with the binding its signatures were good for: if a key has changed since, they are verified again
+                self._add(admit, *parked, added)
         return code, log
 
-    def _checked_by(self, gate: Gate) -> Callable[[Transaction, int | None, int], tuple[int, str, int]]:
-        view = self._view
+    def _checked_by(self, gate: Gate) -> Check:
+        view, verified = self._view, self.verified
 
         def check(tx: Transaction, expected_seq: int | None, reserved: int) -> tuple[int, str, int]:
             found = gate.check(view, tx, verified=None, expected_seq=expected_seq, reserved=reserved)
+            if found.code == Code.OK and verified.get(tx.hash, found.binding) != found.binding:
+                del verified[tx.hash]  # a key has changed
             return found.code, found.log, found.fee
 
         return check
@@ -165,7 +205,7 @@ class Mempool:
             self.verified.pop(tx_hash, None)
             self.dropped.pop(tx_hash, None)
         self._note_dropped(dropped)
-        for key in [key for key, tx in self._parked.items() if tx.valid_until * NS_PER_S < time_ns]:
+        for key in [key for key, (tx, _) in self._parked.items() if tx.valid_until * NS_PER_S < time_ns]:
             del self._parked[key]
 
     def drop(self, refused: Sequence[tuple[bytes, int]]) -> None:
@@ -185,12 +225,13 @@ class Mempool:
         jobs: list[SignatureJob] = []
         remember: list[tuple[bytes, bytes]] = []
         for tx in txs:
+            if tx.hash in self.verified:
+                continue  # should its keys have changed in this very moment, execution verifies it again
             check = signature_jobs(tx, self._view)
             if check is None:
                 continue  # keys of this very block, or too few: execution decides
-            if self.verified.get(tx.hash) != check.binding:
-                jobs += check.jobs
-                remember.append((tx.hash, check.binding))
+            jobs += check.jobs
+            remember.append((tx.hash, check.binding))
         if not all(await self._checker.verify(jobs)):
             return False
         self.verified.update(remember)

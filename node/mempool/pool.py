@@ -148,9 +148,17 @@ class Pool:
         self._entries[tx.hash] = _Entry(tx, fee)
         self.bytes += len(tx.raw)
         if not tx.is_unordered:
-            self._lanes.setdefault((tx.sender, tx.lane), _Lane()).hashes[tx.seq] = tx.hash
-        for account in {tx.sender: None, tx.fee_payer: None}:
-            self._by_account.setdefault(account, {})[tx.hash] = None
+            key = (tx.sender, tx.lane)
+            lane = self._lanes.get(key)
+            if lane is None:
+                lane = self._lanes[key] = _Lane()
+            lane.hashes[tx.seq] = tx.hash
+        for account in _accounts(tx):
+            waiting = self._by_account.get(account)
+            if waiting is None:
+                self._by_account[account] = {tx.hash: None}
+            else:
+                waiting[tx.hash] = None
         if fee:
             self._reserved[tx.fee_payer] = self._reserved.get(tx.fee_payer, 0) + fee
         heapq.heappush(self._expiry, (tx.valid_until, tx.hash))
@@ -166,7 +174,7 @@ class Pool:
             lane.hashes.pop(tx.seq, None)
             if not lane.hashes:
                 del self._lanes[(tx.sender, tx.lane)]
-        for account in {tx.sender: None, tx.fee_payer: None}:
+        for account in _accounts(tx):
             waiting = self._by_account.get(account)
             if waiting is not None:
                 waiting.pop(tx_hash, None)
@@ -197,3 +205,8 @@ class Pool:
         for other in fallen:
             self._remove(other)
         return fallen
+
+
+def _accounts(tx: Transaction) -> tuple[bytes, ...]:
+    """Whose records decide about it: the sender, and the payer if that is another."""
+    return (tx.sender,) if tx.fee_payer == tx.sender else (tx.sender, tx.fee_payer)
