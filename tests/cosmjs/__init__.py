@@ -1,0 +1,1 @@
+"""Tests of cosmjs: an unmodified CometBFT client against a real network."""
