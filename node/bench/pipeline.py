@@ -35,10 +35,11 @@ from node.testnet.files import load_account_seed
 from node.workers import SignatureChecker, SignatureJob, WorkerPool, default_worker_count, make_checker, verify_now
 from state.admission import signature_jobs
 from state.codes import Code
+from state.params import ConsensusParams
 from state.primitives.errors import ConfigError, ConsensusFailure
 from state.primitives.hashing import sha256
 from state.primitives.keys import CONTEXT_VOTE, KeyKind, PrivateKey
-from state.primitives.limits import BLOCK_TXS_MAX
+from state.primitives.limits import BLOCK_BYTES_HARD_MAX, BLOCK_TXS_MAX
 from state.transaction import Transaction
 from state.view import RecordCache, View
 
@@ -124,7 +125,8 @@ def run_pipeline(options: PipelineOptions, directory: Path) -> PipelineReport:
     ):
         if not least <= value <= most:
             raise ConfigError(f"--{name} {value}: {least} to {most} are possible")
-    plan = plan_single("qenex-pipeline", (int(time.time()) - 60) * NS_PER_S, LOAD_SEED)
+    params = ConsensusParams(block_bytes_max=BLOCK_BYTES_HARD_MAX, block_txs_max=options.block_txs)
+    plan = plan_single("qenex-pipeline", (int(time.time()) - 60) * NS_PER_S, LOAD_SEED, params)
     store = Store.create(directory / "db")
     try:
         state = fill_store(store, plan.document, LOAD_SEED, options.accounts)
@@ -226,7 +228,7 @@ class _Pipeline:
                     nursery.start_soon(self._submit, blocks[number + 1])
                     await trio.lowlevel.checkpoint()  # the next block's signatures are on their way first
                 block = await self._build(commit)
-                if len(block.txs) < len(bodies):
+                if len(block.txs) != len(bodies):
                     raise ConsensusFailure(f"a block took {len(block.txs)} of {len(bodies)} transfers")
                 commit, pq_commit = self._sign_commit(block)
                 await self._commit(block, commit, pq_commit)

@@ -28,6 +28,7 @@ from node.roles import ChainState
 from node.storage.store import Store, StoreOptions
 from node.testnet.files import LOAD_SEED, load_account_seed
 from state.modules.accounts import AccountKind
+from state.params import ConsensusParams
 from state.primitives.errors import ConfigError, HomeError
 from state.primitives.hashing import sha256
 from state.primitives.keys import KeyKind, PrivateKey
@@ -64,9 +65,9 @@ class SeedReport:
         }
 
 
-def plan_single(chain_id: str, time_ns: int, seed: bytes) -> NetworkPlan:
+def plan_single(chain_id: str, time_ns: int, seed: bytes, params: ConsensusParams | None = None) -> NetworkPlan:
     """One validator, alice, bob and carol; every key follows from `seed`."""
-    options = NetworkOptions(validators=1, chain_id=chain_id, time_ns=time_ns)
+    options = NetworkOptions(validators=1, chain_id=chain_id, time_ns=time_ns, params=params or ConsensusParams())
     return plan_network(options, lambda label: sha256(b"qenex/bench/1" + seed + label.encode()))
 
 

@@ -9,6 +9,7 @@ import click
 
 from node.cli.options import NODE_VARIABLE, home_option
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
+from state.primitives.errors import ConfigError
 
 
 @click.group()
@@ -77,21 +78,24 @@ def load(
 
 
 @bench.command()
-@click.option("--txs", type=click.IntRange(1), default=40_000, show_default=True, help="Transfers.")
+@click.option("--transactions", "--txs", "txs", type=click.IntRange(1), default=40_000, show_default=True, help="Transfers.")
 @click.option("--accounts", type=click.IntRange(2), default=10_000, show_default=True)
-@click.option("--block-txs", type=click.IntRange(1, 20_000), default=5_000, show_default=True, help="Transfers in a block.")
-@click.option("--workers", type=click.IntRange(0, 256), help="Processes for signatures [default: as the node would].")
+@click.option("--block", "--block-txs", "block_txs", type=click.IntRange(1, 20_000), default=5_000, show_default=True, help="In a block.")
+@click.option("--workers", default="auto", show_default=True, help="Processes for signatures: auto (as the node would), 0 or more.")
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Where the temporary database goes; the disk matters [default: the system's temporary directory].",
 )
 @json_option
-def pipeline(txs: int, accounts: int, block_txs: int, workers: int | None, directory: Path | None, as_json: bool) -> None:
+def pipeline(txs: int, accounts: int, block_txs: int, workers: str, directory: Path | None, as_json: bool) -> None:
     """Measure one node in process: decode, verify, execute, tree, durable commit."""
     from node.bench.pipeline import PipelineOptions, run_pipeline
 
-    options = PipelineOptions(txs=txs, accounts=accounts, block_txs=block_txs, workers=workers)
+    if workers != "auto" and not (workers.isascii() and workers.isdecimal()):
+        raise ConfigError(f'--workers {workers}: "auto" or a number')
+    count = None if workers == "auto" else int(workers)
+    options = PipelineOptions(txs=txs, accounts=accounts, block_txs=block_txs, workers=count)
     with tempfile.TemporaryDirectory(prefix="qenex-bench-", dir=directory) as scratch:
         data = run_pipeline(options, Path(scratch)).to_json()
     stages = data["stages_us"]
