@@ -276,6 +276,12 @@ def _hint_of(key: str) -> Any:
     return get_type_hints(owner, include_extras=True)[name]
 
 
+def _default(key: str) -> str:
+    section, _, name = key.rpartition(".")
+    holder = getattr(Config(), section) if section else Config()
+    return _toml(list(value) if isinstance(value := getattr(holder, name), tuple) else value)
+
+
 def _keys_of(tree: Mapping[str, Any]) -> list[str]:
     keys: list[str] = []
     for name, value in tree.items():
@@ -344,7 +350,7 @@ def _explain(error: msgspec.ValidationError, tree: Any, origins: Mapping[str, st
     if key in SECTIONS:
         return ConfigError(f"{source}: {key} = {_show(value)}: {key} is a section", hint=f"write [{key}] and its keys below it")
     where = origins.get(key, source)
-    return ConfigError(f"{where}: {key} = {_show(value)}: allowed is {allowed_values(key)}")
+    return ConfigError(f"{where}: {key} = {_show(value)}: allowed is {allowed_values(key)}", hint=f"the default is {_default(key)}")
 
 
 def _check_ports(config: Config, origins: Mapping[str, str], source: str) -> None:
@@ -361,7 +367,8 @@ def _check_ports(config: Config, origins: Mapping[str, str], source: str) -> Non
         host, port = split_listen(text)
         low = 1 if key == "p2p.peers" else 0
         if not low <= port <= 65_535:
-            raise ConfigError(f"{origins.get(key, source)}: {key} = {_show(text)}: a port is {low} to 65535")
+            where = origins.get(key, source)
+            raise ConfigError(f"{where}: {key} = {_show(text)}: a port is {low} to 65535", hint="such as 127.0.0.1:26657")
         if key != "p2p.peers" and port:
             other = seen.setdefault((host, port), key)
             if other != key:

@@ -51,7 +51,7 @@ def findings(paths: list[Path], kinds: tuple[type[ast.AST], ...]) -> Iterator[tu
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    missing = [place(path) for path in EVERYTHING if len(ast.get_docstring(tree_of(path)) or "") < 20]
+    missing = [place(path) for path in EVERYTHING if len(ast.get_docstring(tree_of(path)) or "") < 10]
     assert missing == []
 
 

@@ -23,7 +23,7 @@ from node.config import Config, Home, LogConfig, MetricsConfig, P2pConfig, RpcCo
 from node.homes import create_home, install_genesis
 from node.keystore import KeySet, Role, new_seed, read_private_file, write_key_file, write_private_file
 from state.primitives.errors import ConfigError, HomeError
-from state.primitives.hashing import sha256
+from state.primitives.hashing import sha256, validator_address
 
 MANIFEST: Final = "network.json"
 LOAD_SEED: Final = "load_seed"
@@ -45,6 +45,7 @@ class NodeEntry(_Strict, frozen=True):
     p2p: str
     metrics: str
     node_id: str
+    validator: str  # address, upper-case hex
 
 
 class Manifest(_Strict, frozen=True):
@@ -200,6 +201,7 @@ def _write_plan(root: Path, plan: NetworkPlan, options: NetworkOptions, load_see
                 p2p=node.p2p,
                 metrics=node.metrics,
                 node_id=node.node_id,
+                validator=validator_address(node.validator_keys[0].public_key.data).hex().upper(),
             )
             for node in plan.nodes
         ),

@@ -46,7 +46,7 @@ class RichScreen:
     def block(self, line: BlockLine) -> None:
         """See `node.testnet.network.Screen`."""
         self._console.print(
-            f"block {line.height:>8}  {line.txs:>5} txs  app hash {line.app_hash[:16]}  proposer {line.proposer[:8]}"
+            f"block {line.height:>8}  {line.txs:>5} txs  app hash {line.app_hash[:16]}  proposer {line.proposer}"
             f"  {line.time[11:19]}",
             markup=False,
             soft_wrap=True,

@@ -134,12 +134,13 @@ class BlockLine:
 async def follow_blocks(manifest: Manifest) -> AsyncIterator[BlockLine]:
     """Every new block from now on, asked of the first node that answers. Never ends by itself."""
     shown = 0
+    names = {entry.validator: entry.moniker for entry in manifest.nodes}
     while True:
         for entry in manifest.nodes:
             try:
                 async with Client(f"http://{entry.rpc}") as client:
                     while True:
-                        lines = await _blocks_after(client, shown)
+                        lines = await _blocks_after(client, shown, names)
                         for line in lines:
                             shown = line.height
                             yield line
@@ -149,7 +150,7 @@ async def follow_blocks(manifest: Manifest) -> AsyncIterator[BlockLine]:
         await trio.sleep(_FOLLOW_PAUSE_S)
 
 
-async def _blocks_after(client: Client, shown: int) -> list[BlockLine]:
+async def _blocks_after(client: Client, shown: int, names: dict[str, str]) -> list[BlockLine]:
     """Blocks above `shown`, oldest first, at most one page; the newest only when nothing was shown yet."""
     top = int((await client.call("status"))["sync_info"]["latest_block_height"])
     if top <= shown:
@@ -157,15 +158,15 @@ async def _blocks_after(client: Client, shown: int) -> list[BlockLine]:
     low = shown + 1 if shown else top
     high = min(top, low + _PAGE_BLOCKS - 1)
     answer = await client.call("blockchain", minHeight=str(low), maxHeight=str(high))
-    return sorted((_block_line(meta) for meta in answer["block_metas"]), key=lambda line: line.height)
+    return sorted((_block_line(meta, names) for meta in answer["block_metas"]), key=lambda line: line.height)
 
 
-def _block_line(meta: dict[str, Any]) -> BlockLine:
+def _block_line(meta: dict[str, Any], names: dict[str, str]) -> BlockLine:
     header = meta["header"]
     return BlockLine(
         height=int(header["height"]),
         time=header["time"],
         txs=int(meta["num_txs"]),
         app_hash=header["app_hash"],
-        proposer=header["proposer_address"],
+        proposer=names.get(header["proposer_address"], header["proposer_address"][:8]),
     )
