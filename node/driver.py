@@ -1,8 +1,10 @@
 """Runs the consensus core: one task, one inbox, outputs executed strictly in order.
 
-What is durable before what leaves (architecture.md decision 1, consensus.md J1): entries of `Persist` are collected and made durable, with
-one fsync, before the next output that leaves this task towards a signer, a peer or the store. A signature is durable in the
-signer's record before the core hears of it, and again in the log before it is sent.
+What is durable before what leaves (architecture.md decision 1, consensus.md J1). Everything that leaves the machine is a signed message of
+ours, so two points suffice: all log entries so far are durable, with one fsync, before a signature is asked for; and the signature
+is durable in the signer's record before the core hears of it. The entry that logs the signature itself, the one before a broadcast, may
+still be in memory then: its content is in the record, and a replay without it asks for the same signature and gets it.
+A decision becomes durable in the store's own batch; entries that are lost with a crash before that are inputs not yet heard.
 
 Start (J7): `run` replays the log of the height in progress into the core before anything is taken from the inbox and before
 anything is sent; what the log shows as asked for and unanswered (a signature, a block, a verdict, a timeout) is asked for again
@@ -223,13 +225,10 @@ class Driver:
                 self._wal.sync()
                 return self._sign(message, lock)
             case m.Broadcast(message):
-                self._wal.sync()
                 self._outbox.broadcast(message)
             case m.ReportEvidence(first, second):
-                self._wal.sync()
                 self._executor.add_evidence(first, second)
             case m.Decide():
-                self._wal.sync()
                 await self._decide(output)
         return None
 
@@ -240,6 +239,8 @@ class Driver:
         if signer is None or message.height <= self._refused_height:
             return None
         step = Step.PROPOSE if isinstance(message, Proposal) else Step(int(message.type) + 1)
+        if (message.height, message.round, int(step)) < signer.record.moment:
+            return None  # signed before the crash, when its successor was, too; peers have it or do without
         request = SignRequest(
             message.height,
             message.round,

@@ -29,7 +29,7 @@ Item = TypeVar("Item")
 
 NS_PER_S: Final = 1_000_000_000
 REQUEST_TIMEOUT_NS: Final = 10 * NS_PER_S  # a 7 MiB block over a 10 Mbit/s line takes 6 s
-OVERDUE_NS: Final = 2 * NS_PER_S  # then somebody else is asked as well
+OVERDUE_NS: Final = NS_PER_S  # then somebody else is asked as well
 DISGRACE_NS: Final = 60 * NS_PER_S  # then it may try again; the switch's own score bans sooner
 SLOW_DISGRACE_NS: Final = NS_PER_S  # after the first late answer; doubles up to the above
 NEAR_GRACE_NS: Final = NS_PER_S // 2  # one block behind is normal for as long as its votes still travel
@@ -147,20 +147,15 @@ class Scheduler(Generic[Item]):
         target = self.target(now_ns)
         if target <= self.height:
             return []
-        open_heights = {
-            height
-            for peer in self._peers.values()
-            for height, asked in peer.open.items()
-            if now_ns - asked.last_ns < OVERDUE_NS
-        }
+        waiting = self._waiting(now_ns)
         wanted: list[Request] = []
         for height in range(self.height + 1, min(target, self.height + SYNC_WINDOW_BLOCKS_MAX) + 1):
-            if height in open_heights or height in self._received or height == self._taken:
+            if height in self._received or height == self._taken or waiting.get(height, False):
                 continue
             if self._received_bytes >= SYNC_BUFFER_BYTES_MAX and height != self.height + 1:
                 break
             peer = self._choose(height, now_ns)
-            if peer is None:
+            if peer is None or (height in waiting and not self._is_prompt(self._peers[peer], now_ns)):
                 continue
             self._peers[peer].open.setdefault(height, _Asked(now_ns, now_ns)).last_ns = now_ns
             wanted.append(Request(peer, height))
@@ -247,20 +242,36 @@ class Scheduler(Generic[Item]):
 
     # within
 
+    def _waiting(self, now_ns: int) -> dict[int, bool]:
+        """Heights asked for and not overdue; True if a prompt peer was asked, so that there is no reason to ask another."""
+        waiting: dict[int, bool] = {}
+        for peer in self._peers.values():
+            is_prompt = self._is_prompt(peer, now_ns)
+            for height, asked in peer.open.items():
+                if now_ns - asked.last_ns < OVERDUE_NS:
+                    waiting[height] = waiting.get(height, False) or is_prompt
+        return waiting
+
     def _choose(self, height: int, now_ns: int) -> str | None:
         """The peer with the fewest open requests that claims the height; among equals the one that served least.
 
-        Peers with an overdue answer are asked for nothing but the next height, and only if there is no other.
+        A peer that is not prompt comes last, and one with overdue answers is asked for nothing but the next height.
         """
         best: tuple[bool, int, int, str] | None = None
         for name, peer in self._peers.items():
             if not peer.base <= height <= peer.height or self._is_disgraced(peer, now_ns):
                 continue
-            is_overdue = any(now_ns - asked.last_ns >= OVERDUE_NS for asked in peer.open.values())
-            if height == self.height + 1 or (len(peer.open) < peer.requests_max and not is_overdue):
-                rank = (is_overdue, len(peer.open), peer.served, name)
+            has_room = len(peer.open) < peer.requests_max and not self._is_overdue(peer, now_ns)
+            if has_room or height == self.height + 1:
+                rank = (not self._is_prompt(peer, now_ns), len(peer.open), peer.served, name)
                 best = rank if best is None else min(best, rank)
         return None if best is None else best[-1]
+
+    def _is_overdue(self, peer: _Peer, now_ns: int) -> bool:
+        return any(now_ns - asked.last_ns >= OVERDUE_NS for asked in peer.open.values())
+
+    def _is_prompt(self, peer: _Peer, now_ns: int) -> bool:
+        return peer.late == 0 and not self._is_overdue(peer, now_ns)
 
     def _is_disgraced(self, peer: _Peer, now_ns: int) -> bool:
         return peer.disgraced_until_ns > now_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +23,13 @@ from state.primitives.errors import MalformedError
 from state.primitives.limits import CONSENSUS_MESSAGE_BYTES_MAX, GOSSIP_VOTES_MAX
 
 BLOCK_ID = BlockID(b"\x01" * 32, 1, b"\x02" * 32)
+
+
+@pytest.fixture(autouse=True)
+def _disk_that_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that dies loses nothing that it has written; only a machine does, and none dies here."""
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, lambda descriptor: None)
 
 
 def make_vote(index: int, pq_bytes: int = 4627) -> Vote:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from state.params import ConsensusParams
 from state.primitives.errors import DoubleSignError
 
 BUSY = ConsensusParams(block_interval_ms=100)
+
+
+@pytest.fixture(autouse=True)
+def _disk_that_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that dies loses nothing that it has written; only a machine does, and none dies here."""
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, lambda descriptor: None)
 
 
 def crash_directories(cluster: Cluster) -> list[Path]:

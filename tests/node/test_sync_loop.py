@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +31,15 @@ from state.primitives.codec import encode_trusted
 from state.primitives.errors import MalformedError
 from state.primitives.limits import SYNC_PEER_REQUESTS_MAX
 
-BUSY = ConsensusParams(block_interval_ms=100)
+BUSY = ConsensusParams(block_interval_ms=250)
 Lie = Callable[["Liar", str, int], None]
+
+
+@pytest.fixture(autouse=True)
+def _disk_that_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that dies loses nothing that it has written; only a machine does, and none dies here."""
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, lambda descriptor: None)
 
 
 class Liar:
