@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
@@ -238,27 +238,68 @@ class Client:
         header = (await self.call("header", height=str(height + 1)))["header"]
         return bytes.fromhex(header["app_hash"])
 
-    async def follow(self, query: str = "tm.event = 'NewBlock'") -> AsyncIterator[dict[str, Any]]:
-        """Events as they happen: `data` of each. Ends when the node goes."""
+    @asynccontextmanager
+    async def follow(self, query: str = "tm.event = 'NewBlock'") -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """Events as they happen: `async with client.follow(query) as events: async for data in events`.
+
+        The iteration raises `ClientError` when the node goes or cancels the subscription.
+        """
         url = "ws" + self.url.removeprefix("http") + "/websocket"
         subscribe = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"query": query}})
         try:
             async with trio_websocket.open_websocket_url(url, max_message_size=_EVENT_BYTES_MAX) as socket:
                 await socket.send_message(subscribe.decode())
-                while True:
-                    answer = msgspec.json.decode(await socket.get_message())
-                    if "error" in answer:
-                        raise ClientError(f"subscribe: {answer['error'].get('data')}")
-                    if answer["result"]:
-                        yield answer["result"]["data"]
+                _result_of(await socket.get_message())
+                yield _Events(socket, self.url)
         except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, OSError) as error:
             raise ClientError(f"{self.url}: the subscription ended: {type(error).__name__}") from error
 
-    async def follow_blocks(self) -> AsyncIterator[dict[str, Any]]:
-        """Every new block in CometBFT's JSON."""
-        async with aclosing(self.follow()) as events:  # type: ignore[type-var]
-            async for data in events:
-                yield data["value"]["block"]
+    @asynccontextmanager
+    async def follow_blocks(self) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """Every new block in CometBFT's JSON: `async with client.follow_blocks() as blocks: async for block in blocks`."""
+        async with self.follow() as events:
+            yield _Blocks(events)
+
+
+class _Events:
+    """An iterator, not a generator: leaving the loop early leaves nothing behind to be finalised."""
+
+    def __init__(self, socket: Any, url: str) -> None:
+        self._socket = socket
+        self._url = url
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        try:
+            message = await self._socket.get_message()
+        except trio_websocket.ConnectionClosed as error:
+            raise ClientError(f"{self._url}: the node closed the subscription") from error
+        data: dict[str, Any] = _result_of(message)["data"]
+        return data
+
+
+class _Blocks:
+    """The blocks of NewBlock events."""
+
+    def __init__(self, events: AsyncIterator[dict[str, Any]]) -> None:
+        self._events = events
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        block: dict[str, Any] = (await anext(self._events))["value"]["block"]
+        return block
+
+
+def _result_of(message: str | bytes) -> dict[str, Any]:
+    answer = msgspec.json.decode(message)
+    if "error" in answer:
+        raise ClientError(f"subscribe: {answer['error'].get('data')}")
+    result: dict[str, Any] = answer["result"]
+    return result
 
 
 class SyncClient:

@@ -1,0 +1,176 @@
+"""Queries, parameters, JSON shapes: the parts of the RPC that need no node."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.rpc import shapes
+from node.rpc.dispatch import decode_request, read_call
+from node.rpc.errors import INVALID_PARAMS, PARSE_ERROR, RpcError
+from node.rpc.methods import METHODS
+from node.rpc.params import Kind, Param, read_params
+from node.rpc.query import parse_query
+from state.primitives.canonical import GO_ZERO_TIME_NS
+
+
+@pytest.mark.parametrize(
+    ("text", "events", "expected"),
+    [
+        ("tm.event='Tx'", {"tm.event": ["Tx"]}, True),
+        ("tm.event = 'NewBlock'", {"tm.event": ["Tx"]}, False),
+        ("a.b = 'x' AND c.d > 5", {"a.b": ["y", "x"], "c.d": ["6"]}, True),
+        ("a.b = 'x' AND c.d > 5", {"a.b": ["x"], "c.d": ["5"]}, False),
+        ("c.d >= 5", {"c.d": ["5"]}, True),
+        ("c.d <= 5", {"c.d": ["5"]}, True),
+        ("c.d < 5", {"c.d": ["5"]}, False),
+        ("c.d = 5", {"c.d": ["5"]}, True),
+        ("c.d = -5", {"c.d": ["-5"]}, True),
+        ("c.d > 5", {"c.d": ["not a number"]}, False),
+        ("c.d > 5", {}, False),
+        ("a.b CONTAINS 'ell'", {"a.b": ["hello"]}, True),
+        ("a.b EXISTS", {"a.b": [""]}, True),
+        ("a.b EXISTS", {}, False),
+        ("a.b = 'it''s'", {}, None),
+        ("a.b", {}, None),
+        ("", {}, None),
+        ("a.b = 'x' OR c = 'y'", {}, None),
+        ("a.b = 'x' AND", {}, None),
+        ("a.b > 'x'", {}, None),
+        ("a.b = 1.5", {}, None),
+        ("= 'x'", {}, None),
+        ("a.b = 'x", {}, None),
+        (" AND ".join(["a = 1"] * 17), {}, None),
+        ("a = '" + "x" * 600 + "'", {}, None),
+    ],
+)
+def test_queries(text: str, events: dict[str, list[str]], expected: bool | None) -> None:
+    if expected is None:
+        with pytest.raises(RpcError) as caught:
+            parse_query(text)
+        assert caught.value.rpc_code == INVALID_PARAMS
+    else:
+        assert parse_query(text).matches(events) is expected
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_query_or_refused(text: str) -> None:
+    try:
+        parse_query(text).matches({"a": ["1"]})
+    except RpcError:
+        return
+
+
+ROWS = (
+    Param("height", Kind.INT, 0),
+    Param("prove", Kind.BOOL, False),
+    Param("path", Kind.TEXT, ""),
+    Param("tx", Kind.BYTES, b""),
+    Param("data", Kind.HEX, b""),
+)
+
+
+@pytest.mark.parametrize(
+    ("given_params", "is_uri", "name", "value"),
+    [
+        ({"height": "5"}, False, "height", 5),
+        ({"height": 5}, False, "height", 5),
+        ({"height": "-5"}, False, "height", -5),
+        (["7"], False, "height", 7),
+        (None, False, "height", 0),
+        ({"prove": True}, False, "prove", True),
+        ({"tx": "AQI="}, False, "tx", b"\1\2"),
+        ({"data": "0102"}, False, "data", b"\1\2"),
+        ({"height": "5"}, True, "height", 5),
+        ({"height": '"5"'}, True, "height", 5),
+        ({"prove": "true"}, True, "prove", True),
+        ({"path": '"/a"'}, True, "path", "/a"),
+        ({"tx": "0x0102"}, True, "tx", b"\1\2"),
+        ({"tx": '"ab"'}, True, "tx", b"ab"),
+        ({"data": "0x0102"}, True, "data", b"\1\2"),
+    ],
+)
+def test_parameters(given_params: object, is_uri: bool, name: str, value: object) -> None:
+    assert read_params(ROWS, given_params, is_uri=is_uri)[name] == value
+
+
+@pytest.mark.parametrize(
+    ("given_params", "is_uri"),
+    [
+        ({"height": "five"}, False),
+        ({"height": 1.5}, False),
+        ({"height": True}, False),
+        ({"height": 1 << 63}, False),
+        ({"height": "9" * 30}, False),
+        ({"height": {}}, False),
+        ({"prove": "true"}, False),
+        ({"prove": 1}, False),
+        ({"tx": "AQI"}, False),
+        ({"tx": "AQ-_"}, False),
+        ({"tx": 5}, False),
+        ({"data": "0x01"}, False),
+        ({"data": "xyz"}, False),
+        ({"unknown": 1}, False),
+        ([1, True, "", "", "", 6], False),
+        ("height", False),
+        ({"tx": "0102"}, True),
+        ({"tx": "0xzz"}, True),
+        ({"prove": "yes"}, True),
+    ],
+)
+def test_wrong_parameters(given_params: object, is_uri: bool) -> None:
+    with pytest.raises(RpcError) as caught:
+        read_params(ROWS, given_params, is_uri=is_uri)
+    assert caught.value.rpc_code == INVALID_PARAMS
+
+
+def test_a_required_parameter() -> None:
+    with pytest.raises(RpcError, match="tx is missing"):
+        read_params((Param("tx", Kind.BYTES),), {}, is_uri=False)
+
+
+@given(st.integers(-62_135_596_800, 253_402_300_799), st.integers(0, 999_999_999))
+def test_times(seconds: int, nanos: int) -> None:
+    text = shapes.time_text(seconds * 10**9 + nanos)
+    known = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
+    assert text.startswith(known.strftime("%Y").zfill(4) + known.strftime("-%m-%dT%H:%M:%S"))
+    assert text.endswith("Z")
+    fraction = text[19:-1]
+    assert fraction == (f".{nanos:09d}".rstrip("0") if nanos else "")
+
+
+def test_go_zero_time() -> None:
+    assert shapes.time_text(GO_ZERO_TIME_NS) == "0001-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"nonsense", b"\xff", b"[" * 100_000, b'{"a":NaN}', b'{"a":Infinity}', b"[" * 33 + b"]" * 33],
+)
+def test_bodies_that_are_no_json(body: bytes) -> None:
+    with pytest.raises(RpcError) as caught:
+        decode_request(body)
+    assert caught.value.rpc_code == PARSE_ERROR
+
+
+@pytest.mark.parametrize(
+    "request_value",
+    [5, None, {}, {"method": 5}, {"method": "x", "id": 1.5}, {"method": "x", "id": {}}, {"method": "x", "jsonrpc": "1.0"},
+     {"method": "x", "id": "y" * 200}, {"method": "x", "id": True}],  # fmt: skip
+)
+def test_calls_that_are_none(request_value: object) -> None:
+    with pytest.raises(RpcError):
+        read_call(request_value)
+
+
+def test_every_method_of_the_issue_is_there() -> None:
+    comet = (
+        "health status net_info genesis blockchain header block block_by_hash block_results commit validators tx tx_search "
+        "broadcast_tx_sync broadcast_tx_async broadcast_tx_commit abci_query abci_info check_tx num_unconfirmed_txs "
+        "unconfirmed_txs consensus_state consensus_params"
+    )
+    ours = "broadcast_tx_batch tx_status simulate pq_commit account asset"
+    assert set(comet.split()) | set(ours.split()) <= set(METHODS)
