@@ -158,8 +158,17 @@ def test_bodies_that_are_no_json(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "request_value",
-    [5, None, {}, {"method": 5}, {"method": "x", "id": 1.5}, {"method": "x", "id": {}}, {"method": "x", "jsonrpc": "1.0"},
-     {"method": "x", "id": "y" * 200}, {"method": "x", "id": True}],  # fmt: skip
+    [
+        5,
+        None,
+        {},
+        {"method": 5},
+        {"method": "x", "id": 1.5},
+        {"method": "x", "id": {}},
+        {"method": "x", "jsonrpc": "1.0"},
+        {"method": "x", "id": "y" * 200},
+        {"method": "x", "id": True},
+    ],
 )
 def test_calls_that_are_none(request_value: object) -> None:
     with pytest.raises(RpcError):
