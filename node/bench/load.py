@@ -40,7 +40,7 @@ class LoadOptions:
     txs: int = 10_000
     connections: int = 4
     batch: int = 250
-    in_flight: int = 3_000
+    in_flight: int = 4_000
     asset: str = "QNX"
     compared_nodes: tuple[str, ...] = ()  # further nodes whose app hash must be equal
 

@@ -23,7 +23,7 @@ def bench() -> None:
 @click.option("--accounts", type=click.IntRange(2, 100_000), default=100, show_default=True, help="Accounts that send.")
 @click.option("--connections", type=click.IntRange(1, 256), default=4, show_default=True)
 @click.option("--batch", type=click.IntRange(1, 5_000), default=250, show_default=True, help="Transfers per call.")
-@click.option("--in-flight", type=click.IntRange(1, 1_000_000), default=3_000, show_default=True, help="Most on their way at once.")
+@click.option("--in-flight", type=click.IntRange(1, 1_000_000), default=4_000, show_default=True, help="Most on their way at once.")
 @click.option("--asset", default="QNX", show_default=True)
 @click.option("--from", "funder", default="alice", show_default=True, help="Key that opens and funds the accounts.")
 @home_option("Directory of the local network [default: the one whose genesis the node has].")

@@ -65,6 +65,11 @@ def test_round_trip_and_hash_ignores_layout() -> None:
     assert DOCUMENT.time_ns == TIME_NS
 
 
+def test_hash_is_golden() -> None:
+    """Changing what the hash covers makes every existing network another one: never by accident."""
+    assert DOCUMENT.hash.hex() == "595507bd847a1dccceee5eeb4bc5b21c84dc02b556c364abc9e57743fc119999"
+
+
 JUNK = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.lists(st.integers(), max_size=2),
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2), st.sampled_from(["", "0", "-1", "1e3", "00", "0x1"]),

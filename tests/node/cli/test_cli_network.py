@@ -47,8 +47,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     root = tmp_path_factory.mktemp("user")
     found = Network(root, free_base_port())
     up = found.run(
-        "testnet", "up", "--validators", "1", "--base-port", str(found.base_port), "--block-interval", "0.1", "--detach"
-    )
+        "testnet", "up", "--validators", "1", "--base-port", str(found.base_port), "--block-interval", "0.1",
+        "--accounts", "4", "--detach",
+    )  # fmt: skip
     assert up["demonstration"]["proof_ok"]
     assert up["demonstration"]["code"] == 0
     yield found
@@ -117,8 +118,9 @@ def test_failures(network: Network) -> None:
     assert "already" in taken["error"]["message"]
 
 
-def test_load(network: Network) -> None:
-    report = network.run("bench", "load", "--txs", "300", "--accounts", "6", "--connections", "2", "--batch", "50")
+@pytest.mark.parametrize("accounts", ["4", "6"], ids=["of genesis", "opened and funded"])
+def test_load(network: Network, accounts: str) -> None:
+    report = network.run("bench", "load", "--txs", "300", "--accounts", accounts, "--connections", "2", "--batch", "50")
     assert set(report) >= {"submitted", "committed", "rejected", "seconds", "tps", "latency_ms", "app_hashes_equal"}
     assert (report["submitted"], report["committed"], report["rejected"]) == (300, 300, 0)
     assert report["app_hashes_equal"]
