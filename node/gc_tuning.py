@@ -1,8 +1,8 @@
 """How the node's process collects garbage: rarely, and never through what was loaded before it began to serve.
 
 Nearly everything a block makes (decoded transactions, receipts, rows) dies by reference count. The collector's default, a pass
-for every 700 new containers and a walk over the whole heap now and then, cost a tenth of the time of a block and stopped votes for
-as long as it takes to walk a million cached records. Cycles are still found, only later. Nothing else may go in here.
+for every 700 new containers and a walk over the whole heap now and then, cost up to a fifth of a block's processor time and stopped votes
+for as long as it takes to walk a million cached records. Cycles are still found, only later. Nothing else may go in here.
 """
 
 from __future__ import annotations

@@ -76,6 +76,7 @@ class Mempool:
         self._is_committed = is_committed
         self._on_added = on_added
         self._parked: dict[tuple[bytes, int, int], tuple[Transaction, bytes]] = {}  # and the binding it was verified with
+        self._of_blocks: list[bytes] = []  # verified for a proposed block and not waiting here
         self._view = View(records)
         self._height_time_ns = 0
 
@@ -204,6 +205,10 @@ class Mempool:
         for tx_hash in hashes:
             self.verified.pop(tx_hash, None)
             self.dropped.pop(tx_hash, None)
+        for tx_hash in self._of_blocks:  # of proposals that were not decided
+            if tx_hash not in self.pool:
+                self.verified.pop(tx_hash, None)
+        self._of_blocks.clear()
         self._note_dropped(dropped)
         for key in [key for key, (tx, _) in self._parked.items() if tx.valid_until * NS_PER_S < time_ns]:
             del self._parked[key]
@@ -235,4 +240,5 @@ class Mempool:
         if not all(await self._checker.verify(jobs)):
             return False
         self.verified.update(remember)
+        self._of_blocks += [tx_hash for tx_hash, _ in remember if tx_hash not in self.pool]
         return True

@@ -279,6 +279,16 @@ async def test_blocks_of_others_are_verified_once() -> None:
     assert node.mempool.verified == {}
 
 
+async def test_proposals_that_were_not_decided_leave_no_trace() -> None:
+    node = Node()
+    waiting, foreign, decided = (Transaction.decode(node.world.raw(name, pay("poor"), seq=0)) for name in ("alice", "bob", "bank"))
+    assert await node.codes(waiting.raw) == [Code.OK]
+    assert await node.mempool.verify_for_block([waiting, foreign, decided])
+    assert set(node.mempool.verified) == {waiting.hash, foreign.hash, decided.hash}
+    node.block(decided)
+    assert set(node.mempool.verified) == {waiting.hash}
+
+
 async def test_dropped_ones_are_remembered_with_their_code() -> None:
     node = Node()
     first, second = (Transaction.decode(by_alice(node, seq)) for seq in range(2))
