@@ -70,7 +70,7 @@ def test_start_find_stop(children: Children, home: Path) -> None:
     found = find_node(home)
     assert found is not None
     assert found.pid == pid == children.pid(0)
-    assert last_log_line(home) == "ready"
+    wait_until(lambda: last_log_line(home) == "ready")
     with pytest.raises(HomeError, match=f"run by process {pid} already"), claim_home(home):
         pass
     children.stop()
