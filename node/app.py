@@ -27,6 +27,7 @@ from node.clock import SystemClock
 from node.config import Config, Home, Overrides, load_config
 from node.engine import Edges, Engine
 from node.executor import CommittedBlock, LedgerExecutor, load_state, write_genesis
+from node.gc_tuning import tune_gc
 from node.keystore import KeySet, Role, read_key_file, read_private_file
 from node.mempool.gossip import MempoolGossip
 from node.mempool.mempool import ACCOUNT_TXS_MAX, Mempool
@@ -188,6 +189,7 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
         log.info("listening", p2p=p2p_address, rpc=rpc_address, node_id=parts.switch.id)
         if config.metrics.listen:
             await _start_metrics(nursery, parts.metrics, config.metrics.listen)
+        tune_gc()
         task_status.started()
 
 
