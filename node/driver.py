@@ -97,7 +97,7 @@ class Driver:
         self._send, self._receive = trio.open_memory_channel[_Envelope](DRIVER_INBOX_MAX)
         self._timers: list[tuple[int, int, m.TimeoutFired]] = []
         self._timer_count = 0
-        self._recent: deque[m.Input] = deque(maxlen=RECENT_INPUTS_MAX)
+        self._recent: deque[object] = deque(maxlen=RECENT_INPUTS_MAX)
         self._jobs: dict[trio.CancelScope, None] = {}
         self._refused_height = 0  # the signer refused: nothing more is signed in it
         self._started = False  # the core works on state.height + 1
@@ -195,7 +195,7 @@ class Driver:
         self._outbox.changed()
 
     async def _step(self, item: m.Input, queue: deque[m.Input], nursery: trio.Nursery) -> None:
-        self._recent.append(item)
+        self._recent.append(_brief(item))
         if isinstance(item, m.StartHeight):
             self._started = True
         elif isinstance(item, m.ValueReady | m.BlockReceived):
@@ -378,7 +378,7 @@ class Driver:
         for entry in self._wal.take_entries():
             try:
                 item = decode_entry(entry)
-                self._recent.append(item)
+                self._recent.append(_brief(item))
                 left.add_input(item)
                 outputs = self.core.step(item)
             except (RemoteError, LookupError) as error:
@@ -402,12 +402,19 @@ class Driver:
             "log": f"{self._wal.path} position {self._wal.position} damaged {self._wal.damaged}",
             **self.statistics(),
         }
-        inputs = (repr(item) for item in self._recent)
+        inputs = map(repr, self._recent)
         directory = write_bundle(self._data_directory, self.state.height + 1, error, summary, inputs)
         failure = error if isinstance(error, QenexError) else ConsensusFailure(f"consensus failed: {error!r}")
         self._warn("consensus", failure)
         if directory is not None:
             self._warn("consensus", ConsensusFailure(f"diagnostic bundle: {directory}"))
+
+
+def _brief(item: m.Input) -> object:
+    """What the bundle tells of an input: a block's name in place of its megabytes, which would otherwise be kept in memory."""
+    if isinstance(item, m.ValueReady | m.BlockReceived | m.CertificateReceived):
+        return type(item).__name__, item.block.header.height, item.block.header.hash(), len(item.block.txs)
+    return item
 
 
 def _make_replay_failure(height: int) -> ConsensusFailure:

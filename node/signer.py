@@ -11,8 +11,10 @@ Rules (consensus.md "The signer's record", J3):
 
 For operators. `qenex init` and `qenex testnet` create the record together with the key. A key without its record, or with a
 damaged one, is refused at start: nobody then knows what this key has signed. If the record is really lost (and no other
-machine runs this key), start once with `--accept-empty-signer-record`: a new record is made that signs nothing in the height the
-network is deciding now, and the node rejoins one height later. Never restore the record from a backup: an old record allows
+machine runs this key), start once with `--accept-empty-signer-record`: a new record is made that signs nothing in the height after
+the last stored one, where alone the old process can have signed, and the node is a validator again one height later. If the
+whole disk was lost, first make sure that the network has passed the height at which the old machine died: an empty store cannot
+tell. Never restore the record from a backup: an old record allows
 what the lost one forbade. Two processes cannot open one record (exclusive lock); a *copied* home directory is not seen by any
 lock, so move a validator only after the old process has ended, and take the record along.
 
