@@ -24,6 +24,14 @@ class ValueCache:
                 self.put(key, self._old[key])
         return found
 
+    def replace(self, key: bytes, value: bytes | None) -> object:
+        """The value so far, or `MISS`; `value` is remembered from now on. `get` and `put` in one."""
+        found: object = self._new.get(key, self.MISS)
+        if found is self.MISS:
+            found = self._old.get(key, self.MISS)
+        self.put(key, value)
+        return found
+
     def put(self, key: bytes, value: bytes | None) -> None:
         """Remember a value."""
         self._new[key] = value

@@ -138,10 +138,13 @@ class Store:
         """Apply a height's changes of the state in memory and prepare their rows; returns the new root. `prepare` comes next."""
         rows: list[tuple[bytes, bytes | None]] = []
         leaves: list[tuple[bytes, bytes | None]] = []
-        shards: dict[int, list[tuple[bytes, bytes | None]]] = {}
+        shards: dict[int, list[tuple[bytes, object]]] = {}
+        replace, miss = self._values.replace, ValueCache.MISS
         for key, value in changes:
             kh = key_hash(key)
-            before = self.get(key)
+            before = replace(key, value)
+            if before is miss:
+                before = self._db.get(b"s" + key)
             page = shards.get(kh[0])
             if page is None:
                 shards[kh[0]] = [(key, before)]
@@ -155,7 +158,6 @@ class Store:
                 leaves.append((kh, leaf))
                 rows.append((b"k" + kh, leaf + key))
             rows.append((b"s" + key, value))
-            self._values.put(key, value)
         for prefix, node_hash in self._tree.update(leaves).items():
             rows.append((b"r" + prefix.to_bytes(2, "big"), node_hash))
         for shard, page in shards.items():
