@@ -28,7 +28,7 @@ from node.config import Config, Home, Overrides, load_config
 from node.engine import Edges, Engine
 from node.executor import CommittedBlock, LedgerExecutor, load_state, write_genesis
 from node.gc_tuning import tune_gc
-from node.keystore import KeySet, Role, read_key_file, read_private_file
+from node.keystore import KeySet, Role, read_key_file
 from node.mempool.gossip import MempoolGossip
 from node.mempool.mempool import ACCOUNT_TXS_MAX, Mempool
 from node.mempool.pool import Pool
@@ -47,7 +47,7 @@ from p2p.channels import BLOCK, CONSENSUS, MEMPOOL, SYNC
 from p2p.handshake import PROTOCOL_VERSION, Greeting
 from p2p.identity import NodeIdentity
 from p2p.switch import Switch, SwitchSettings, parse_peers
-from state.primitives.errors import ConfigError, KeyFileError, PortInUseError, QenexError
+from state.primitives.errors import ConfigError, HomeError, KeyFileError, PortInUseError, QenexError
 from state.primitives.limits import GENESIS_BYTES_MAX
 from state.view import RecordCache
 
@@ -91,7 +91,7 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
     home = Home(root)
     home.require()
     config = load_config(home.config_file, overrides=overrides.settings)
-    document = parse(read_private_file(home.genesis_file, GENESIS_BYTES_MAX))
+    document = parse(_read_genesis(home.genesis_file))
     identity = NodeIdentity(_read_keys(home.node_key_file, Role.NODE, overrides).key.seed)
     store = open_store(home, config, document)
     stack.callback(store.close)
@@ -107,6 +107,15 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
     wal = Wal.open(home.wal_dir, document.hash, state.height + 1, signed_position=position)
     stack.callback(wal.close)
     return Opened(home, config, document, identity, store, state, signer, wal)
+
+
+def _read_genesis(path: Path) -> bytes:
+    """The bytes of genesis.json, which is no secret: any mode will do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(GENESIS_BYTES_MAX + 1)
+    except OSError as error:
+        raise HomeError(f"cannot read {path}: {error.strerror}", hint="get the document from another operator") from error
 
 
 def open_store(home: Home, config: Config, document: Document) -> Store:
@@ -196,9 +205,10 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
 async def _start_metrics(nursery: trio.Nursery, metrics: NodeMetrics, listen: str) -> None:
     try:
         await nursery.start(serve_metrics, metrics, *_split(listen))
-    except OSError as error:
+    except* OSError as group:
+        error = group.exceptions[0]
         raise PortInUseError(
-            f"cannot serve metrics on {listen}: {error.strerror or error}",
+            f"cannot serve metrics on {listen}: {getattr(error, 'strerror', None) or error}",
             hint='stop the program that uses the port, or set [metrics] listen = "" in config.toml',
         ) from error
 

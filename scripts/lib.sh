@@ -50,7 +50,7 @@ prepare_venv() {
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$ROOT/requirements.lock" ||
         fail "the dependencies could not be installed" "is a package index reachable? see the lines above"
     say "[3/3] installing qenex"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -e "$ROOT" ||
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e "$ROOT" ||
         fail "qenex itself could not be installed" "see the lines above"
     stamp_of "$VENV/bin/python" >"$VENV/.qenex-stamp"
 }

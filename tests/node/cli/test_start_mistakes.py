@@ -138,9 +138,10 @@ def test_port_in_use(home: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        for setting in ("rpc.listen", "p2p.listen"):
-            others = [f"--set={key}=127.0.0.1:0" for key in ("rpc.listen", "p2p.listen") if key != setting]
-            done = start_process(home, "--json", "--set=metrics.listen=", f"--set={setting}=127.0.0.1:{port}", *others)
+        listens = ("rpc.listen", "p2p.listen", "metrics.listen")
+        for setting in listens:
+            others = [f"--set={key}=127.0.0.1:0" for key in listens if key != setting]
+            done = start_process(home, "--json", f"--set={setting}=127.0.0.1:{port}", *others)
             assert done.returncode == 2, done.stderr
             error = json.loads(done.stderr.strip().splitlines()[-1])["error"]
             assert error["name"] == "PORT_IN_USE"
