@@ -276,7 +276,10 @@ class Core:
             return False
         if proposal.height != h.height or self.decided or h.knows_proposal(proposal):
             return False
-        if h.is_far_proposal(proposal.round) or len(h.proposals(proposal.round)) >= PROPOSALS_PER_ROUND_MAX:
+        if h.is_far_proposal(proposal.round):
+            return False
+        is_one_too_many = len(h.proposals(proposal.round)) >= PROPOSALS_PER_ROUND_MAX
+        if is_one_too_many and not h.has_quorum(proposal.round, VoteType.PREVOTE, proposal.block_id):
             return False
         if proposal.block_id.is_empty or not -1 <= proposal.pol_round < proposal.round:
             raise InvalidVoteError("a proposal names a block and an earlier proof-of-lock round")

@@ -21,6 +21,7 @@ from state.primitives.errors import MalformedError
 from state.primitives.limits import PROPOSALS_PER_ROUND_MAX, VALIDATORS_MAX
 
 PROPOSAL_NAME_BYTES: Final = 8  # of a block hash: enough to tell the few proposals of a round apart
+PROPOSALS_TOLD_MAX: Final = PROPOSALS_PER_ROUND_MAX + 1  # one more may have a quorum behind it
 SUMMARY_ROUNDS_MAX: Final = 32  # rounds of one height that are told of: the latest
 BITMAP_BYTES_MAX: Final = (VALIDATORS_MAX + 7) // 8
 
@@ -60,7 +61,7 @@ class RoundSummary:
             read_round(round_),
             tuple(
                 read_bytes(item, (PROPOSAL_NAME_BYTES,), "the name of a proposal")
-                for item in read_list(proposals, PROPOSALS_PER_ROUND_MAX, "a round's proposals")
+                for item in read_list(proposals, PROPOSALS_TOLD_MAX, "a round's proposals")
             ),
             _read_bits(prevotes),
             prevote_quorum,
@@ -109,7 +110,7 @@ def summarize(view: HeightState) -> Summary:
             quorums.append(_has_any_quorum(view, round_, vote_type))
         items.append(
             RoundSummary(
-                round_, tuple(map(_name, view.proposals(round_))), bits[0], quorums[0], bits[1], quorums[1]
+                round_, tuple(map(_name, view.proposals(round_)))[:PROPOSALS_TOLD_MAX], bits[0], quorums[0], bits[1], quorums[1]
             )
         )
     return Summary(view.height, view.state.round, view.state.step, tuple(items))
