@@ -25,6 +25,7 @@ from genesis.build import build_changes, build_params, build_validators
 from genesis.document import Document, parse
 from node.clock import SystemClock
 from node.config import Config, Home, Overrides, load_config
+from node.driver import check_record_against_chain
 from node.engine import Edges, Engine
 from node.executor import CommittedBlock, LedgerExecutor, load_state, write_genesis
 from node.gc_tuning import tune_gc
@@ -102,6 +103,7 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
     position = 0
     if signer is not None:
         stack.callback(signer.close)
+        check_record_against_chain(signer, state)
         if signer.record.height == state.height + 1:
             position = signer.record.log_position
     wal = Wal.open(home.wal_dir, document.hash, state.height + 1, signed_position=position)

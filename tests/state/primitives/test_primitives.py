@@ -258,7 +258,8 @@ def test_error_codes_are_unique_and_stable() -> None:
     todo: list[type[QenexError]] = [QenexError]
     while todo:
         kind = todo.pop()
-        leaves.append(kind)
+        if "code" in vars(kind):  # a private refinement of a leaf answers with that leaf's code
+            leaves.append(kind)
         todo.extend(kind.__subclasses__())
     codes = [kind.code for kind in leaves]
     names = [kind.name for kind in leaves]
