@@ -54,7 +54,7 @@ from consensus.round import (
 from consensus.vote import Proposal, Vote, VoteType
 from consensus.votes import Added
 from state.primitives.codec import encode_trusted
-from state.primitives.errors import ConsensusFailure, InvalidCommitError, InvalidVoteError
+from state.primitives.errors import ConsensusFailure, InvalidVoteError
 from state.primitives.limits import (
     FUTURE_PROPOSALS_MAX,
     NEXT_HEIGHT_VOTES_PER_VALIDATOR_MAX,
@@ -363,8 +363,6 @@ class Core:
         block_id = item.block.block_id()
         if item.block.header.height != h.height:
             return False
-        if item.pq_commit.height != h.height:
-            raise InvalidCommitError("a certificate without its post-quantum half")
         verify_commit(
             self.chain_id, h.validators, h.height, block_id, item.commit, item.pq_commit, self._verifier
         )

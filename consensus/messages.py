@@ -176,7 +176,11 @@ class ScheduleTimeout:
 
 @dataclass(frozen=True, slots=True)
 class BuildValue:
-    """Build our block for this height and round on top of `last_commit`; answer with `ValueReady`."""
+    """Build our block for this height and round on top of `last_commit`; answer with `ValueReady`.
+
+    Late precommits in `last_commit` are not logged: a replay may ask with fewer. What was built is logged with `ValueReady`, so
+    only a block that nobody has seen can come out differently.
+    """
 
     height: int
     round: int

@@ -257,6 +257,24 @@ def test_b1_the_value_proposed_again_keeps_its_time() -> None:
     assert (again.pol_round, again.time_ns) == (0, scene.block("A").header.time_ns)
 
 
+def test_b3_a_builder_that_answers_twice_gets_one_proposal() -> None:
+    scene = scene_at(own=0, signs=False)
+    asked = [*scene.step(m.ValueReady(1, 0, scene.block("A"))), *scene.step(m.ValueReady(1, 0, scene.block("B")))]
+    assert [request.proposal.block_id for request in of_kind(asked, m.SignProposal)] == [scene.block_id("A")]
+
+
+def test_b1_no_built_value_beside_the_one_proposed_again() -> None:
+    scene = scene_at(own=1)
+    scene.propose(0, "A")
+    scene.give_block("A")
+    scene.votes((0, 2), PREVOTE, 0, "A")
+    scene.votes((2, 3), PRECOMMIT, 0, None)
+    scene.signs = False
+    assert len(of_kind(scene.timeout(0, m.Step.PRECOMMIT), m.SignProposal)) == 1
+    for name in ("A", "B"):
+        assert scene.step(m.ValueReady(1, 1, scene.block(name))) == []
+
+
 def test_lock_values_go_with_every_request_to_sign() -> None:
     scene = scene_at(own=1)
     scene.propose(0, "A")

@@ -152,6 +152,17 @@ def test_a6_forgotten_votes_are_not_counted_any_more() -> None:
     assert give(votes, vote(0, PRECOMMIT, 12, "A"), current=11) == [Added.COUNTED]
 
 
+def test_a6_forgetting_one_validator_takes_its_power_out_of_the_round() -> None:
+    votes = book()
+    give(votes, vote(1, PREVOTE, 3, None), vote(2, PREVOTE, 3, None))
+    give(votes, *(vote(0, PREVOTE, round_, "A") for round_ in (1, 2, 3, 4, 5)))  # round 3 is the middle one
+    assert not votes.has_quorum_any(3, PREVOTE)
+    assert votes.skip_round(0) == 3
+    tally = votes.tally(3, PREVOTE)
+    assert tally is not None
+    assert (tally.power_any, tally.power_by_value) == (2, {None: 2})
+
+
 def test_a6_conflicting_values_are_bounded() -> None:
     scene = Scene((1, 1, 1, 1))
     votes = book(scene)
