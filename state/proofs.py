@@ -15,7 +15,7 @@ from state.primitives.canonical import bytes_field, message_field, uvarint, vari
 from state.primitives.errors import ProofError
 from state.primitives.hashing import HASH_BYTES
 from state.primitives.limits import STATE_VALUE_BYTES_MAX
-from state.tree import Step, inner_hash, key_hash, leaf_hash
+from state.tree_hash import Step, inner_hash, key_hash, leaf_hash
 
 # LeafOp{1 hash SHA256, 2 prehash_key NO_HASH, 3 prehash_value SHA256, 4 length VAR_PROTO, 5 prefix 00}
 _LEAF_OP: Final = varint_field(1, 1) + varint_field(3, 1) + varint_field(4, 1) + bytes_field(5, b"\x00")

@@ -7,7 +7,7 @@ after a full disk and then loses them. Rows, batches and prefixes only; what the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,9 @@ import plyvel
 from state.primitives.errors import StorageCorruptError, StorageError
 
 MIB = 1024 * 1024
+OPEN_FILES_MAX = 1000  # LevelDB maps tables into memory, 2 MB each: no more than that stays mapped
+# A closed handle raises RuntimeError, which a reader that is still iterating meets
+_FAILURES = (plyvel.Error, OSError, RuntimeError)
 
 
 class Database(Protocol):
@@ -31,6 +34,12 @@ class Database(Protocol):
         """Rows with start <= key < stop in order, on a snapshot of now; without `values` each value is empty."""
         ...
 
+    def scan_ranges(
+        self, ranges: Iterable[tuple[bytes, bytes]], *, rows_max: int = 0
+    ) -> Iterator[list[tuple[bytes, bytes]]]:
+        """For each range (start, stop), ascending, its rows, or its first `rows_max`: one iterator for all, half the cost of `scan`."""
+        ...
+
     def write(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
         """All rows at once (None deletes), durable on return."""
         ...
@@ -43,6 +52,10 @@ class Database(Protocol):
         """Give deleted rows' space back; may take long."""
         ...
 
+    def poison(self) -> None:
+        """Refuse every later call: something beside the database failed, and nothing may be written after that."""
+        ...
+
     def close(self) -> None:
         """Release the folder."""
         ...
@@ -51,7 +64,9 @@ class Database(Protocol):
 class LevelDb:
     """The real one."""
 
-    def __init__(self, path: Path, *, cache_bytes: int = 64 * MIB, create: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, cache_bytes: int = 64 * MIB, write_buffer_bytes: int = 16 * MIB, create: bool = False
+    ) -> None:
         self.path = path
         self._failed = False
         try:
@@ -61,8 +76,8 @@ class LevelDb:
                 error_if_exists=create,
                 paranoid_checks=True,
                 lru_cache_size=cache_bytes,
-                write_buffer_size=16 * MIB,
-                max_open_files=1000,
+                write_buffer_size=write_buffer_bytes,
+                max_open_files=OPEN_FILES_MAX,
                 bloom_filter_bits=10,
             )
         except plyvel.Error as error:
@@ -73,7 +88,7 @@ class LevelDb:
         self._check()
         try:
             return self._db.get(key, verify_checksums=True)  # type: ignore[no-any-return]
-        except (plyvel.Error, OSError) as error:
+        except _FAILURES as error:
             raise self._poison("read", error) from error
 
     def scan(
@@ -90,7 +105,27 @@ class LevelDb:
                 else:
                     for key in rows:
                         yield key, b""
-        except (plyvel.Error, OSError) as error:
+        except _FAILURES as error:
+            raise self._poison("read", error) from error
+
+    def scan_ranges(
+        self, ranges: Iterable[tuple[bytes, bytes]], *, rows_max: int = 0
+    ) -> Iterator[list[tuple[bytes, bytes]]]:
+        """See `Database`."""
+        self._check()
+        try:
+            with self._db.raw_iterator(verify_checksums=True) as place:
+                for start, stop in ranges:
+                    rows: list[tuple[bytes, bytes]] = []
+                    place.seek(start)
+                    while place.valid() and (not rows_max or len(rows) < rows_max):
+                        key = place.key()
+                        if key >= stop:
+                            break
+                        rows.append((key, place.value()))
+                        place.next()
+                    yield rows
+        except _FAILURES as error:
             raise self._poison("read", error) from error
 
     def write(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
@@ -106,8 +141,12 @@ class LevelDb:
         self._check()
         try:
             self._db.compact_range(start=start, stop=stop)
-        except (plyvel.Error, OSError) as error:
+        except _FAILURES as error:
             raise self._poison("compact", error) from error
+
+    def poison(self) -> None:
+        """See `Database`."""
+        self._failed = True
 
     def close(self) -> None:
         """See `Database`."""
@@ -118,13 +157,12 @@ class LevelDb:
         self._check()
         try:
             with self._db.write_batch(sync=sync, transaction=True) as batch:
-                put, delete = batch.put, batch.delete
                 for key, value in rows:
                     if value is None:
-                        delete(key)
+                        batch.delete(key)
                     else:
-                        put(key, value)
-        except (plyvel.Error, OSError) as error:
+                        batch.put(key, value)
+        except _FAILURES as error:
             raise self._poison("write", error) from error
 
     def _check(self) -> None:
@@ -146,7 +184,7 @@ class LevelDb:
 
 def _open_error(path: Path, error: Exception) -> StorageError | StorageCorruptError:
     text = str(error)
-    if "lock" in text.lower():
+    if "LOCK" in text and ("already held" in text or "temporarily unavailable" in text):
         return StorageError(
             f"the database in {path} is in use by another process", hint="stop the other node of this home first"
         )
@@ -157,4 +195,6 @@ def _open_error(path: Path, error: Exception) -> StorageError | StorageCorruptEr
         )
     if "does not exist" in text:
         return StorageError(f"there is no database in {path}", hint="create the home with `qenex init`")
-    return StorageError(f"the database in {path} cannot be opened: {text}", hint="check the folder's owner and the disk")
+    return StorageError(
+        f"the database in {path} cannot be opened: {text}", hint="check the folder's owner and the disk"
+    )

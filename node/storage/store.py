@@ -1,54 +1,59 @@
 """The store of one node: blocks, state, proofs of it, receipts and index, one height at a time in one synchronous batch.
 
-| prefix | key after it | value |
-|---|---|---|
-| s | raw key | the state's value |
-| k | kh | leaf hash (32), raw key |
-| r | bucket (2) | hash of the tree's bucket |
-| u | shard (1), height (8) | undo page: ((raw key, value before or nil), ...) |
-| t | height | root |
-| b c p e v | height | block, commit, post-quantum commit, receipts, validators from that height on |
-| x | transaction hash | height (8), index (4) |
-| h | block hash | height |
-| i | as the indexer made it | as the indexer made it |
-| m | name | format, tip, ... |
+A height's rows are written together: after a kill at any instant the store is at height H or at H+1. A height goes through four
+steps: `stage` (the new root, in memory), `prepare` (its rows), `write_prepared` (durable; may run in a thread), `finish`. Until then
+every reader sees the height before, whatever the disk already holds. Opening reads the buckets' hashes, which stand in the same batch, and
+compares the root they give with the stored one; leaves load when touched. The names of rows are in `node.storage.rows`.
 
-Heights are big-endian, so ranges are in order. A height's rows are written together: after a kill at any instant the store is at height
-H or at H+1. Opening reads the buckets' hashes (65,536 at most) and compares the root they give with the stored one; leaves load
-when touched. No ledger type is known here: everything arrives encoded.
+No ledger type is known here: everything arrives encoded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from node.storage import rows as names
+from node.storage.bulk import fill_database
 from node.storage.cache import ValueCache
+from node.storage.history import History, encode_undo
 from node.storage.leveldb import MIB, Database, LevelDb
-from state import tree
+from node.storage.proving import absence_from, existence_from
+from node.storage.prune import compact_pruned, prune_heights
+from node.storage.rows import Row, after, height_bytes
+from node.storage.tree_client import WorkerTree
+from node.storage.trees import InlineTree, TreeService
 from state.primitives.codec import decode, encode_trusted
-from state.primitives.errors import HomeError, ProofError, StorageCorruptError
+from state.primitives.errors import (
+    HomeError,
+    MalformedError,
+    ProofError,
+    QenexError,
+    StorageCorruptError,
+    StorageError,
+)
 from state.primitives.hashing import HASH_BYTES
-from state.proofs import absence_proof, existence_proof
-from state.tree import Tree, key_hash, leaf_hash
+from state.tree_hash import Leaves, key_hash
 
-FORMAT: Final = b"1"
-_FORMAT_KEY: Final = b"mformat"
-_TIP_KEY: Final = b"mtip"
-_TX: Final = b"x"
-_INDEX: Final = b"i"
-_PRUNED: Final = b"bcpe"
+_RESTORE: Final = "restore the database from a snapshot, or empty the data folder's db and let the node catch up again"
 
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """Bounds of memory. `cache_bytes` is LevelDB's block cache; the others count state values and tree leaves."""
+    """Bounds of memory, and where the tree is kept.
+
+    `cache_bytes` is LevelDB's block cache; `values_max` and `values_bytes_max` bound the state values kept in front of it; `leaves_max`
+    the leaves of the tree, about 110 bytes each. `tree_worker` hashes in a process of its own.
+    """
 
     cache_bytes: int = 64 * MIB
     values_max: int = 200_000
-    leaves_max: int = 400_000
+    leaves_max: int = 2_500_000
+    values_bytes_max: int = 64 * MIB
+    tree_worker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +68,38 @@ class HeightBatch:
     index_rows: Sequence[tuple[bytes, bytes]] = field(default=())
 
 
+@dataclass(slots=True)
+class _Staged:
+    """A height between `stage` and `finish`: its changes, what readers still see, and the rows so far."""
+
+    height: int
+    changes: list[tuple[bytes, bytes | None]]
+    before: dict[bytes, bytes | None]
+    rows: list[Row]
+    root: bytes = b""
+    is_prepared: bool = False
+
+
 class Store:
     """Made by `Store.create` or `Store.open`. One owner; not thread-safe but for `write_prepared`."""
 
     def __init__(self, database: Database, options: StoreOptions) -> None:
         self._db = database
         self._options = options
-        self._values = ValueCache(options.values_max)
-        self._pending: list[tuple[bytes, bytes | None]] = []
+        self._values = ValueCache(options.values_max, options.values_bytes_max)
+        self._history = History(database)
+        self._staged: _Staged | None = None
         self.height = -1
         self.tip = b""
-        roots = ((int.from_bytes(key[1:], "big"), value) for key, value in database.scan(b"r", b"s"))
-        self._tree = Tree(roots, self._load_bucket, options.leaves_max)
+        self._base = next((int.from_bytes(key[1:], "big") for key, _ in database.scan(b"b", b"c", values=False)), 0)
+        self._trees = self._open_trees()
 
     @classmethod
     def create(cls, path: Path, options: StoreOptions | None = None) -> Store:
         """A new, empty store. The folder above `path` must exist."""
         options = options or StoreOptions()
         database = LevelDb(path, cache_bytes=options.cache_bytes, create=True)
-        database.write([(_FORMAT_KEY, FORMAT)])
+        database.write([(names.FORMAT_KEY, names.FORMAT)])
         return cls(database, options)
 
     @classmethod
@@ -91,30 +109,51 @@ class Store:
         if not path.is_dir():
             raise HomeError(f"there is no database in {path}", hint="create the home with `qenex init`")
         database = LevelDb(path, cache_bytes=options.cache_bytes)
-        found = database.get(_FORMAT_KEY)
-        if found != FORMAT:
+        store = None
+        try:
+            found = database.get(names.FORMAT_KEY)
+            if database.get(names.FILLING_KEY) is not None:
+                raise HomeError(f"the database in {path} was not filled completely", hint="delete it and fill it again")
+            if found != names.FORMAT:
+                raise HomeError(
+                    f"the database in {path} has format {found!r}, this version reads {names.FORMAT!r}",
+                    hint="start it with the version that made it",
+                )
+            store = cls(database, options)
+            store._check_root()
+        except QenexError:
+            if store is not None:
+                store._trees.close()
             database.close()
-            raise HomeError(
-                f"the database in {path} has format {found!r}, this version reads {FORMAT!r}",
-                hint="start it with the version that made it",
-            )
-        store = cls(database, options)
-        store._check_root()
+            raise
         return store
 
     def close(self) -> None:
-        """Release the folder."""
+        """Release the folder, and the worker if there is one."""
+        self._trees.close()
         self._db.close()
 
+    def _open_trees(self) -> TreeService:
+        found = self._db.scan(names.BUCKET, after(names.BUCKET))
+        hashes = [(int.from_bytes(key[1:], "big"), value) for key, value in found]
+        kind = WorkerTree if self._options.tree_worker else InlineTree
+        return kind(hashes, self._load_leaves, self._options.leaves_max)
+
+    def _load_leaves(self, buckets: Sequence[int]) -> Iterator[Leaves]:
+        for rows in self._db.scan_ranges(names.leaf_range(bucket) for bucket in buckets):
+            yield [(key[1:], value[:HASH_BYTES]) for key, value in rows]
+
     def _check_root(self) -> None:
-        tip = self._db.get(_TIP_KEY)
+        tip = self._db.get(names.TIP_KEY)
         if tip is None:
             return  # created, and killed before genesis was written
-        height, root, payload = decode(tip)
-        if root != self._tree.root or self._db.get(b"t" + _height(height)) != root:
+        try:
+            height, root, payload = decode(tip)
+        except (MalformedError, ValueError, TypeError) as error:
+            raise StorageCorruptError(f"the tip in the database cannot be read: {error}", hint=_RESTORE) from error
+        if root != self._trees.root or self._db.get(names.ROOT + height_bytes(height)) != root:
             raise StorageCorruptError(
-                f"the state's root at height {height} is not the one that was stored",
-                hint="restore the database from a snapshot, or empty the data folder's db and let the node catch up again",
+                f"the state's root at height {height} is not the one that was stored", hint=_RESTORE
             )
         self.height, self.tip = height, payload
 
@@ -123,71 +162,93 @@ class Store:
     @property
     def root(self) -> bytes:
         """The app hash of the latest state."""
-        return self._tree.root
+        return self._trees.root
 
     def get(self, key: bytes) -> bytes | None:
         """The latest value of a raw key."""
+        if self._staged is not None and key in self._staged.before:
+            return self._staged.before[key]
         found = self._values.get(key)
         if found is ValueCache.MISS:
-            value = self._db.get(b"s" + key)
+            value = self._db.get(names.STATE + key)
             self._values.put(key, value)
             return value
         return found  # type: ignore[return-value]
 
+    def state_keys(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """(raw key, value) of every key that starts with `prefix`, in order; not while a height is being written."""
+        for key, value in self._db.scan(names.STATE + prefix, names.STATE + after(prefix)):
+            yield key[1:], value
+
+    # one height
+
     def stage(self, height: int, changes: Iterable[tuple[bytes, bytes | None]]) -> bytes:
         """Apply a height's changes of the state in memory and prepare their rows; returns the new root. `prepare` comes next."""
-        rows: list[tuple[bytes, bytes | None]] = []
-        leaves: list[tuple[bytes, bytes | None]] = []
-        shards: dict[int, list[tuple[bytes, object]]] = {}
-        replace, miss = self._values.replace, ValueCache.MISS
-        for key, value in changes:
-            kh = key_hash(key)
-            before = replace(key, value)
-            if before is miss:
-                before = self._db.get(b"s" + key)
-            page = shards.get(kh[0])
-            if page is None:
-                shards[kh[0]] = [(key, before)]
-            else:
-                page.append((key, before))
-            if value is None:
-                leaves.append((kh, None))
-                rows.append((b"k" + kh, None))
-            else:
-                leaf = leaf_hash(kh, value)
-                leaves.append((kh, leaf))
-                rows.append((b"k" + kh, leaf + key))
-            rows.append((b"s" + key, value))
-        for prefix, node_hash in self._tree.update(leaves).items():
-            rows.append((b"r" + prefix.to_bytes(2, "big"), node_hash))
-        for shard, page in shards.items():
-            rows.append((b"u" + bytes((shard,)) + _height(height), encode_trusted(page)))
-        root = self._tree.root
-        rows.append((b"t" + _height(height), root))
-        self._pending = rows
-        return root
+        self.stage_start(height, changes)
+        return self.stage_result()
 
-    def prepare(self, batch: HeightBatch) -> list[tuple[bytes, bytes | None]]:
+    def stage_start(self, height: int, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """The first half of `stage`: with a tree worker, the root is computed there while this process does other things."""
+        if self._staged is not None and self._staged.is_prepared:
+            raise StorageError(f"height {self._staged.height} is being written, {height} cannot be staged yet")
+        self._staged = None
+        given = list(changes)
+        with self._fatal():
+            self._trees.start(given)
+        staged = _Staged(height, given, {key: self.get(key) for key, _ in given}, [])
+        staged.rows = [(names.STATE + key, value) for key, value in given]
+        self._staged = staged
+
+    def stage_result(self) -> bytes:
+        """The second half of `stage`."""
+        staged = self._staging()
+        with self._fatal():
+            update = self._trees.result()
+        rows, before = staged.rows, staged.before
+        shards: dict[int, list[tuple[bytes, bytes | None]]] = {shard: [] for shard in update.touched.shards}
+        for (key, _), (kh, leaf) in zip(staged.changes, update.leaves, strict=True):
+            shards[kh[0]].append((key, before[key]))
+            rows.append((names.LEAF + kh, None if leaf is None else leaf + key))
+        rows += [(names.bucket_key(bucket), found) for bucket, found in update.touched.buckets.items()]
+        place = height_bytes(staged.height)
+        for shard, page in shards.items():
+            root_before = update.touched.shards[shard][0]
+            rows.append((names.UNDO + shard.to_bytes(1, "big") + place, encode_undo(root_before, page)))
+        rows.append((names.ROOT + place, update.root))
+        staged.root = update.root
+        return update.root
+
+    def prepare(self, batch: HeightBatch) -> list[Row]:
         """Every row of the height whose changes were staged last, for `write_prepared`."""
-        rows, self._pending = self._pending, []
+        staged = self._staging()
+        staged.is_prepared = True
+        rows = staged.rows
         for letter, height, data in batch.height_rows:
-            rows.append((letter.encode() + _height(height), data))
+            rows.append((letter.encode() + height_bytes(height), data))
+        place = height_bytes(batch.height)
         if batch.block_hash:
-            rows.append((b"h" + batch.block_hash, _height(batch.height)))
-        place = _height(batch.height)
+            rows.append((names.BLOCK_HASH + batch.block_hash, place))
         for index, tx_hash in enumerate(batch.tx_hashes):
-            rows.append((_TX + tx_hash, place + index.to_bytes(4, "big")))
-        rows += [(_INDEX + key, value) for key, value in batch.index_rows]
-        rows.append((_TIP_KEY, encode_trusted((batch.height, self.root, batch.tip))))
+            rows.append((names.TX + tx_hash, place + index.to_bytes(4, "big")))
+        rows += [(names.INDEX + key, value) for key, value in batch.index_rows]
+        rows.append((names.TIP_KEY, encode_trusted((batch.height, staged.root, batch.tip))))
         return rows
 
-    def write_prepared(self, rows: list[tuple[bytes, bytes | None]]) -> None:
+    def write_prepared(self, rows: list[Row]) -> None:
         """One synchronous batch. May run in a thread, as long as nothing else writes."""
         self._db.write(rows)
 
     def finish(self, batch: HeightBatch) -> None:
         """The batch is durable: readers see the new height."""
+        staged = self._staging()
+        self._staged = None
+        for key, value in staged.changes:
+            self._values.put(key, value)
+        with self._fatal():
+            self._trees.settle()
         self.height, self.tip = batch.height, batch.tip
+        if self._base == 0 and any(letter == "b" for letter, _, _ in batch.height_rows):
+            self._base = batch.height
 
     def commit(self, batch: HeightBatch, changes: Iterable[tuple[bytes, bytes | None]] = ()) -> bytes:
         """`stage`, `prepare`, `write_prepared` and `finish` in one; returns the root."""
@@ -196,141 +257,119 @@ class Store:
         self.finish(batch)
         return root
 
+    def _staging(self) -> _Staged:
+        if self._staged is None:
+            raise StorageError("no height is staged")
+        return self._staged
+
+    @contextmanager
+    def _fatal(self) -> Iterator[None]:
+        """After a failure of the tree nothing is written any more."""
+        try:
+            yield
+        except (StorageError, StorageCorruptError):
+            self._db.poison()
+            raise
+
     # proofs and history
 
-    def prove(self, key: bytes) -> tuple[bytes | None, bytes]:
-        """(value or None, ICS-23 commitment proof of it or of its absence) against the latest root."""
-        kh, value = key_hash(key), self.get(key)
+    def prove(self, key: bytes, height: int | None = None) -> tuple[bytes | None, bytes]:
+        """(value or None, ICS-23 commitment proof of it or of its absence) against the root after a height, the latest by default.
+
+        Raises `ProofError` if that height is not kept, or its state is empty.
+        """
+        kh = key_hash(key)
+        past, earlier = None, dict[bytes, tuple[bytes, bytes | None]]()
+        if height is None or height == self.height:
+            value, root = self.get(key), self.root
+        else:
+            value, root = self.get_at(key, height), self.root_at(height) or b""
+            latest = self._trees.shard_roots()
+            past, earlier = self._history.rewind(kh, value is not None, height, self.height, latest)
+        paths = self._trees.paths(kh, past)
         if value is not None:
-            return value, existence_proof(kh, value, self._path(kh)).encode()
-        below, above = self._tree.neighbours(kh)
-        if below is None and above is None:
-            raise ProofError("the state is empty: there is nothing to prove against")
-        sides = [None if side is None else existence_proof(side, self._value_at(side), self._path(side)) for side in (below, above)]
-        return None, absence_proof(kh, sides[0], sides[1]).encode()
+            return value, existence_from(kh, value, paths, root)
 
-    def _path(self, kh: bytes) -> list[tree.Step]:
-        path = self._tree.path(kh)
-        if path is None:
-            raise StorageCorruptError(f"the state has a value for {kh.hex()} but the tree does not")
-        return path
+        def leaf_value(side: bytes) -> bytes | None:
+            return earlier[side][1] if side in earlier else self._value_at(side)
 
-    def _value_at(self, kh: bytes) -> bytes:
-        row = self._db.get(b"k" + kh)
-        value = None if row is None else self.get(row[HASH_BYTES:])
-        if value is None:
-            raise StorageCorruptError(f"the tree has a leaf {kh.hex()} but the state has no value")
-        return value
+        return None, absence_from(kh, paths, leaf_value, root)
+
+    def _value_at(self, kh: bytes) -> bytes | None:
+        row = self._db.get(names.LEAF + kh)
+        if row is not None:
+            return self.get(row[HASH_BYTES:])
+        # a height that deletes it may be on disk already, while readers still see the one before
+        before = {} if self._staged is None else self._staged.before
+        return next((value for key, value in before.items() if key_hash(key) == kh), None)
 
     def get_at(self, key: bytes, height: int) -> bytes | None:
         """The value of a raw key after `height`, through the undo pages above it. Raises `ProofError` if they were pruned."""
-        if self._db.get(b"t" + _height(height)) is None:
+        if self.root_at(height) is None:
             raise ProofError(f"the state of height {height} is not kept")
-        prefix = b"u" + key_hash(key)[:1]
-        for _, page in self._db.scan(prefix + _height(height + 1), prefix + b"\xff" * 8 + b"\0"):
-            for changed, before in decode(page):
-                if changed == key:
-                    return before  # type: ignore[no-any-return]
-        return self.get(key)
+        is_found, value = self._history.find(key, height, self.height)
+        return value if is_found else self.get(key)
 
     def root_at(self, height: int) -> bytes | None:
         """The root after a height, or None if it is not kept."""
-        return self._db.get(b"t" + _height(height))
-
-    def _load_bucket(self, prefix: int) -> list[tuple[bytes, bytes]]:
-        start = b"k" + prefix.to_bytes(2, "big")
-        stop = b"k" + (prefix + 1).to_bytes(2, "big") if prefix + 1 < tree.BUCKETS else b"l"
-        return [(key[1:], value[:HASH_BYTES]) for key, value in self._db.scan(start, stop)]
-
-    def state_keys(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """(raw key, value) of every key that starts with `prefix`, in order."""
-        for key, value in self._db.scan(b"s" + prefix, b"s" + _after(prefix)):
-            yield key[1:], value
+        return self._db.get(names.ROOT + height_bytes(height)) if 0 <= height <= self.height else None
 
     # blocks and index
 
     def height_row(self, letter: str, height: int) -> bytes | None:
         """The row of a height: b block, c commit, p post-quantum commit, e receipts, v validators."""
-        return self._db.get(letter.encode() + _height(height))
+        return self._db.get(letter.encode() + height_bytes(height))
 
     def latest_row(self, letter: str, height: int) -> tuple[int, bytes] | None:
         """The row at a height or the nearest one below it."""
         prefix = letter.encode()
-        for key, value in self._db.scan(prefix, prefix + _height(height + 1), reverse=True):
+        for key, value in self._db.scan(prefix, prefix + height_bytes(height + 1), reverse=True):
             return int.from_bytes(key[1:], "big"), value
         return None
 
     def height_of_block(self, block_hash: bytes) -> int | None:
         """The height of a block hash."""
-        found = self._db.get(b"h" + block_hash)
+        found = self._db.get(names.BLOCK_HASH + block_hash)
         return None if found is None else int.from_bytes(found, "big")
 
     def tx_location(self, tx_hash: bytes) -> tuple[int, int] | None:
         """(height, index) of a committed transaction."""
-        found = self._db.get(_TX + tx_hash)
+        found = self._db.get(names.TX + tx_hash)
         return None if found is None else (int.from_bytes(found[:8], "big"), int.from_bytes(found[8:], "big"))
 
     def base_height(self) -> int:
         """The lowest height whose block is kept; 0 if there is none."""
-        for key, _ in self._db.scan(b"b", b"c", values=False):
-            return int.from_bytes(key[1:], "big")
-        return 0
+        return self._base
 
     def scan_index(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Index rows with start <= key < stop."""
-        for key, value in self._db.scan(_INDEX + start, _INDEX + stop, reverse=reverse):
+        for key, value in self._db.scan(names.INDEX + start, names.INDEX + stop, reverse=reverse):
             yield key[1:], value
 
-    # bulk loading
+    # housekeeping
 
     def bulk_load(self, rows: Iterable[tuple[bytes, bytes]], height: int, tip: bytes) -> bytes:
         """Fill an empty store with state, streaming: for homes with millions of accounts. Returns the root."""
-        pending: list[tuple[bytes, bytes | None]] = []
-        for key, value in rows:
-            kh = key_hash(key)
-            pending.append((b"s" + key, value))
-            pending.append((b"k" + kh, leaf_hash(kh, value) + key))
-            if len(pending) >= 20_000:
-                self._db.write_unsynced(pending)
-                pending.clear()
-        self._db.write(pending)
-        roots: list[tuple[int, bytes]] = []
-        for prefix in range(tree.BUCKETS):
-            leaves = self._load_bucket(prefix)
-            if leaves:
-                roots.append((prefix, tree.bucket_hash(leaves)))
-        self._tree = Tree(roots, self._load_bucket, self._options.leaves_max)
-        final: list[tuple[bytes, bytes | None]] = [(b"r" + p.to_bytes(2, "big"), h) for p, h in roots]
-        final.append((b"t" + _height(height), self.root))
-        final.append((_TIP_KEY, encode_trusted((height, self.root, tip))))
-        self._db.write(final)
+        if self.height >= 0 or next(self._db.scan(names.STATE, after(names.STATE), values=False), None) is not None:
+            raise StorageError("only an empty store can be filled", hint="choose another folder")
+        fill_database(self._db, rows)
+        self._trees.close()
+        self._trees = self._open_trees()
+        root = self.root
+        final: list[Row] = [(names.ROOT + height_bytes(height), root), (names.FILLING_KEY, None)]
+        self._db.write([*final, (names.TIP_KEY, encode_trusted((height, root, tip)))])
         self.height, self.tip = height, tip
-        return self.root
-
-    # pruning
+        return root
 
     def prune(self, retain_height: int, limit: int = 1000) -> int:
         """Delete blocks and history below `retain_height`, at most `limit` heights a call; returns how many. Index rows stay."""
-        base = self.base_height()
-        stop = min(retain_height, self.height, base + limit)
-        if base == 0 or stop <= base:
+        stop = min(retain_height, self.height, self._base + limit)
+        if self._base == 0 or stop <= self._base:
             return 0
-        for height in range(base, stop):
-            rows: list[tuple[bytes, bytes | None]] = [(bytes((letter,)) + _height(height), None) for letter in _PRUNED]
-            rows.append((b"t" + _height(height), None))
-            rows += [(b"u" + bytes((shard,)) + _height(height), None) for shard in range(256)]
-            self._db.write_unsynced(rows)
-        return stop - base
+        prune_heights(self._db, self._base, stop)
+        pruned, self._base = stop - self._base, stop
+        return pruned
 
     def compact(self) -> None:
-        """Give the space of deleted rows back."""
-        self._db.compact(b"\0", b"\xff")
-
-
-def _height(height: int) -> bytes:
-    return height.to_bytes(8, "big")
-
-
-def _after(prefix: bytes) -> bytes:
-    """The first key after all keys with this prefix, for prefixes that do not end in ff."""
-    return prefix[:-1] + bytes((prefix[-1] + 1,))
+        """Give the space of pruned rows back. Takes long; may run in a thread beside everything else."""
+        compact_pruned(self._db)

@@ -118,6 +118,13 @@ class StorageCorruptError(CorruptError):
     name = "STORAGE_CORRUPT"
 
 
+class TreeWorkerError(StorageError):
+    """The process that keeps the tree is gone or silent; the store cannot go on without it."""
+
+    code = 2212
+    name = "TREE_WORKER"
+
+
 # 2300: consensus, log, signer
 
 

@@ -76,6 +76,16 @@ RECORD_CACHE_RECORDS_MAX = 200_000  # decoded records kept between blocks, about
 STATE_KEY_BYTES_MAX = 255  # ICS-23 verifiers accept at most this with a one-byte length
 STATE_VALUE_BYTES_MAX = 128 * 1024  # 32 hybrid keys are 84 kB
 
+# Storage
+UNDO_PAGE_BYTES_MAX = 1 << 31  # our own bytes, checksummed: as large as the largest records of one shard in one block make it
+PRUNE_ROWS_MAX = 20_000  # rows deleted in one batch: 10 ms of writing
+BULK_ROWS_MAX = 20_000  # rows written at once when a store is filled
+
+# Tree worker
+TREE_FRAME_BYTES_MAX = 256 * 1024 * 1024  # the changes of the largest block, or the hashes of all buckets (9 MB), many times over
+TREE_ASK_BUCKETS_MAX = 4096  # buckets asked for at once: about 3 MB at 3 million leaves
+TREE_ANSWER_S_MAX = 120  # the largest cold block takes a few seconds; a worker that is silent for longer is lost
+
 # Consensus log
 WAL_ENTRY_BYTES_MAX = 12 * 1024 * 1024  # one entry may hold a whole block and its 200 post-quantum signatures
 WAL_FRAME_BYTES_MAX = 16 * 1024 * 1024  # several entries become durable with one write

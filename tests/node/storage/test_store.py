@@ -14,7 +14,7 @@ import pytest
 from node.storage.leveldb import LevelDb
 from node.storage.store import HeightBatch, Store, StoreOptions
 from state.primitives.errors import CorruptError, HomeError, ProofError, QenexError, StorageError
-from state.tree import compute_root, key_hash, leaf_hash
+from state.tree_hash import compute_root, key_hash, leaf_hash
 
 SMALL = StoreOptions(values_max=16, leaves_max=50)
 
