@@ -1,4 +1,8 @@
-"""What a link tells the protocols above it. Every channel gets the peers' comings and goings in order with its messages."""
+"""What a link tells the protocols above it. Every channel gets the peers' comings and goings in order with its
+messages.
+
+On one channel the events of one peer always read: up, messages, down; up, messages, down. Data only.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,19 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class PeerInfo:
-    """A peer that has proved its key and greeted us. `address` is where it listens, as it says, or empty."""
+    """A peer that has proved its key and whose greeting we accepted, as it did ours.
+
+    Everything but `id` and `is_outbound` is what the peer says of itself: `address` is where it listens, or
+    empty; `height` what it had decided when it greeted.
+    """
 
     id: str
     address: str = ""
     moniker: str = ""
     version: str = ""
     is_outbound: bool = False
+    height: int = 0
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
-"""Who a node is on the network: an ML-DSA-87 key. Its identifier is the first 20 bytes of SHA-256 of the public key, in hex.
+"""Who a node is on the network: an ML-DSA-87 key. Its identifier is the first 20 bytes of SHA-256 of the public
+key, in hex.
 
-The certificate is only the form in which TLS carries the key: self-signed, its names and dates mean nothing, the key is pinned.
+The certificate is only the form in which TLS carries the key: self-signed, its names and dates mean nothing,
+the key is pinned.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import mldsa
 from cryptography.x509.oid import NameOID
 
-from state.primitives.errors import MalformedError
+from state.primitives.errors import KeyFormatError, MalformedError
 from state.primitives.hashing import sha256
+from state.primitives.keys import SEED_BYTES
 
 NODE_ID_BYTES = 20
+_HOST_CHARS_MAX = 253  # of a name in the DNS
 
 
 def node_id_of(public_key: bytes) -> str:
@@ -27,9 +31,13 @@ def node_id_of(public_key: bytes) -> str:
 
 @dataclass(frozen=True)
 class NodeIdentity:
-    """A node's own key, from its 32-byte seed."""
+    """A node's own key, from its 32-byte seed. Raises `KeyFormatError` for a seed of another length."""
 
     seed: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.seed) != SEED_BYTES:
+            raise KeyFormatError(f"a seed has {SEED_BYTES} bytes, not {len(self.seed)}")
 
     @cached_property
     def private_key(self) -> mldsa.MLDSA87PrivateKey:
@@ -80,10 +88,18 @@ class PeerAddress:
         """Raises `MalformedError`."""
         node_id, at, place = text.partition("@")
         host, colon, port = place.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
         valid_id = len(node_id) == 2 * NODE_ID_BYTES and all(char in "0123456789abcdef" for char in node_id)
-        if not (at and colon and host and valid_id and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            raise MalformedError(f"{text!r} is not a peer address: 40 lower-case hex digits, @, host, :, port")
-        return cls(node_id, host.strip("[]"), int(port))
+        valid_port = port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536
+        valid_host = 0 < len(host) <= _HOST_CHARS_MAX and host.isascii() and host.isprintable() and not set(host) & set("[]@/ ")
+        if not (at and colon and valid_id and valid_port and valid_host):
+            raise MalformedError(f"{text[:400]!r} is not a peer address: 40 lower-case hex digits, @, host, :, port")
+        return cls(node_id, host, int(port))
+
+    @property
+    def place(self) -> str:
+        """`host:port`, with brackets around an IPv6 host."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
-        return f"{self.id}@{self.host}:{self.port}"
+        return f"{self.id}@{self.place}"

@@ -1,173 +1,197 @@
-"""One connected peer: a reader task, a writer task, a heartbeat, and bounded queues between.
+"""One connected peer: a reader task, a writer task, a heartbeat.
 
-The writer takes the most urgent channel's oldest message and sends one fragment of it at a time. The reader waits while an inbound queue is
-full, and so does the peer's socket. Whatever a peer does ends its own two tasks and nothing else.
+The reader never waits for a handler: messages go to the inboxes within the peer's windows (`p2p.channels`), so
+pings are answered and votes delivered however slow another channel's handler is; it waits only when the peer
+exceeds its budget of bytes and messages a second. The writer sends one chunk at a time, the most urgent first
+(`p2p.outbound`). The heartbeat ends a peer that has been silent, or has not taken a chunk, for too long; time
+during which our own process stood still is not held against it. Whatever a peer does ends its own three tasks
+and nothing else.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import trio
 
 from p2p.channels import CHANNELS, CONTROL
 from p2p.events import Inbound, PeerInfo
-from p2p.frames import FRAGMENT_BYTES, FrameReader, encode_frame
-from p2p.limits import (
-    BYTES_PER_SECOND,
-    MESSAGES_PER_SECOND,
-    PING_SECONDS,
-    SILENCE_SECONDS_MAX,
-    TokenBucket,
-)
-from p2p.tls import TlsStream
-from state.primitives.errors import PeerTimeoutError
+from p2p.frames import GRANT, NONCE_MAX, PING, FrameReader, decode_control
+from p2p.inbox import Inbox
+from p2p.limits import LinkLimits, TokenBucket
+from p2p.outbound import ChannelCounts, Outbound
+from p2p.transport import SecureStream
+from state.primitives.errors import PeerTimeoutError, RemoteError
 
-_PING: Final = b"\x01"
-_PONG: Final = b"\x02"
-_BY_PRIORITY: Final = sorted(CHANNELS.values(), key=lambda channel: channel.priority)
-_WRITE_BYTES: Final = 128 * 1024  # fragments handed to TLS at once
-
-
-@dataclass(slots=True)
-class ChannelCounts:
-    """Traffic of one channel with one peer, payload only."""
-
-    messages_in: int = 0
-    bytes_in: int = 0
-    messages_out: int = 0
-    bytes_out: int = 0
-    dropped: int = 0
-
-
-@dataclass(slots=True)
-class _Queue:
-    messages: deque[bytes] = field(default_factory=deque)
-    bytes: int = 0
-    offset: int = 0  # of the first message, when it is partly sent
+LINK_ENDS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
 class Peer:
-    """A peer after its greeting. `run` it until it ends; `send` never waits."""
+    """A peer after its introduction. `run` it until it ends; `send` never waits."""
 
     def __init__(
         self,
         info: PeerInfo,
-        stream: TlsStream,
-        deliver: Callable[[int], trio.MemorySendChannel[Inbound]],
+        stream: SecureStream,
+        inboxes: Mapping[int, Inbox],
         now_ns: Callable[[], int],
+        limits: LinkLimits,
     ) -> None:
         self.info = info
         self.reason = "closed"
-        self.counts = {number: ChannelCounts() for number in CHANNELS}
-        self.scope = trio.CancelScope()
+        self.round_trip_seconds: float | None = None
+        self.connected_at = trio.current_time()
+        self._scope = trio.CancelScope()
         self._stream = stream
-        self._deliver = deliver
+        self._inboxes = inboxes
         self._now_ns = now_ns
-        self._queues = {number: _Queue() for number in CHANNELS}
+        self._limits = limits
+        self._outbound = Outbound()
+        self._frames = FrameReader()
         self._work = trio.Event()
         self._heard_at = trio.current_time()
-        self._is_delivering = False
+        self._writing_since: float | None = None
+        self._nonce = 0
+        self._pinged_at: float | None = None
+        self._probe = trio.Event()
+
+    @property
+    def counts(self) -> dict[int, ChannelCounts]:
+        """Traffic by channel."""
+        return self._outbound.counts
 
     def send(self, channel: int, payload: bytes) -> bool:
-        """Queue a message. False if the queue is full."""
-        queue, row = self._queues[channel], CHANNELS[channel]
-        if len(payload) > row.message_bytes_max:
-            raise ValueError(f"a message of {len(payload)} bytes on channel {row.name}")
-        if len(queue.messages) >= row.outbound_messages_max or queue.bytes + len(payload) > row.outbound_bytes_max:
-            self.counts[channel].dropped += 1
+        """Queue a message within its channel's bound. False if the queue is full."""
+        if not self._outbound.push(channel, payload):
             return False
-        queue.messages.append(payload)
-        queue.bytes += len(payload)
         self._work.set()
         return True
 
+    def queued(self, channel: int) -> tuple[int, int]:
+        """(messages, bytes) waiting to be sent."""
+        return self._outbound.queued(channel)
+
     def close(self, reason: str) -> None:
-        """End both tasks."""
-        self.reason = reason
-        self.scope.cancel()
+        """End the tasks."""
+        if not self._scope.cancel_called:
+            self.reason = reason
+            self._scope.cancel()
 
-    async def run(self, rest: FrameReader, early: list[tuple[int, bytes]]) -> None:
-        """Serve until the connection ends. `rest` and `early` are what came behind the greeting. Raises what ended it."""
-        with self.scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write)
-                nursery.start_soon(self._beat)
-                await self._read(rest, early)
-                self.reason = "the peer closed the connection"
-                nursery.cancel_scope.cancel()
+    def probe(self) -> None:
+        """Somebody claims to be this peer: end it if it does not answer a ping soon."""
+        self._probe.set()
 
-    async def _read(self, frames: FrameReader, messages: list[tuple[int, bytes]]) -> None:
-        now = trio.current_time()
-        byte_bucket, message_bucket = TokenBucket(BYTES_PER_SECOND, now), TokenBucket(MESSAGES_PER_SECOND, now)
+    def on_delivered(self, channel: int, cost: int) -> None:
+        """A handler's queue has a message of ours: its window opens again."""
+        size = self._frames.release(channel, cost)
+        if size:
+            self._outbound.grant(channel, size)
+            self._work.set()
+
+    async def run(self, first: bytes) -> RemoteError | None:
+        """Serve until the connection ends; `first` is what came behind the introduction. The rule that the peer
+        broke, if any."""
+        offence: RemoteError | None = None
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    nursery.start_soon(self._beat)
+                    nursery.start_soon(self._watch_probe)
+                    await self._read(first)
+                    self.reason = "the peer closed the connection"
+                    nursery.cancel_scope.cancel()
+        except* LINK_ENDS:
+            self.reason = "the connection broke"
+        except* RemoteError as group:
+            offence = next(error for error in group.exceptions if isinstance(error, RemoteError))
+        if offence is not None:
+            self.reason = offence.message
+        return offence
+
+    async def _read(self, data: bytes) -> None:
+        limits, now = self._limits, trio.current_time()
+        byte_bucket = TokenBucket(limits.bytes_per_second, now)
+        message_bucket = TokenBucket(limits.messages_per_second, now)
+        peer_id, counts, inboxes = self.info.id, self.counts, self._inboxes
         while True:
-            for channel, payload in messages:
-                await self._on_message(channel, payload)
-            data = await self._stream.receive_some()
-            if not data:
-                return
-            now = self._heard_at = trio.current_time()
-            messages = frames.feed(data)
+            received_ns = self._now_ns()
+            messages = self._frames.feed(data)
+            for channel, payload, cost in messages:
+                count = counts[channel]
+                count.messages_in += 1
+                count.bytes_in += len(payload)
+                if channel == CONTROL:
+                    self._on_control(payload)
+                else:
+                    inboxes[channel].put(peer_id, Inbound(peer_id, channel, payload, received_ns), self, cost)
+            now = trio.current_time()
             delay = max(byte_bucket.take(len(data), now), message_bucket.take(len(messages), now))
             if delay > 0:
                 await trio.sleep(delay)
-
-    async def _on_message(self, channel: int, payload: bytes) -> None:
-        counts = self.counts[channel]
-        counts.messages_in += 1
-        counts.bytes_in += len(payload)
-        if channel == CONTROL:
-            if payload == _PING:
-                self.send(CONTROL, _PONG)
-            return
-        event = Inbound(self.info.id, channel, payload, self._now_ns())
-        target = self._deliver(channel)
-        try:
-            target.send_nowait(event)
-        except trio.WouldBlock:
-            self._is_delivering = True  # our own handlers are slow: not the peer's silence
-            await target.send(event)
-            self._is_delivering = False
+            data = await self._stream.receive_some()
+            if not data:
+                return
             self._heard_at = trio.current_time()
+
+    def _on_control(self, payload: bytes) -> None:
+        message = decode_control(payload)
+        if message[0] == GRANT:
+            self._outbound.on_grant(message[1], message[2])
+            self._work.set()
+        elif message[0] == PING:
+            self._outbound.pong(message[1])
+            self._work.set()
+        elif self._pinged_at is not None and message[1] == self._nonce:
+            self.round_trip_seconds = trio.current_time() - self._pinged_at
+            self._pinged_at = None
 
     async def _write(self) -> None:
         while True:
-            chunk = self._take()
+            chunk = self._outbound.take()
             if chunk:
+                self._writing_since = trio.current_time()
                 await self._stream.send_all(chunk)
+                self._writing_since = None
             else:
                 self._work = trio.Event()
                 await self._work.wait()
 
-    def _take(self) -> bytes:
-        """Up to `_WRITE_BYTES` of frames, the most urgent first."""
-        out: list[bytes] = []
-        size = 0
-        for row in _BY_PRIORITY:
-            queue = self._queues[row.number]
-            while queue.messages and size < _WRITE_BYTES:
-                message = queue.messages[0]
-                fragment = memoryview(message)[queue.offset : queue.offset + FRAGMENT_BYTES]
-                queue.offset += len(fragment)
-                is_last = queue.offset >= len(message)
-                out.append(encode_frame(row.number, fragment, is_last=is_last))
-                size += len(fragment) + 1
-                if is_last:
-                    queue.messages.popleft()
-                    queue.bytes -= len(message)
-                    queue.offset = 0
-                    counts = self.counts[row.number]
-                    counts.messages_out += 1
-                    counts.bytes_out += len(message)
-        return b"".join(out)
-
     async def _beat(self) -> None:
+        limits = self._limits
         while True:
-            await trio.sleep(PING_SECONDS)
-            silence = trio.current_time() - self._heard_at
-            if silence > SILENCE_SECONDS_MAX and not self._is_delivering:
+            self._ping()
+            due = trio.current_time() + limits.ping_seconds
+            await trio.sleep_until(due)
+            now = trio.current_time()
+            overslept = now - due  # then nothing could be read either: the silence was ours
+            if overslept > limits.ping_seconds:
+                self._heard_at = now
+                self._writing_since = now if self._writing_since is not None else None
+            silence = now - self._heard_at
+            if silence > limits.silence_seconds_max:
                 raise PeerTimeoutError(f"the peer has been silent for {silence:.0f} s")
-            self.send(CONTROL, _PING)
+            if self._writing_since is not None and now - self._writing_since > limits.stall_seconds_max:
+                raise PeerTimeoutError(f"the peer has read nothing for {now - self._writing_since:.0f} s")
+
+    async def _watch_probe(self) -> None:
+        while True:
+            await self._probe.wait()
+            asked_at = trio.current_time()
+            self._ping()
+            await trio.sleep(self._limits.probe_seconds_max)
+            if self._heard_at < asked_at:
+                raise PeerTimeoutError("the peer does not answer, and another connection claims to be it")
+            self._probe = trio.Event()
+
+    def _ping(self) -> None:
+        self._nonce = (self._nonce + 1) & NONCE_MAX
+        self._pinged_at = trio.current_time()
+        self._outbound.ping(self._nonce)
+        self._work.set()
+
+
+def is_sendable(channel: int, payload: bytes) -> bool:
+    """Whether a message is within its channel's bound."""
+    return len(payload) <= CHANNELS[channel].message_bytes_max

@@ -257,6 +257,34 @@ class ConnectionLostError(RemoteError):
     name = "CONNECTION_LOST"
 
 
+class TooManyPeersError(RemoteError):
+    """Every place for peers that dial us is taken."""
+
+    code = 2421
+    name = "TOO_MANY_PEERS"
+
+
+class RefusedByPeerError(RemoteError):
+    """The peer would not have us, and said so."""
+
+    code = 2422
+    name = "REFUSED_BY_PEER"
+
+
+class UnreachableError(RemoteError):
+    """Nobody answers at a peer's address."""
+
+    code = 2423
+    name = "UNREACHABLE"
+
+
+class MessageTooLargeError(LocalError):
+    """Our own code wanted to send more than a channel carries."""
+
+    code = 2424
+    name = "MESSAGE_TOO_LARGE"
+
+
 # 2500: RPC and clients
 
 

@@ -1,331 +1,398 @@
-"""Switches with real TLS on loopback. Rules here: port 0, an absolute time limit for each test, whoever opens a socket closes it."""
+"""Switches with real TLS on loopback."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 
+import pytest
 import trio
 from OpenSSL import SSL
 
-from p2p.channels import BLOCK, CHANNELS, CONSENSUS, MEMPOOL, SYNC
-from p2p.events import Inbound, LinkEvent, PeerDown, PeerUp
+from p2p.channels import BLOCK, CHANNELS, CONSENSUS, MEMPOOL, PROTOCOL_CHANNELS, SYNC
+from p2p.events import Inbound, PeerDown, PeerUp
 from p2p.frames import encode_frame
-from p2p.handshake import PROTOCOL_VERSION, Greeting
-from p2p.identity import NodeIdentity, PeerAddress
-from p2p.switch import Switch, SwitchSettings
+from p2p.handshake import MAGIC, PROTOCOL_VERSION, Introduction, encode_greeting, encode_verdict
+from p2p.identity import PeerAddress
+from p2p.limits import DEFAULT_LIMITS
+from p2p.scores import Scores
+from p2p.switch import parse_peers
 from p2p.tls import TlsStream, make_context
-from state.primitives.errors import MalformedError, QenexError
+from state.primitives.errors import MalformedError, PortInUseError, QenexError, RefusedByPeerError
+from tests.p2p.harness import (
+    ADMITTED,
+    IDENTITIES,
+    STRANGER,
+    Node,
+    greeting,
+    make_node,
+    read_all,
+    running,
+    start,
+    tls_client,
+    wait_for,
+)
 
-CHAIN = b"\x07" * 32
-IDENTITIES = [NodeIdentity(bytes([number + 1]) * 32) for number in range(5)]
-ADMITTED = frozenset(identity.id for identity in IDENTITIES[:4])
-
-
-@dataclass
-class Node:
-    switch: Switch
-    warnings: list[QenexError] = field(default_factory=list)
-    address: str = ""
-
-    async def event(self, kind: type, channel: int = CONSENSUS) -> LinkEvent:
-        async for event in self.switch.inbound(channel):
-            if isinstance(event, kind):
-                return event
-        raise AssertionError("the channel ended")
-
-
-def greeting(chain: bytes = CHAIN, protocol: int = PROTOCOL_VERSION) -> Greeting:
-    return Greeting(protocol, chain, "0.1", "test", "", (), 0)
-
-
-def make_node(index: int, peers: tuple[PeerAddress, ...] = (), port: int = 0, chain: bytes = CHAIN) -> Node:
-    warnings: list[QenexError] = []
-    switch = Switch(
-        SwitchSettings("127.0.0.1", port, peers, ADMITTED),
-        IDENTITIES[index],
-        greeting(chain),
-        now_ns=lambda: 5,
-        jitter=lambda: 0.0,
-        warn=lambda _who, error: warnings.append(error),
-    )
-    return Node(switch, warnings)
-
-
-@asynccontextmanager
-async def running(*nodes: Node) -> AsyncIterator[None]:
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            for node in nodes:
-                node.address = await nursery.start(node.switch.run)
-            yield
-            nursery.cancel_scope.cancel()
-
-
-def address_of(node: Node) -> PeerAddress:
-    return PeerAddress.parse(f"{node.switch.id}@{node.address}")
-
-
-async def wait_for(predicate: object) -> None:
-    while not predicate():  # type: ignore[operator]
-        await trio.sleep(0.01)
+FIRST, SECOND, THIRD, FOURTH = IDENTITIES[:4]
 
 
 async def test_two_nodes_on_all_channels() -> None:
-    first = make_node(0)
-    async with running(first):
-        second = make_node(1, (address_of(first),))
-        async with running(second):
-            up = await first.event(PeerUp)
-            assert isinstance(up, PeerUp)
-            assert (up.peer.id, up.peer.moniker, up.peer.is_outbound) == (second.switch.id, "test", False)
-            await second.event(PeerUp)
-            for channel in (SYNC, CONSENSUS, BLOCK, MEMPOOL):
-                big = bytes([channel]) * min(CHANNELS[channel].message_bytes_max, 3_000_000)
-                assert first.switch.send(second.switch.id, channel, big)
-                second.switch.broadcast(channel, b"small")
-                found = await second.event(Inbound, channel)
-                assert isinstance(found, Inbound)
-                assert (found.payload, found.peer_id, found.received_ns) == (big, first.switch.id, 5)
-                answer = await first.event(Inbound, channel)
-                assert isinstance(answer, Inbound)
-                assert answer.payload == b"small"
-        down = await first.event(PeerDown)
-        assert isinstance(down, PeerDown)
-        assert down.peer_id == second.switch.id
+    first = make_node(FIRST)
+    async with running(first) as nursery:
+        second = make_node(SECOND, (first.place,))
+        stop = await start(second, nursery)
+        up = (await first.event(PeerUp)).peer
+        assert (up.id, up.moniker, up.version, up.is_outbound) == (second.id, "test", "0.1", False)
+        assert (up.address, up.height, up.capabilities) == (second.address, 12, ("compact",))
+        assert (await second.event(PeerUp)).peer.is_outbound
+        for channel in PROTOCOL_CHANNELS:
+            big = bytes([channel]) * CHANNELS[channel].message_bytes_max
+            assert first.switch.send(second.id, channel, big)
+            second.switch.broadcast(channel, b"small")
+            assert await second.event(Inbound, channel) == Inbound(first.id, channel, big, 5)
+            assert (await first.event(Inbound, channel)).payload == b"small"
+        counts = first.switch.statistics()[second.id][SYNC]
+        assert (counts.messages_out, counts.bytes_out) == (1, CHANNELS[SYNC].message_bytes_max)
+        assert (counts.messages_in, counts.bytes_in, counts.dropped) == (1, 5, 0)
+        await wait_for(lambda: first.switch.round_trips())
+        assert 0 < first.switch.round_trips()[second.id] < 5
+        gauges = first.switch.gauges()
+        assert (gauges["peers"], gauges["peers_inbound"], gauges["handshakes_pending"]) == (1, 1, 0)
+        stop()
+        assert (await first.event(PeerDown)).peer_id == second.id
         assert first.switch.peers() == ()
-        assert not first.switch.send(second.switch.id, SYNC, b"x")
+        assert first.switch.round_trips() == {}
+        assert not first.switch.send(second.id, SYNC, b"x")
     assert first.warnings == second.warnings == []
 
 
-async def test_votes_overtake_a_block() -> None:
-    first = make_node(0)
-    async with running(first):
-        second = make_node(1, (address_of(first),))
-        async with running(second):
-            await first.event(PeerUp)
-            for _ in range(4):
-                assert first.switch.send(second.switch.id, BLOCK, bytes(7_000_000))
-            assert first.switch.send(second.switch.id, CONSENSUS, b"vote")
-            await second.event(Inbound, CONSENSUS)
-            blocks_before_the_vote = second.switch.inbound(BLOCK).statistics().current_buffer_used
-            assert blocks_before_the_vote <= 2  # 28 MB were queued first; one event is PeerUp
-            for _ in range(4):
-                await second.event(Inbound, BLOCK)
-
-
-async def test_both_dial_at_once_and_keep_one_link() -> None:
-    first, probe = make_node(0), make_node(1)
-    async with running(first, probe):
-        port = int(probe.address.rpartition(":")[2])
-        first_address = address_of(first)
-        second_address = address_of(probe)
-    first = make_node(0, (second_address,), first_address.port)
-    second = make_node(1, (first_address,), port)
-    async with running(first, second):
-        await first.event(PeerUp)
-        await second.event(PeerUp)
-        for number in range(20):
-            first.switch.send(second.switch.id, CONSENSUS, b"%d" % number)
-            second.switch.send(first.switch.id, CONSENSUS, b"%d" % number)
-            await trio.sleep(0.02)
-        assert len(first.switch.peers()) == len(second.switch.peers()) == 1
-        lower_is_first = first.switch.id < second.switch.id
-        assert first.switch.peers()[0].is_outbound == lower_is_first
-        assert second.switch.peers()[0].is_outbound != lower_is_first
-
-
 async def test_four_nodes_in_full_mesh() -> None:
-    nodes = [make_node(0)]
-    async with running(nodes[0]), trio.open_nursery() as nursery:
-        for index in range(1, 4):
-            node = make_node(index, tuple(address_of(other) for other in nodes))
-            node.address = await nursery.start(node.switch.run)
+    nodes = [make_node(FIRST)]
+    async with running(nodes[0]) as nursery:
+        for identity in (SECOND, THIRD, FOURTH):
+            node = make_node(identity, tuple(other.place for other in nodes))
+            await start(node, nursery)
             nodes.append(node)
-        await wait_for(lambda: all(len(node.switch.peers()) == 3 for node in nodes))
-        nodes[2].switch.broadcast(MEMPOOL, b"hello")
-        for node in (nodes[0], nodes[1], nodes[3]):
-            found = await node.event(Inbound, MEMPOOL)
-            assert isinstance(found, Inbound)
-            assert found.payload == b"hello"
-        nursery.cancel_scope.cancel()
+        for node in nodes:
+            await node.met(*(other for other in nodes if other is not node))
+        for channel in PROTOCOL_CHANNELS:
+            for sender in nodes:
+                sender.switch.broadcast(channel, b"from " + sender.id.encode(), except_=(nodes[0].id,))
+            for node in nodes[1:]:
+                senders = {(await node.event(Inbound, channel)).peer_id for _ in range(3)}
+                assert senders == {other.id for other in nodes} - {node.id}
+    assert [node.warnings for node in nodes] == [[], [], [], []]
 
 
-async def test_strangers_are_refused() -> None:
-    first = make_node(0)
+async def test_votes_overtake_a_block() -> None:
+    first = make_node(FIRST)
+    async with running(first) as nursery:
+        second = make_node(SECOND, (first.place,))
+        await start(second, nursery)
+        await first.met(second)
+        for _ in range(7):
+            assert first.switch.send(second.id, BLOCK, bytes(4_000_000))
+        assert first.switch.send(second.id, CONSENSUS, b"vote")
+        await second.event(Inbound, CONSENSUS)
+        before = second.switch.inbound(BLOCK).statistics().current_buffer_used
+        assert before <= 2  # 28 MB were queued first; one event is PeerUp
+        for _ in range(7):
+            await second.event(Inbound, BLOCK)
+
+
+async def test_a_handler_that_sleeps_stops_only_its_channel() -> None:
+    """The sender's queue of that channel fills; votes pass in both directions; nothing is lost when the handler wakes."""
+    first = make_node(FIRST)
+    async with running(first) as nursery:
+        second = make_node(SECOND, (first.place,))
+        await start(second, nursery)
+        await first.met(second)
+        sent = 0
+        with trio.move_on_after(5):
+            while True:
+                if first.switch.send(second.id, BLOCK, b"%d" % sent + bytes(1_000_000)):
+                    sent += 1
+                elif first.switch.gauges()["outbound_bytes"] > 31_000_000 and second.switch.gauges()["inbound_waiting"]:
+                    break
+                await trio.sleep(0.001)
+        for number in range(50):
+            assert first.switch.send(second.id, CONSENSUS, b"%d" % number)
+            assert (await second.event(Inbound)).payload == b"%d" % number
+            assert second.switch.send(first.id, CONSENSUS, b"%d" % number)
+            assert (await first.event(Inbound)).payload == b"%d" % number
+        assert first.switch.statistics()[second.id][BLOCK].dropped > 0
+        for number in range(sent):
+            event = await second.event(Inbound, BLOCK)
+            assert event.payload[: len(b"%d" % number)] == b"%d" % number
+    assert first.warnings == second.warnings == []
+
+
+async def test_strangers_and_other_chains_are_refused_and_hear_why() -> None:
+    first = make_node(FIRST)
+    async with running(first) as nursery:
+        stranger = make_node(STRANGER, (first.place,), admitted=ADMITTED | {STRANGER.id})
+        wrong_chain = make_node(SECOND, (first.place,), chain=b"\x08" * 32)
+        await start(stranger, nursery)
+        await start(wrong_chain, nursery)
+        await wait_for(lambda: {"NOT_ADMITTED", "WRONG_CHAIN_PEER"} <= set(first.names))
+        await wait_for(lambda: stranger.names == ["REFUSED_BY_PEER"])
+        assert "NOT_ADMITTED" in stranger.warnings[0][1].message
+        await wait_for(lambda: wrong_chain.names)
+        assert wrong_chain.names[0] in ("REFUSED_BY_PEER", "WRONG_CHAIN_PEER")
+        for node in (first, stranger, wrong_chain):
+            assert node.switch.peers() == ()
+            with pytest.raises(trio.WouldBlock):  # nobody has ever been up, on either side
+                node.switch.inbound(CONSENSUS).receive_nowait()
+        assert first.switch.scores.score(SECOND.id, trio.current_time()) > 0
+        assert first.switch.scores.score(STRANGER.id, trio.current_time()) == 0
+
+
+async def test_another_protocol_version_is_refused() -> None:
+    first = make_node(FIRST)
     async with running(first):
-        stranger = make_node(4, (address_of(first),))
-        wrong_chain = make_node(1, (address_of(first),), chain=b"\x08" * 32)
-        async with running(stranger, wrong_chain):
-            await wait_for(lambda: {"NOT_ADMITTED", "WRONG_CHAIN_PEER"} <= {error.name for error in first.warnings})
-            assert first.switch.peers() == ()
+        async with tls_client(first.port, SECOND) as tls:
+            await tls.send_all(MAGIC + encode_greeting(greeting(protocol=PROTOCOL_VERSION + 1)))
+            await tls.receive_some()
+        await wait_for(lambda: first.names == ["PROTOCOL_VERSION"])
+
+
+async def test_a_stranger_learns_nothing_about_us() -> None:
+    first = make_node(FIRST)
+    async with running(first):
+        async with tls_client(first.port, STRANGER) as tls:
+            words = await read_all(tls)
+        assert words == MAGIC + encode_verdict(2411)
 
 
 async def test_dialled_address_with_another_key() -> None:
-    first = make_node(0)
-    async with running(first):
-        wrong = PeerAddress(IDENTITIES[2].id, "127.0.0.1", address_of(first).port)
-        second = make_node(1, (wrong,))
-        async with running(second):
-            await wait_for(lambda: any(error.name == "NOT_ADMITTED" for error in second.warnings))
+    first = make_node(FIRST)
+    async with running(first) as nursery:
+        second = make_node(SECOND, (PeerAddress(THIRD.id, "127.0.0.1", first.port),))
+        await start(second, nursery)
+        await wait_for(lambda: "NOT_ADMITTED" in second.names)
+        assert f"answers with the key of {FIRST.id}" in second.warnings[0][1].message
+        assert first.switch.peers() == second.switch.peers() == ()
 
 
-async def test_our_own_key_is_refused() -> None:
-    first = make_node(0)
+async def test_our_own_key_is_refused_and_never_dialled() -> None:
+    first = make_node(FIRST, (PeerAddress(FIRST.id, "127.0.0.1", 1),))
     async with running(first):
-        twin = make_node(0)
-        twin.switch._settings = SwitchSettings("127.0.0.1", 0, (), ADMITTED)
-        stream = await trio.open_tcp_stream("127.0.0.1", address_of(first).port)
-        async with stream:
-            tls = TlsStream(stream, make_context(IDENTITIES[0]), is_server=False)
-            await tls.handshake()
-            assert await tls.receive_some() == b""
-        await wait_for(lambda: bool(first.warnings))
-        assert [error.name for error in first.warnings] == ["NOT_ADMITTED"]
+        async with tls_client(first.port, FIRST) as tls:
+            assert await read_all(tls) == MAGIC + encode_verdict(2411)
+        await wait_for(lambda: first.names == ["NOT_ADMITTED"])
+        assert "own key" in first.warnings[0][1].message
+        assert first.switch.gauges()["dials"] == 0
+
+
+async def test_who_is_refused_does_not_count_as_a_peer_for_a_moment() -> None:
+    """The dialler likes our greeting; only our verdict can make it a peer."""
+    first = make_node(FIRST)
+    async with running(first):
+        first.switch.scores.penalise(SECOND.id, MalformedError("once"), trio.current_time())
+        first.switch.scores.penalise(SECOND.id, MalformedError("twice"), trio.current_time())
+        async with tls_client(first.port, SECOND) as tls:
+            introduction = Introduction(greeting())
+            await tls.send_all(introduction.open() + introduction.accept())
+            with pytest.raises(RefusedByPeerError, match="PEER_BANNED"):
+                while data := await tls.receive_some():
+                    introduction.feed(data)
+        assert first.switch.peers() == ()
 
 
 async def test_reconnects_when_the_other_side_comes_back() -> None:
-    first = make_node(0)
+    first = make_node(FIRST)
     async with running(first):
-        address = address_of(first)
-    second = make_node(1, (address,))
+        place = first.place
+    second = make_node(SECOND, (place,))
     async with running(second):
         for _ in range(3):
-            first = make_node(0, port=address.port)
+            first = make_node(FIRST, port=place.port)
             async with running(first):
                 await second.event(PeerUp)
-            await second.event(PeerDown)
+            assert (await second.event(PeerDown)).peer_id == first.id
 
 
-async def test_garbage_before_tls_and_inside_it() -> None:
-    first = make_node(0)
+async def test_garbage_before_tls() -> None:
+    first = make_node(FIRST)
+    async with running(first) as nursery:
+        for garbage in (b"GET / HTTP/1.1\r\n\r\n", bytes(500), b"\x16\x03\x01" + b"\xff" * 400, b"\x80" * 100_000):
+            stream = await trio.open_tcp_stream("127.0.0.1", first.port)
+            async with stream:
+                try:
+                    await stream.send_all(garbage)
+                    while await stream.receive_some(100):
+                        pass
+                except trio.BrokenResourceError:
+                    pass  # closed on us, as it should be
+        second = make_node(SECOND, (first.place,))
+        await start(second, nursery)
+        await first.met(second)
+        assert set(first.names) == {"INSECURE_LINK"}
+        assert first.switch.refusals() == {2410: 4}
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (b"HELLO, WORLD", "BAD_FRAME"),
+        (MAGIC + b"\xff\xff", "BAD_FRAME"),
+        (MAGIC + b"\x00\x01\xc0", "MALFORMED"),
+        (MAGIC + b"\x00\x02\x93\x01", "MALFORMED"),
+        (MAGIC + encode_verdict(0), "BAD_FRAME"),
+        (MAGIC + encode_greeting(greeting()) * 2, "BAD_FRAME"),
+    ],
+)
+async def test_garbage_inside_tls(words: bytes, name: str) -> None:
+    first = make_node(FIRST)
     async with running(first):
-        port = address_of(first).port
-        for garbage in (b"GET / HTTP/1.1\r\n\r\n", bytes(500), b"\x16\x03\x01" + b"\xff" * 400):
-            stream = await trio.open_tcp_stream("127.0.0.1", port)
-            async with stream:
-                await stream.send_all(garbage)
-                while await stream.receive_some(100):
-                    pass
-        for data in (b"HELLO, WORLD", b"QENEX1\xff\xff", b"QENEX1\x00\x01\xc0", b"QENEX1\x00\x02\x93\x01"):
-            stream = await trio.open_tcp_stream("127.0.0.1", port)
-            async with stream:
-                tls = TlsStream(stream, make_context(IDENTITIES[1]), is_server=False)
+        async with tls_client(first.port, SECOND) as tls:
+            await tls.send_all(words)
+            await tls.receive_some()
+        await wait_for(lambda: first.names == [name])
+        scores, now = first.switch.scores, trio.current_time()
+        assert scores.score(SECOND.id, now) > 0 or scores.banned_for(SECOND.id, now) > 0
+
+
+async def impostor(node: Node, data: bytes) -> None:
+    """A proper introduction with the second key, and then `data`."""
+    async with tls_client(node.port, SECOND) as tls:
+        introduction = Introduction(greeting())
+        await tls.send_all(introduction.open() + introduction.accept())
+        while not introduction.is_accepted:
+            introduction.feed(await tls.receive_some())
+        await tls.send_all(data)
+        await read_all(tls)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (encode_frame(0x99, b"x", is_last=True), "BAD_FRAME"),
+        (bytes((CONSENSUS, 1)) + b"\xff\xff\xff\xff", "FRAME_TOO_LARGE"),
+        (encode_frame(CONSENSUS, bytes(32 * 1024), is_last=False) * 3, "FRAME_TOO_LARGE"),
+        (encode_frame(MEMPOOL, b"", is_last=True) * 20_000, "BAD_FRAME"),
+    ],
+    ids=["channel", "frame", "message", "window"],
+)
+async def test_a_peer_that_breaks_the_rules_is_banned_and_nobody_else_notices(data: bytes, name: str) -> None:
+    first = make_node(FIRST)
+    async with running(first) as nursery:
+        third = make_node(THIRD, (first.place,))
+        await start(third, nursery)
+        await first.met(third)
+        await impostor(first, data)
+        await wait_for(lambda: first.names == [name])
+        assert first.switch.banned_for(SECOND.id) > 0
+        second = make_node(SECOND, (first.place,))
+        await start(second, nursery)
+        await wait_for(lambda: "PEER_BANNED" in first.names)
+        assert [peer.id for peer in first.switch.peers()] == [third.id]
+        third.switch.broadcast(CONSENSUS, b"still here")
+        while (event := await first.event(Inbound)).payload != b"still here":
+            pass
+        assert event.peer_id == third.id
+
+
+async def test_a_full_queue_says_no_and_so_does_an_oversize_message() -> None:
+    first = make_node(FIRST)
+    async with running(first) as nursery:
+        second = make_node(SECOND, (first.place,))
+        await start(second, nursery)
+        await first.met(second)
+        accepted = 0
+        while first.switch.send(second.id, BLOCK, bytes(4_000_000)):
+            accepted += 1
+        assert accepted == CHANNELS[BLOCK].outbound_bytes_max // 4_000_000
+        assert first.switch.statistics()[second.id][BLOCK].dropped == 1
+        assert not first.switch.send(second.id, CONSENSUS, bytes(CHANNELS[CONSENSUS].message_bytes_max + 1))
+        first.switch.broadcast(CONSENSUS, bytes(CHANNELS[CONSENSUS].message_bytes_max + 1))
+        assert first.names == ["MESSAGE_TOO_LARGE"]
+        assert len(first.switch.peers()) == 1
+
+
+async def test_half_open_connections_keep_nobody_out() -> None:
+    first = make_node(FIRST)
+    async with running(first) as nursery:
+        streams = [await trio.open_tcp_stream("127.0.0.1", first.port) for _ in range(60)]
+        await wait_for(lambda: first.switch.gauges()["handshakes_accepted"] == 60)
+        assert first.switch.gauges()["handshakes_pending"] <= DEFAULT_LIMITS.handshakes_per_host_max
+        second = make_node(SECOND, (first.place,))
+        await start(second, nursery)
+        await first.met(second)
+        for stream in streams:
+            await stream.aclose()
+        await wait_for(lambda: first.switch.gauges()["handshakes_pending"] == 0)
+
+
+@pytest.mark.parametrize("after_tls", [False, True])
+async def test_one_byte_at_a_time_meets_the_deadline(after_tls: bool) -> None:
+    first = make_node(FIRST, limits=replace(DEFAULT_LIMITS, handshake_seconds_max=0.3))
+    async with running(first):
+        started = trio.current_time()
+        stream = await trio.open_tcp_stream("127.0.0.1", first.port)
+        tls = TlsStream(stream, make_context(SECOND), is_server=False)
+        async with stream:
+            if after_tls:
                 await tls.handshake()
-                await tls.send_all(data)
-                if len(data) == 10 and data[-1] == 1:
-                    continue  # an unfinished greeting: closing is enough
-                while await tls.receive_some():
-                    pass
-        second = make_node(1, (address_of(first),))
-        async with running(second):
-            await first.event(PeerUp)
-        names = {error.name for error in first.warnings}
-        assert {"INSECURE_LINK", "BAD_FRAME", "MALFORMED"} <= names
-
-
-async def test_a_peer_that_sends_bad_frames_is_banned() -> None:
-    first = make_node(0)
-    async with running(first):
-        for bad in (
-            encode_frame(0x99, b"x", is_last=True),
-            bytes((CONSENSUS, 1)) + b"\xff\xff\xff\xff",
-            encode_frame(CONSENSUS, bytes(32 * 1024), is_last=False) * 3,
-        ):
-            node = make_node(1)
-            stream = await trio.open_tcp_stream("127.0.0.1", address_of(first).port)
-            async with stream:
-                tls = TlsStream(stream, make_context(IDENTITIES[1]), is_server=False)
-                await tls.handshake()
-                body = greeting().encode()
-                await tls.send_all(b"QENEX1" + len(body).to_bytes(2, "big") + body + bad)
-                while await tls.receive_some():
-                    pass
-            assert node.warnings == []
-            first.switch._scores._bans.clear()
-        names = [error.name for error in first.warnings]
-        assert names == ["BAD_FRAME", "FRAME_TOO_LARGE", "FRAME_TOO_LARGE"]
-        first.switch._scores._bans[IDENTITIES[1].id] = trio.current_time() + 100
-        second = make_node(1, (address_of(first),))
-        async with running(second):
-            await wait_for(lambda: "PEER_BANNED" in [error.name for error in first.warnings])
-            assert first.switch.peers() == ()
-
-
-async def test_reported_peers_are_disconnected_and_decay() -> None:
-    first = make_node(0)
-    async with running(first):
-        second = make_node(1, (address_of(first),))
-        async with running(second):
-            await first.event(PeerUp)
-            first.switch.report(second.switch.id, MalformedError("once"))
-            assert len(first.switch.peers()) == 1
-            first.switch.report(second.switch.id, MalformedError("twice"))
-            down = await first.event(PeerDown)
-            assert isinstance(down, PeerDown)
-            assert down.reason == "banned: twice"
-
-
-async def test_removed_from_the_list() -> None:
-    first = make_node(0)
-    async with running(first):
-        second = make_node(1, (address_of(first),))
-        async with running(second):
-            await first.event(PeerUp)
-            first.switch.set_admitted([IDENTITIES[0].id])
-            down = await first.event(PeerDown)
-            assert isinstance(down, PeerDown)
-            assert down.reason == "no longer admitted"
-
-
-async def test_full_queue_says_no() -> None:
-    first = make_node(0)
-    async with running(first):
-        second = make_node(1, (address_of(first),))
-        async with running(second):
-            await first.event(PeerUp)
-            accepted = 0
-            while first.switch.send(second.switch.id, BLOCK, bytes(7_000_000)):
-                accepted += 1
-            assert accepted <= 5
-            counts = first.switch.statistics()[second.switch.id][BLOCK]
-            assert counts.dropped == 1
-
-
-async def test_half_open_connections_are_capped_and_time_out(autojump_clock: trio.testing.MockClock) -> None:
-    del autojump_clock  # real sockets: the clock jumps only while nothing else can happen
-    first = make_node(0)
-    with trio.fail_after(60):
-        async with trio.open_nursery() as nursery:
-            first.address = await nursery.start(first.switch.run)
-            streams = [await trio.open_tcp_stream("127.0.0.1", address_of(first).port) for _ in range(20)]
-            refused = 0
-            for stream in streams:
-                async with stream:
-                    assert await stream.receive_some(10) == b""
-                refused += 1
-            assert refused == 20
-            assert [error.name for error in first.warnings].count("HANDSHAKE_TIMEOUT") <= 16
-            assert first.switch._handshakes == {}
-            nursery.cancel_scope.cancel()
+            words = MAGIC + encode_greeting(greeting()) if after_tls else b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+            try:
+                for byte in words + bytes(1000):
+                    await (tls if after_tls else stream).send_all(bytes([byte]))
+                    await trio.sleep(0.05)
+            except trio.BrokenResourceError:
+                pass
+        assert trio.current_time() - started < 3
+        await wait_for(lambda: first.names == ["HANDSHAKE_TIMEOUT"])
+        assert first.switch.gauges()["handshakes_pending"] == 0
 
 
 async def test_a_tls_1_2_client_and_a_classical_group_are_refused() -> None:
-    first = make_node(0)
+    first = make_node(FIRST)
     async with running(first):
-        port = address_of(first).port
-        context = make_context(IDENTITIES[1])
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        context.set_max_proto_version(SSL.TLS1_2_VERSION)
-        stream = await trio.open_tcp_stream("127.0.0.1", port)
-        async with stream:
-            tls = TlsStream(stream, context, is_server=False)
-            try:
-                await tls.handshake()
-            except (QenexError, trio.BrokenResourceError):
-                pass
-            else:
-                raise AssertionError("TLS 1.2 was accepted")
-        await wait_for(lambda: bool(first.warnings))
-        assert first.warnings[0].name == "INSECURE_LINK"
+        old, classical = make_context(SECOND), make_context(SECOND)
+        old.set_min_proto_version(SSL.TLS1_2_VERSION)
+        old.set_max_proto_version(SSL.TLS1_2_VERSION)
+        assert SSL._lib.SSL_CTX_set1_curves_list(classical._context, b"X25519") == 1
+        for context in (old, classical):
+            stream = await trio.open_tcp_stream("127.0.0.1", first.port)
+            async with stream:
+                with pytest.raises((QenexError, trio.BrokenResourceError)):
+                    await TlsStream(stream, context, is_server=False).handshake()
+        await wait_for(lambda: first.switch.refusals().get(2410) == 2)
+        assert first.switch.peers() == ()
+
+
+async def test_a_port_in_use() -> None:
+    first = make_node(FIRST)
+    async with running(first):
+        second = make_node(SECOND, port=first.port)
+        with pytest.raises(PortInUseError) as caught:
+            await second.switch.run()
+        assert str(first.port) in caught.value.message
+        assert caught.value.hint
+
+
+async def test_ipv6() -> None:
+    first = make_node(FIRST)
+    first.switch._settings = replace(first.switch._settings, host="::1")
+    async with running(first) as nursery:
+        assert first.address.startswith("[::1]:")
+        second = make_node(SECOND, (first.place,))
+        await start(second, nursery)
+        await first.met(second)
+
+
+async def test_scores_from_before_are_in_force() -> None:
+    old = Scores()
+    old.penalise(SECOND.id, MalformedError("x"), 0.0)
+    old.penalise(SECOND.id, MalformedError("x"), 0.0)
+    async with running() as nursery:
+        first = make_node(FIRST, scores=Scores.from_wire(old.to_wire(1.0), trio.current_time(), 10.0))
+        await start(first, nursery)
+        assert 45 < first.switch.banned_for(SECOND.id) < 50
+
+
+def test_addresses_of_a_configuration() -> None:
+    text = f"{FIRST.id}@127.0.0.1:26656"
+    assert [str(address) for address in parse_peers([text])] == [text]
+    with pytest.raises(MalformedError):
+        parse_peers([text, "nonsense"])
