@@ -14,7 +14,7 @@ class ValueCache:
 
     MISS: Final = object()
 
-    def __init__(self, entries_max: int, bytes_max: int) -> None:
+    def __init__(self, entries_max: int, bytes_max: int = 64 * 1024 * 1024) -> None:
         self._entries_half = max(1, entries_max // 2)
         self._bytes_half = bytes_max // 2
         self._new: dict[bytes, bytes | None] = {}
@@ -28,6 +28,14 @@ class ValueCache:
             found = self._old.get(key, self.MISS)
             if found is not self.MISS:
                 self.put(key, self._old[key])
+        return found
+
+    def replace(self, key: bytes, value: bytes | None) -> object:
+        """The value so far, or `MISS`; `value` is remembered from now on. `get` and `put` in one."""
+        found: object = self._new.get(key, self.MISS)
+        if found is self.MISS:
+            found = self._old.get(key, self.MISS)
+        self.put(key, value)
         return found
 
     def put(self, key: bytes, value: bytes | None) -> None:

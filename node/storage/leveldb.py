@@ -157,11 +157,12 @@ class LevelDb:
         self._check()
         try:
             with self._db.write_batch(sync=sync, transaction=True) as batch:
+                put, delete = batch.put, batch.delete
                 for key, value in rows:
                     if value is None:
-                        batch.delete(key)
+                        delete(key)
                     else:
-                        batch.put(key, value)
+                        put(key, value)
         except _FAILURES as error:
             raise self._poison("write", error) from error
 
