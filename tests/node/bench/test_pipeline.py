@@ -41,7 +41,8 @@ def test_every_transfer_is_decided(tmp_path: Path, workers: int) -> None:
     assert list(data) == ["transactions", "seconds", "tps", "stages_us", "accounts"]
     assert (data["transactions"], data["accounts"]) == (330, 50)
     assert {"decode", "verify", "execute", "tree", "store"} <= set(report.stages_us)
-    assert all(value > 0 for value in report.stages_us.values())
+    # admission is what submitting took less the waiting for signatures: on a busy machine that can be nothing
+    assert all(value >= 0 for value in report.stages_us.values())
     store = Store.open(tmp_path / "db")
     assert store.height == 4
     state = load_state(store)
