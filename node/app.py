@@ -123,7 +123,9 @@ def _read_genesis(path: Path) -> bytes:
 def open_store(home: Home, config: Config, document: Document) -> Store:
     """The store of a home; a new one gets the first state of its genesis document."""
     settings = config.storage
-    options = StoreOptions(settings.cache_bytes, settings.values_max, settings.leaves_max)
+    options = StoreOptions(
+        settings.cache_bytes, settings.values_max, settings.leaves_max, tree_worker=config.workers.tree
+    )
     home.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = Store.open(home.db_dir, options) if home.db_dir.exists() else Store.create(home.db_dir, options)
     if not store.tip:

@@ -67,7 +67,7 @@ class StorageConfig(Section, frozen=True):
 
     cache_bytes: Annotated[int, Meta(ge=_MIB, le=1 << 40, description="1048576 or more (bytes of LevelDB blocks)")] = 64 * _MIB
     values_max: Annotated[int, Meta(ge=1_000, le=100_000_000, description="1000 to 100000000 (state values kept)")] = 200_000
-    leaves_max: Annotated[int, Meta(ge=1_000, le=100_000_000, description="1000 to 100000000 (tree leaves kept)")] = 400_000
+    leaves_max: Annotated[int, Meta(ge=1_000, le=100_000_000, description="1000 to 100000000 (tree leaves kept)")] = 2_500_000
 
 
 class WorkersConfig(Section, frozen=True):
@@ -77,6 +77,7 @@ class WorkersConfig(Section, frozen=True):
         Literal["auto"] | Annotated[int, Meta(ge=0, le=256)],
         Meta(description='"auto", or 0 to 256 processes (0: check signatures in the main process)'),
     ] = "auto"
+    tree: Annotated[bool, Meta(description="true or false: hash the state's tree in a process of its own")] = False
 
 
 class LogConfig(Section, frozen=True):

@@ -355,11 +355,9 @@ async def abci_query(backend: NodeBackend, path: str, data: bytes, height: int, 
         key = resolve_path(path, data)
         latest = max(0, backend.height)
         height = height or latest
-        if prove and height != latest:
-            raise failed(f"proofs are given at the latest height, {latest}")
         ops = []
         if prove:
-            value, encoded = backend.store.prove(key)
+            value, encoded = backend.store.prove(key, height)
             ops = [{"type": PROOF_TYPE, "key": shapes.b64(key_hash(key)), "data": shapes.b64(encoded)}]
         else:
             value = backend.record(key) if height == latest else backend.store.get_at(key, height)

@@ -19,8 +19,10 @@ import trio
 from node.keystore import Role, read_key_file
 from node.rpc.client import Client, SyncClient
 from state.codes import Code
-from state.primitives.ids import parse_address
+from state.primitives.ids import format_address, parse_address
 from state.primitives.keys import PrivateKey
+from state.proofs import verify_proof
+from state.queries import resolve_path
 from state.transaction import build, call, sign
 
 BASE_PORT = 31656
@@ -142,6 +144,20 @@ def test_a_transaction_from_submission_to_proof(network: Network) -> None:
             for path in ("/supply/QNX", "/asset/NONE"):
                 proven = await client.prove(path)
                 assert (proven.value is None) == (path == "/asset/NONE")
+            # an earlier height, against the header after it
+            holding = resolve_path(f"/holding/{format_address(network.recipient)}/QNX")
+            before = int(done["height"]) - 1
+            values = []
+            for height in (before, before + 1):
+                query = {"path": "/store/key", "data": holding.hex(), "height": str(height), "prove": True}
+                answer = (await client.call("abci_query", **query))["response"]
+                values.append(base64.b64decode(answer["value"]))
+                header = (await client.call("header", height=str(height + 1)))["header"]
+                proof = base64.b64decode(answer["proofOps"]["ops"][0]["data"])
+                verify_proof(bytes.fromhex(header["app_hash"]), holding, values[-1], proof)
+            assert values[0] != values[1]
+            future = await client.call("abci_query", path="/supply/QNX", height="99999999", prove=True)
+            assert future["response"]["code"] != 0
 
     trio.run(work)
 
@@ -199,7 +215,6 @@ def test_refused_transactions_leave_nothing(network: Network) -> None:
         ({"id": 1, "method": "validators", "params": {"per_page": 1000}}, -32602),
         ({"id": 1, "method": "block", "params": {"height": "99999999"}}, -32603),
         ({"id": 1, "method": "tx", "params": {"hash": "AAAA"}}, -32603),
-        ({"id": 1, "method": "abci_query", "params": {"path": "/supply/QNX", "height": "1", "prove": True}}, -32603),
     ],
 )  # fmt: skip
 def test_wrong_calls(network: Network, body: Any, code: int) -> None:
