@@ -39,7 +39,8 @@ ACCEPT_PAUSE_SECONDS: Final = 0.5  # when the process is out of descriptors
 HOSTS_MAX: Final = 4096
 HOST_HANDSHAKES_PER_SECOND: Final = 16.0  # at 5 ms of processor each, one host costs at most a twelfth of a core
 HOST_HANDSHAKES_BURST: Final = 64.0
-HOST_FAILURE_COST: Final = 8.0  # a failed handshake counts as nine: two a second once the burst is gone
+HOST_FAILURE_COST: Final = 8.0  # a refused handshake counts as nine: two a second once the burst is gone
+HOST_BREAK_COST: Final = 1.0  # one that broke counts as two: it may have cost us a signature, or nothing
 HOST_DEBT_MAX: Final = 16.0  # forgiven in a second, so that others behind the same address are not shut out for long
 
 NOTICES_MAX: Final = 1024
@@ -80,9 +81,9 @@ class Hosts:
         bucket.take(1, now, debt_max=HOST_DEBT_MAX)
         return True
 
-    def charge(self, host: str, now: float) -> None:
-        """A handshake of this host failed."""
-        self._bucket(host, now).take(HOST_FAILURE_COST, now, debt_max=HOST_DEBT_MAX)
+    def charge(self, host: str, cost: float, now: float) -> None:
+        """A handshake of this host came to nothing."""
+        self._bucket(host, now).take(cost, now, debt_max=HOST_DEBT_MAX)
 
     def _bucket(self, host: str, now: float) -> TokenBucket:
         key = host_key(host)
@@ -114,7 +115,7 @@ class Notices:
     def __init__(self) -> None:
         self._said: dict[tuple[str, int], float] = {}  # oldest first
         self._bucket: TokenBucket | None = None
-        self.suppressed = 0  # since the last one that was worth it
+        self.suppressed = 0
 
     def is_due(self, who: str, code: int, now: float) -> bool:
         """Whether to write this one; if not, it is counted in `suppressed`."""
@@ -131,3 +132,8 @@ class Notices:
             del self._said[next(iter(self._said))]
         self._said[key] = now
         return True
+
+    def take_suppressed(self) -> int:
+        """How many were not written since this was last asked."""
+        suppressed, self.suppressed = self.suppressed, 0
+        return suppressed

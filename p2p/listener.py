@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from p2p.limits import ACCEPT_PAUSE_SECONDS, Hosts, LinkLimits, host_key
+from p2p.limits import ACCEPT_PAUSE_SECONDS, HOST_BREAK_COST, HOST_FAILURE_COST, Hosts, LinkLimits, host_key
 from p2p.transport import Listener, SecureStream
 from state.primitives.errors import DuplicatePeerError, HandshakeTimeoutError, RemoteError, TooManyPeersError
 
@@ -80,7 +80,7 @@ class Doorkeeper:
                 await listener.aclose()
 
     def passed(self, visit: Visit) -> None:
-        """The visitor has become a peer."""
+        """The visitor takes no place at the door any more: it has become a peer, or has gone."""
         visit.is_pending = False
         self._pending.pop(visit, None)
 
@@ -103,16 +103,14 @@ class Doorkeeper:
         visit.scope.cancel()
 
     async def _receive(self, stream: SecureStream, visit: Visit) -> None:
+        cost = HOST_BREAK_COST
         try:
             await self._serve(stream, visit)
         except RemoteError as error:
-            if isinstance(error, _FREE_OF_CHARGE):
-                visit.is_pending = False
+            cost = 0.0 if isinstance(error, _FREE_OF_CHARGE) else HOST_FAILURE_COST
             self._notice(visit.host, error)
         if visit.is_pending:
-            self._pending.pop(visit, None)
-            self._hosts.charge(visit.host, trio.current_time())
-        else:
+            self._hosts.charge(visit.host, cost, trio.current_time())
             self.passed(visit)
 
 

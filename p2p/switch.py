@@ -284,7 +284,8 @@ class Switch:
             known = self._peers.get(peer_id)
             if known is None:
                 break
-            self._notice(peer_id, DuplicatePeerError("connected again; the older connection gives way"))
+            if known.info.is_outbound == is_outbound:  # else both dialled at once, which is no news
+                self._notice(peer_id, DuplicatePeerError("connected again; the older connection gives way"))
             known.close("replaced by a newer connection")
             await self._gone[peer_id].wait()
         info = PeerInfo(
@@ -316,9 +317,12 @@ class Switch:
 
     def _notice(self, who: str, error: QenexError) -> None:
         self._refusals[error.code] = self._refusals.get(error.code, 0) + 1
-        if isinstance(error, RefusedByPeerError):
-            who = f"{who} ({error.message})"  # each reason is worth a line of its own
-        if self._notices.is_due(who, error.code, trio.current_time()):
+        # each reason for which a peer refuses us is worth a line of its own
+        subject = f"{who} {error.message}" if isinstance(error, RefusedByPeerError) else who
+        if self._notices.is_due(subject, error.code, trio.current_time()):
+            suppressed = self._notices.take_suppressed()
+            if suppressed and not error.hint:
+                error.hint = f"{suppressed} refusals before this one were not logged"
             self._warn(who, error)
 
     def _check_size(self, channel: int, payload: bytes) -> bool:

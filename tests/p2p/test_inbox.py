@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from p2p.channels import CONSENSUS
+from p2p.channels import CHANNELS, CONSENSUS
 from p2p.events import Inbound, LinkEvent, PeerDown, PeerInfo, PeerUp
+from p2p.frames import FRAME_COST_BYTES, FrameReader, encode_frame
 from p2p.inbox import Inbox
 
 
@@ -129,6 +131,24 @@ async def test_a_visit_whose_beginning_is_being_handed_over_gets_its_end(nursery
     inbox.put_down(up, PeerDown("a", "gone"))
     got = [describe(await inbox.receive.receive()) for _ in range(4)]
     assert got == [("b", "0"), ("a", "up"), ("a", "1"), ("a", "down")]
+
+
+async def test_what_waits_takes_no_more_memory_than_its_window(nursery: trio.Nursery) -> None:
+    """The worst that a peer can send: a window full of empty messages, each an object of ours."""
+    inbox, window = Inbox(CONSENSUS, 1), Window()
+    nursery.start_soon(inbox.run)
+    stream = encode_frame(CONSENSUS, b"", is_last=True) * (CHANNELS[CONSENSUS].window_bytes // FRAME_COST_BYTES)
+    reader = FrameReader()
+    tracemalloc.start()
+    try:
+        for start in range(0, len(stream), 65_536):
+            for channel, payload, cost in reader.feed(stream[start : start + 65_536]):
+                inbox.put("a", Inbound("a", channel, payload, 5), window, cost)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert inbox.waiting > 16_000
+    assert held < CHANNELS[CONSENSUS].window_bytes
 
 
 async def test_without_a_handler_events_vanish_and_windows_open(nursery: trio.Nursery) -> None:

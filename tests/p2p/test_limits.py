@@ -6,6 +6,7 @@ import pytest
 
 from p2p.limits import (
     DEFAULT_LIMITS,
+    HOST_FAILURE_COST,
     HOST_HANDSHAKES_BURST,
     HOSTS_MAX,
     NOTICE_SECONDS,
@@ -43,7 +44,11 @@ def test_bounds_agree_with_each_other() -> None:
 def test_an_honest_host_may_come_often_and_a_failing_one_may_not() -> None:
     hosts = Hosts()
     assert all(hosts.admit("10.0.0.1", 0.0) for _ in range(int(HOST_HANDSHAKES_BURST)))
-    failing = sum(1 for second in range(1000) if hosts.admit("10.0.0.2", second / 100) and not hosts.charge("10.0.0.2", second / 100))
+    failing = 0
+    for hundredth in range(1000):
+        if hosts.admit("10.0.0.2", hundredth / 100):
+            failing += 1
+            hosts.charge("10.0.0.2", HOST_FAILURE_COST, hundredth / 100)
     assert failing <= HOST_HANDSHAKES_BURST / 9 + 10 * 2 + 1  # ten seconds at about two a second after the burst
     assert hosts.admit("10.0.0.3", 10.0)
     assert hosts.admit("10.0.0.2", 12.5)  # soon forgiven

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -259,7 +262,8 @@ async def impostor(node: Node, data: bytes) -> None:
         await tls.send_all(introduction.open() + introduction.accept())
         while not introduction.is_accepted:
             introduction.feed(await tls.receive_some())
-        await tls.send_all(data)
+        with suppress(trio.BrokenResourceError):  # it may hang up while we talk
+            await tls.send_all(data)
         await read_all(tls)
 
 
@@ -345,6 +349,40 @@ async def test_one_byte_at_a_time_meets_the_deadline(after_tls: bool) -> None:
         assert first.switch.gauges()["handshakes_pending"] == 0
 
 
+async def test_out_of_descriptors_links_go_on_and_the_door_opens_again() -> None:
+    first = make_node(FIRST)
+    async with running(first) as nursery:
+        second = make_node(SECOND, (first.place,))
+        await start(second, nursery)
+        await first.met(second)
+        sockets = [trio.socket.socket() for _ in range(12)]
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (sockets[-1].fileno() + 3, limits[1]))
+        fillers: list[int] = []
+        with suppress(OSError):
+            while True:
+                fillers.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(fillers.pop())
+        try:
+            for connecting in sockets:
+                await connecting.connect(("127.0.0.1", first.port))
+            await wait_for(lambda: first.switch.gauges()["accept_pauses"])
+            for number in range(20):
+                assert first.switch.send(second.id, CONSENSUS, b"%d" % number)
+                assert (await second.event(Inbound)).payload == b"%d" % number
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            for filler in fillers:
+                os.close(filler)
+            for connecting in sockets:
+                connecting.close()
+        third = make_node(THIRD, (first.place,))
+        await start(third, nursery)
+        with trio.fail_after(5):
+            await first.met(second, third)
+        assert first.names.count("TOO_MANY_PEERS") == 1
+
+
 async def test_a_tls_1_2_client_and_a_classical_group_are_refused() -> None:
     first = make_node(FIRST)
     async with running(first):
@@ -359,6 +397,17 @@ async def test_a_tls_1_2_client_and_a_classical_group_are_refused() -> None:
                     await TlsStream(stream, context, is_server=False).handshake()
         await wait_for(lambda: first.switch.refusals().get(2410) == 2)
         assert first.switch.peers() == ()
+
+
+async def test_a_flood_of_refusals_is_a_few_lines() -> None:
+    first = make_node(FIRST)
+    async with running(first):
+        for number in range(200):
+            first.switch.report(IDENTITIES[2 + number % 3].id, MalformedError("x"))
+        assert first.names == ["MALFORMED"] * 3
+        assert first.switch.refusals() == {2710: 200}
+        first.switch.report(SECOND.id, MalformedError("y"))
+        assert first.warnings[-1][1].hint == "197 refusals before this one were not logged"
 
 
 async def test_a_port_in_use() -> None:
