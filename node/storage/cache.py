@@ -30,11 +30,14 @@ class ValueCache:
                 self.put(key, self._old[key])
         return found
 
+    def peek(self, key: bytes) -> object:
+        """As `get`, for a value that is about to be put again: it is not moved to the newer generation."""
+        found: object = self._new.get(key, self.MISS)
+        return self._old.get(key, self.MISS) if found is self.MISS else found
+
     def replace(self, key: bytes, value: bytes | None) -> object:
         """The value so far, or `MISS`; `value` is remembered from now on. `get` and `put` in one."""
-        found: object = self._new.get(key, self.MISS)
-        if found is self.MISS:
-            found = self._old.get(key, self.MISS)
+        found = self.peek(key)
         self.put(key, value)
         return found
 

@@ -45,14 +45,16 @@ _RESTORE: Final = "restore the database from a snapshot, or empty the data folde
 class StoreOptions:
     """Bounds of memory, and where the tree is kept.
 
-    `cache_bytes` is LevelDB's block cache; `values_max` and `values_bytes_max` bound the state values kept in front of it; `leaves_max`
-    the leaves of the tree, about 110 bytes each. `tree_worker` hashes in a process of its own.
+    `cache_bytes` is LevelDB's block cache, `tables_bytes_max` what it keeps mapped of its files; `values_max` and `values_bytes_max` bound
+    the state values kept in front of it; `leaves_max` the leaves of the tree, about 110 bytes each. `tree_worker` hashes in a process
+    of its own.
     """
 
-    cache_bytes: int = 64 * MIB
+    cache_bytes: int = 32 * MIB
     values_max: int = 200_000
-    leaves_max: int = 2_500_000
+    leaves_max: int = 1_500_000
     values_bytes_max: int = 64 * MIB
+    tables_bytes_max: int = 192 * MIB
     tree_worker: bool = False
 
 
@@ -98,7 +100,9 @@ class Store:
     def create(cls, path: Path, options: StoreOptions | None = None) -> Store:
         """A new, empty store. The folder above `path` must exist."""
         options = options or StoreOptions()
-        database = LevelDb(path, cache_bytes=options.cache_bytes, create=True)
+        database = LevelDb(
+            path, cache_bytes=options.cache_bytes, tables_bytes_max=options.tables_bytes_max, create=True
+        )
         database.write([(names.FORMAT_KEY, names.FORMAT)])
         return cls(database, options)
 
@@ -108,7 +112,7 @@ class Store:
         options = options or StoreOptions()
         if not path.is_dir():
             raise HomeError(f"there is no database in {path}", hint="create the home with `qenex init`")
-        database = LevelDb(path, cache_bytes=options.cache_bytes)
+        database = LevelDb(path, cache_bytes=options.cache_bytes, tables_bytes_max=options.tables_bytes_max)
         store = None
         try:
             found = database.get(names.FORMAT_KEY)
@@ -195,9 +199,13 @@ class Store:
         given = list(changes)
         with self._fatal():
             self._trees.start(given)
-        staged = _Staged(height, given, {key: self.get(key) for key, _ in given}, [])
-        staged.rows = [(names.STATE + key, value) for key, value in given]
-        self._staged = staged
+        # what a value was is asked once, and `finish` puts its successor into the cache: no need to remember it there
+        cached, miss, read = self._values.peek, ValueCache.MISS, self._db.get
+        before: dict[bytes, bytes | None] = {}
+        for key, _ in given:
+            found = cached(key)
+            before[key] = read(names.STATE + key) if found is miss else found  # type: ignore[assignment]
+        self._staged = _Staged(height, given, before, [(names.STATE + key, value) for key, value in given])
 
     def stage_result(self) -> bytes:
         """The second half of `stage`."""
