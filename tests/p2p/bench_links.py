@@ -20,6 +20,7 @@ from p2p.handshake import PROTOCOL_VERSION, Greeting
 from p2p.identity import NodeIdentity, PeerAddress
 from p2p.limits import LinkLimits
 from p2p.switch import Switch, SwitchSettings
+from p2p.tls import TlsStream, make_context
 
 IDENTITIES = (NodeIdentity(b"\x01" * 32), NodeIdentity(b"\x02" * 32))
 ADMITTED = frozenset(identity.id for identity in IDENTITIES)
@@ -28,6 +29,7 @@ LARGE_BYTES = 1_000_000
 LARGE_COUNT = 400
 SMALL_BYTES = 200
 SMALL_COUNT = 100_000
+STRANGERS = 100
 
 
 def make_switch(index: int, peers: tuple[PeerAddress, ...] = ()) -> Switch:
@@ -122,6 +124,36 @@ async def server() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def victim() -> None:
+    """A switch that strangers knock at; the door lets every one of them in, so that the price of one can be measured."""
+    async with trio.open_nursery() as nursery:
+        switch = make_switch(0)
+        switch._door._hosts.admit = lambda host, now: True  # type: ignore[method-assign]
+        print(await nursery.start(switch.run), flush=True)
+        started = cpu_seconds()
+        while sum(switch.refusals().values()) < STRANGERS:
+            await trio.sleep(0.01)
+        print(json.dumps(cpu_seconds() - started), flush=True)
+        nursery.cancel_scope.cancel()
+
+
+async def strangers() -> dict[str, float]:
+    child = subprocess.Popen([sys.executable, "-m", "tests.p2p.bench_links", "victim"], stdout=subprocess.PIPE, text=True)
+    if child.stdout is None:
+        raise AssertionError("no pipe")
+    port = int(child.stdout.readline().strip().rpartition(":")[2])
+    context = make_context(NodeIdentity(b"\x03" * 32))
+    for _ in range(STRANGERS):
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        async with stream:
+            tls = TlsStream(stream, context, is_server=False)
+            await tls.handshake()
+            await tls.receive_some()
+    seconds = json.loads(await trio.to_thread.run_sync(child.stdout.readline))
+    child.wait()
+    return {"server_cpu_ms_per_refused_stranger": round(seconds / STRANGERS * 1e3, 2)}
+
+
 async def two_processes() -> dict[str, float]:
     child = subprocess.Popen([sys.executable, "-m", "tests.p2p.bench_links", "server"], stdout=subprocess.PIPE, text=True)
     if child.stdout is None:
@@ -149,5 +181,8 @@ async def two_processes() -> dict[str, float]:
 if __name__ == "__main__":
     if sys.argv[1:] == ["server"]:
         trio.run(server)
+    elif sys.argv[1:] == ["victim"]:
+        trio.run(victim)
     else:
-        print(json.dumps({"one_process": trio.run(one_process), "two_processes": trio.run(two_processes)}, indent=2))
+        parts = {"one_process": one_process, "two_processes": two_processes, "strangers": strangers}
+        print(json.dumps({name: trio.run(part) for name, part in parts.items()}, indent=2))
