@@ -35,7 +35,7 @@ from state.primitives.errors import (
     StorageCorruptError,
     StorageError,
 )
-from state.primitives.hashing import HASH_BYTES
+from state.primitives.hashing import EMPTY_HASH, HASH_BYTES
 from state.tree_hash import Leaves, key_hash
 
 _RESTORE: Final = "restore the database from a snapshot, or empty the data folder's db and let the node catch up again"
@@ -150,6 +150,8 @@ class Store:
     def _check_root(self) -> None:
         tip = self._db.get(names.TIP_KEY)
         if tip is None:
+            if self._trees.root != EMPTY_HASH or self._base:
+                raise StorageCorruptError("the database has state or blocks, but its tip is missing", hint=_RESTORE)
             return  # created, and killed before genesis was written
         try:
             height, root, payload = decode(tip)
