@@ -18,8 +18,9 @@ from node.rpc.client import Client
 from state.codes import Code
 from state.primitives.ids import parse_address
 from state.transaction import call
+from tests.node.ports import free_base_port
 
-BASE_PORT = 30656
+BASE_PORT = free_base_port()
 URL = f"http://127.0.0.1:{BASE_PORT + 1}"
 QENEX = [sys.executable, "-m", "node.cli.main"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -14,13 +13,7 @@ import pytest
 
 from node.cli.main import main
 from node.testnet.processes import describe_process
-
-
-def free_base_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return min(port, 60_000)
+from tests.node.ports import free_base_port
 
 
 class Network:

@@ -24,8 +24,9 @@ from state.primitives.keys import PrivateKey
 from state.proofs import verify_proof
 from state.queries import resolve_path
 from state.transaction import build, call, sign
+from tests.node.ports import free_base_port
 
-BASE_PORT = 31656
+BASE_PORT = free_base_port()
 URL = f"http://127.0.0.1:{BASE_PORT + 1}"
 QENEX = [sys.executable, "-m", "node.cli.main"]
 

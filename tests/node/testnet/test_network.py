@@ -19,26 +19,9 @@ from node.testnet.network import UpResult
 from node.testnet.processes import Children, describe_process, find_node
 from node.testnet.screen import SilentScreen
 from state.primitives.errors import HomeError, LocalError, PortInUseError
+from tests.node.ports import free_base_port
 
 FAKE = Path(__file__).with_name("fake_qenex.py")
-
-
-def free_base_port() -> int:
-    """A base port whose addresses for three nodes are free now."""
-    for _ in range(50):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            base = probe.getsockname()[1]
-        if base < 65_000:
-            try:
-                with socket.socket() as one, socket.socket() as two, socket.socket() as three:
-                    one.bind(("127.0.0.1", base + 1))
-                    two.bind(("127.0.0.1", base + 11))
-                    three.bind(("127.0.0.1", base + 21))
-                return base
-            except OSError:
-                continue
-    raise RuntimeError("no free ports")
 
 
 class Notes(SilentScreen):
