@@ -13,7 +13,7 @@ from typing import Protocol
 import trio
 
 from p2p.identity import PeerAddress
-from p2p.limits import LinkLimits
+from p2p.limits import DIAL_FAILURES_UNTOLD, LinkLimits
 from p2p.transport import SecureStream, Transport
 from state.primitives.errors import DuplicatePeerError, RemoteError, UnreachableError
 
@@ -53,6 +53,7 @@ class Dialer:
         self._jitter = jitter
         self._notice = notice
         self.dials = 0
+        self._failures: dict[PeerAddress, int] = {}  # in a row
 
     async def keep(self, address: PeerAddress) -> None:
         """Dial whenever the node is not connected, until cancelled."""
@@ -77,10 +78,13 @@ class Dialer:
                 stream = await self._transport.dial(address.host, address.port)
             if stream is None:
                 raise UnreachableError(f"no answer within {self._limits.handshake_seconds_max:.0f} s")
+            self._failures.pop(address, None)
             await self._serve(stream, address)
         except DuplicatePeerError:
             pass  # both sides dialled at once, and theirs stays
         except RemoteError as error:
             self._notice(str(address), error)
         except OSError as error:
-            self._notice(str(address), UnreachableError(f"nobody answers: {error.strerror or error}"))
+            failures = self._failures[address] = self._failures.get(address, 0) + 1
+            if failures >= DIAL_FAILURES_UNTOLD:
+                self._notice(str(address), UnreachableError(f"nobody answers: {error.strerror or error}"))

@@ -159,6 +159,7 @@ class Introduction:
         self._is_open = False  # our magic is out
         self.greeting: Greeting | None = None
         self.is_accepted = False
+        self.refused_with = 0  # the code of their verdict
 
     @property
     def rest(self) -> bytes:
@@ -194,6 +195,7 @@ class Introduction:
         while not self.is_accepted and (message := self._next()) is not None:
             if isinstance(message, Verdict):
                 if message.code != ACCEPTED:
+                    self.refused_with = message.code
                     raise RefusedByPeerError(f"the peer refuses us: {_REASONS.get(message.code, message.code)}")
                 if self.greeting is None:
                     raise BadFrameError("a verdict before the greeting")

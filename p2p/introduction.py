@@ -14,7 +14,7 @@ from p2p.handshake import Greeting, Introduction, check_greeting
 from p2p.identity import node_id_of
 from p2p.limits import REFUSAL_SECONDS_MAX, SETUP_BYTES_MAX
 from p2p.transport import SecureStream
-from state.primitives.errors import RefusedByPeerError, RemoteError
+from state.primitives.errors import DuplicatePeerError, RefusedByPeerError, RemoteError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ async def introduce(stream: SecureStream, ours: Greeting, judge: Judge) -> Intro
         while not introduction.is_accepted:
             introduction.feed(await _receive(stream))
     except RefusedByPeerError:
+        if introduction.refused_with == DuplicatePeerError.code:
+            raise DuplicatePeerError("the peer is connected to us already") from None
         raise
     except RemoteError as error:
         judge.on_refused(peer_id, error)

@@ -36,6 +36,8 @@ REFUSAL_SECONDS_MAX: Final = 1.0  # spent on telling a peer why it is refused
 SETUP_BYTES_MAX: Final = 256 * 1024  # TLS records without any data in a row; a handshake takes about 20 kB
 ACCEPT_PAUSE_SECONDS: Final = 0.5  # when the process is out of descriptors
 
+DIAL_FAILURES_UNTOLD: Final = 5  # three seconds: nodes that start together, or one that restarts, are no news
+
 HOSTS_MAX: Final = 4096
 HOST_HANDSHAKES_PER_SECOND: Final = 16.0  # at 5 ms of processor each, one host costs at most a twelfth of a core
 HOST_HANDSHAKES_BURST: Final = 64.0

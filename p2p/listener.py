@@ -108,7 +108,8 @@ class Doorkeeper:
             await self._serve(stream, visit)
         except RemoteError as error:
             cost = 0.0 if isinstance(error, _FREE_OF_CHARGE) else HOST_FAILURE_COST
-            self._notice(visit.host, error)
+            if not isinstance(error, DuplicatePeerError):  # both dialled at once: no news
+                self._notice(visit.host, error)
         if visit.is_pending:
             self._hosts.charge(visit.host, cost, trio.current_time())
             self.passed(visit)

@@ -128,6 +128,21 @@ async def test_a_second_connection_is_no_news(nursery: trio.Nursery, autojump_cl
     assert world.notices == []
 
 
+async def test_an_address_that_is_silent_for_a_moment_is_no_news(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    world = World()
+    nursery.start_soon(world.dialer.keep, ADDRESS)
+    await pass_time(1.4)
+    assert (len(world.dialled), world.notices) == (4, [])
+    await pass_time(0.3)
+    assert (len(world.dialled), world.notices) == (5, ["UNREACHABLE"])
+    world.is_up = True
+    await pass_time(5)
+    world.is_up = False
+    count = len(world.notices)
+    await trio.sleep(31)
+    assert len(world.notices) == count  # the row was broken
+
+
 async def test_banned_or_no_longer_admitted_nodes_are_not_dialled(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     world = World()
     world.ban = 60.0

@@ -54,6 +54,7 @@ async def test_both_dial_at_once_and_keep_the_same_link(seed: int, autojump_cloc
         dials = lower.switch.gauges()["dials"], higher.switch.gauges()["dials"]
         await trio.sleep(600)
         assert dials == (lower.switch.gauges()["dials"], higher.switch.gauges()["dials"])
+        assert lower.warnings == higher.warnings == []
 
 
 async def test_when_both_are_under_way_the_lower_one_dials(autojump_clock: MockClock) -> None:
