@@ -20,7 +20,7 @@ from state.tree_hash import Step, inner_hash, key_hash, leaf_hash
 # LeafOp{1 hash SHA256, 2 prehash_key NO_HASH, 3 prehash_value SHA256, 4 length VAR_PROTO, 5 prefix 00}
 _LEAF_OP: Final = varint_field(1, 1) + varint_field(3, 1) + varint_field(4, 1) + bytes_field(5, b"\x00")
 _INNER_PREFIX: Final = b"\x01"
-PATH_STEPS_MAX: Final = 256  # bits of a hash
+PATH_STEPS_MAX: Final = 128  # what the strictest ICS-23 library reads; more needs keys whose hashes share 128 bits
 PROOF_BYTES_MAX: Final = 2 * (STATE_VALUE_BYTES_MAX + PATH_STEPS_MAX * 80 + 1024)
 
 
