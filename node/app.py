@@ -47,6 +47,7 @@ from node.workers import InlineChecker, WorkerPool, default_worker_count, make_c
 from p2p.channels import BLOCK, CONSENSUS, MEMPOOL, SYNC
 from p2p.handshake import PROTOCOL_VERSION, Greeting
 from p2p.identity import NodeIdentity
+from p2p.limits import LinkLimits
 from p2p.switch import Switch, SwitchSettings, parse_peers
 from state.primitives.errors import ConfigError, HomeError, KeyFileError, PortInUseError, QenexError
 from state.primitives.limits import GENESIS_BYTES_MAX
@@ -228,7 +229,9 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
 
     def warn(who: str, error: QenexError) -> None:
-        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message)
+        log.warning(
+            "refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint
+        )
 
     switch = _make_switch(opened, clock, warn)
     metrics = NodeMetrics(document.chain_id)
@@ -293,8 +296,9 @@ def _make_switch(opened: Opened, clock: SystemClock, warn: object) -> Switch:
         (),
         opened.state.height,
     )
+    limits = LinkLimits(inbound_max=config.p2p.inbound_max, handshakes_max=config.p2p.handshakes_max)
     settings = SwitchSettings(
-        host, port, parse_peers(config.p2p.peers), frozenset(document.allowed_node_ids)
+        host, port, parse_peers(config.p2p.peers), frozenset(document.allowed_node_ids), limits
     )
     return Switch(
         settings,
