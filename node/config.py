@@ -53,6 +53,8 @@ class P2pConfig(Section, frozen=True):
     peers: Annotated[
         tuple[PeerAddress, ...], Meta(max_length=1_000, description='a list of "id@host:port", id = 40 lower-case hex digits')
     ] = ()
+    inbound_max: Annotated[int, Meta(ge=0, le=1_000, description="0 to 1000 (peers that dialled us)")] = 200
+    handshakes_max: Annotated[int, Meta(ge=1, le=1_000, description="1 to 1000 (unfinished ones at once)")] = 64
 
 
 class MempoolConfig(Section, frozen=True):
