@@ -27,6 +27,7 @@ from node.roles import ChainState
 from node.storage.store import HeightBatch, Store
 from node.tips import decode_tip, encode_tip
 from state.machine import BlockContext, BlockResult, apply_block, build_block
+from state.misbehavior import CommitVote
 from state.primitives.codec import encode_trusted
 from state.primitives.errors import InvalidBlockError, StorageCorruptError, TransactionError
 from state.primitives.hashing import sha256
@@ -184,8 +185,12 @@ class LedgerExecutor:
         return execution
 
     def _context(self, height: int, time_ns: int, proposer: bytes, last_commit: Commit) -> BlockContext:
-        signers = tuple(part.validator_address for part in last_commit.signatures if part.signature)
-        return BlockContext(height, time_ns, self._chain_id, proposer, signers)
+        voters = self.state.tip.last_validators
+        votes = () if voters is None else tuple(
+            CommitVote(validator.address, validator.power, bool(part.signature))
+            for validator, part in zip(voters.validators, last_commit.signatures, strict=True)
+        )
+        return BlockContext(height, time_ns, self._chain_id, proposer, votes)
 
     def _remember(self, block_id: BlockID, execution: Execution) -> None:
         while len(self._executions) >= EXECUTIONS_MAX:

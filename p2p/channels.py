@@ -26,6 +26,8 @@ SYNC: Final = 0x10
 CONSENSUS: Final = 0x20
 BLOCK: Final = 0x21
 MEMPOOL: Final = 0x30
+EVIDENCE: Final = 0x38
+SNAPSHOT: Final = 0x60
 
 MIB: Final = 1024 * 1024
 
@@ -54,8 +56,12 @@ CHANNELS: Final[dict[int, Channel]] = {
         Channel(BLOCK, "block", 2, BLOCK_MESSAGE_BYTES_MAX, 256, 32 * MIB, 32, 16 * MIB),
         # half a MiB of bodies and one transaction more
         Channel(MEMPOOL, "mempool", 3, 1 * MIB, 1024, 16 * MIB, 64, 4 * MIB),
+        # one proof of an offence, of any kind, is below half a MiB
+        Channel(EVIDENCE, "evidence", 3, 1 * MIB, 64, 4 * MIB, 16, 2 * MIB),
         # a certified block: the largest block, its commit and 200 ML-DSA signatures
         Channel(SYNC, "sync", 4, CERTIFIED_BLOCK_BYTES_MAX, 64, 32 * MIB, 16, 24 * MIB),
+        # one chunk of a snapshot, or the manifest of all
+        Channel(SNAPSHOT, "snapshot", 5, 16 * MIB, 16, 32 * MIB, 8, 24 * MIB),
     )
 }
 PROTOCOL_CHANNELS: Final = tuple(number for number in CHANNELS if number != CONTROL)

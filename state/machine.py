@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from state.admission import NOTHING_VERIFIED, Admission, Gate, Verified, intent_hash
 from state.codes import REFUSED_MAX, REFUSED_MIN, Code
 from state.invariants import check_charge, check_operation
+from state.misbehavior import CommitVote, Misbehavior
 from state.modules.operation import FEES_ADDRESS, OpContext, Operation
 from state.modules.preconditions import apply_preconditions
 from state.params import AccountParams, ConsensusParams, FeeParams, StakeParams
@@ -59,14 +60,14 @@ _BUGS: Final = (ArithmeticError, LookupError, TypeError, ValueError, AttributeEr
 
 @dataclass(frozen=True, slots=True)
 class BlockContext:
-    """What a block says about itself. `chain_id` is the 32-byte genesis hash."""
+    """What a block says about itself. `chain_id` is the 32-byte genesis hash; `last_commit` is of the block before."""
 
     height: int
     time_ns: int
     chain_id: bytes
     proposer_address: bytes = b""
-    last_commit_signers: tuple[bytes, ...] = ()
-    evidence: tuple[Any, ...] = ()
+    last_commit: tuple[CommitVote, ...] = ()
+    misbehavior: tuple[Misbehavior, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
