@@ -44,6 +44,8 @@ class RpcConfig(Section, frozen=True):
     connections_max: Annotated[int, Meta(ge=1, le=10_000, description="1 to 10000")] = 900
     body_bytes_max: Annotated[int, Meta(ge=65_536, le=64 * _MIB, description="65536 to 67108864 (bytes)")] = 8 * _MIB
     subscribers_max: Annotated[int, Meta(ge=0, le=10_000, description="0 to 10000")] = 100
+    client_units_per_s: Annotated[int, Meta(ge=0, le=1_000_000, description="0 to 1000000 (0: no bound)")] = 2_000
+    client_burst: Annotated[int, Meta(ge=1, le=10_000_000, description="1 to 10000000 (units)")] = 10_000
 
 
 class P2pConfig(Section, frozen=True):

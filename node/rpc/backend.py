@@ -14,7 +14,7 @@ from node.engine import Engine
 from node.executor import LedgerExecutor
 from node.mempool.mempool import Mempool
 from node.rpc.errors import failed
-from node.rpc.events import EventBus
+from node.rpc.events import EventBus, HeightEvents
 from node.signer import Signer
 from node.storage.store import Store
 from node.tips import commits_at, validators_at
@@ -86,6 +86,10 @@ class NodeBackend:
         if row is None:
             raise failed(f"block {height} is not kept any more")
         return row
+
+    def load_events(self, height: int) -> HeightEvents:
+        """The events of a height, from the store."""
+        return HeightEvents(self.block_at(height), self.receipts_at(height), self.store.root_at(height) or b"")
 
     def commit_at(self, height: int) -> tuple[Commit, bool]:
         """(commit, canonical): from the next block, which fixes it, or for the latest height the one it was decided with."""

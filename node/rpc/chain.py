@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import trio
+
 from consensus.block import Block
-from node.indexer.rows import index_prefix
 from node.rpc import shapes
 from node.rpc.backend import NodeBackend, describe_node
 from node.rpc.errors import failed, invalid_params
 from node.rpc.query import Query, parse_query
+from node.rpc.search import find_blocks, find_transactions
 from state.primitives.errors import MalformedError, ProofError
 from state.primitives.hashing import sha256
 from state.primitives.ids import parse_address
 from state.primitives.merkle import proofs
 from state.queries import describe_record, get_account, get_asset, resolve_path
-from state.receipts import ACCOUNT, EVENT_KINDS, TEXT
 from state.tree import key_hash
 
 Json = Any
 PER_PAGE_MAX: Final = 100
 BLOCKS_LISTED_MAX: Final = 20
-MATCHES_MAX: Final = 10_000  # beyond this a search must be narrowed
-SCANNED_BLOCKS_MAX: Final = 1_000  # for searches without an indexed condition
 PROOF_TYPE: Final = "ics23:qenex"
 
 
@@ -238,102 +237,31 @@ def _show_tx(backend: NodeBackend, height: int, index: int, prove: bool) -> Json
 
 async def tx_search(backend: NodeBackend, query: str, prove: bool, page: int, per_page: int, order_by: str) -> Json:
     """Committed transactions whose events match a query."""
-    if order_by not in ("", "asc", "desc"):
-        raise invalid_params('order_by is "asc" or "desc"')
-    parsed = parse_query(query)
-    places = _search(backend, parsed)
+    places = await find_transactions(backend, _parse(query, order_by))
     places.sort(reverse=order_by == "desc")
     start, end = _page(page, per_page, len(places))
-    txs = [_show_tx(backend, height, index, prove) for height, index in places[start:end]]
+    txs = []
+    for height, index in places[start:end]:
+        await trio.lowlevel.checkpoint()
+        txs.append(_show_tx(backend, height, index, prove))
     return {"txs": txs, "total_count": str(len(places))}
-
-
-def _search(backend: NodeBackend, query: Query) -> list[tuple[int, int]]:
-    by_hash = query.find("tx.hash")
-    if by_hash is not None:
-        try:
-            place = backend.store.tx_location(bytes.fromhex(by_hash.text))
-        except ValueError:
-            place = None
-        candidates = [] if place is None else [place]
-    else:
-        candidates = _candidates(backend, query)
-    found: list[tuple[int, int]] = []
-    for height, index in candidates:
-        receipt = backend.receipts_at(height)[index]
-        raw_hash = sha256(backend.block_at(height).txs[index])
-        events = {"tm.event": ["Tx"], "tx.hash": [shapes.hexed(raw_hash)], "tx.height": [str(height)]}
-        for event in receipt.events:
-            for key, value in event.attributes:
-                events.setdefault(f"{event.type}.{key}", []).append(value)
-        if query.matches(events):
-            found.append((height, index))
-    return found
-
-
-def _candidates(backend: NodeBackend, query: Query) -> list[tuple[int, int]]:
-    """Places named by an indexed condition, else those of the heights the query allows."""
-    low, high = _height_range(backend, query)
-    for condition in query.conditions:
-        prefix = _index_prefix(condition.key, condition.text) if condition.operator == "=" else None
-        if prefix is None:
-            continue
-        start, stop = prefix + low.to_bytes(8, "big"), prefix + (high + 1).to_bytes(8, "big")
-        places: list[tuple[int, int]] = []
-        for key, _ in backend.store.scan_index(start, stop):
-            tail = key[len(prefix) :]
-            places.append((int.from_bytes(tail[:8], "big"), int.from_bytes(tail[8:], "big")))
-            if len(places) > MATCHES_MAX:
-                raise failed(f"more than {MATCHES_MAX} transactions match: narrow the query with tx.height")
-        return places
-    if high - low + 1 > SCANNED_BLOCKS_MAX:
-        raise failed(f"no condition is indexed: narrow the query to {SCANNED_BLOCKS_MAX} blocks with tx.height")
-    return [
-        (height, index) for height in range(low, high + 1) for index in range(len(backend.receipts_at(height)))
-    ]
-
-
-def _height_range(backend: NodeBackend, query: Query) -> tuple[int, int]:
-    low, high = max(1, backend.store.base_height()), backend.height
-    for condition in query.conditions:
-        if condition.key == "tx.height" and condition.number is not None:
-            number = condition.number
-            if condition.operator in ("=", ">=", ">"):
-                low = max(low, number + (condition.operator == ">"))
-            if condition.operator in ("=", "<=", "<"):
-                high = min(high, number - (condition.operator == "<"))
-    return low, max(high, low - 1)
-
-
-def _index_prefix(key: str, text: str) -> bytes | None:
-    name, _, attribute = key.partition(".")
-    for kind in EVENT_KINDS.values():
-        if kind.name != name:
-            continue
-        for field, (field_name, value_kind) in enumerate(kind.fields):
-            if field_name != attribute:
-                continue
-            if value_kind is TEXT:
-                return index_prefix(kind, field, text.encode())
-            if value_kind is ACCOUNT:
-                try:
-                    return index_prefix(kind, field, parse_address(text))
-                except MalformedError:
-                    return index_prefix(kind, field, b"\0")  # no such address: nothing is found
-    return None
 
 
 async def block_search(backend: NodeBackend, query: str, page: int, per_page: int, order_by: str) -> Json:
     """Blocks by `block.height`: blocks have no other events yet."""
+    heights = await find_blocks(backend, _parse(query, order_by))
+    start, end = _page(page, per_page, len(heights))
+    blocks = []
+    for height in (heights if order_by == "asc" else heights[::-1])[start:end]:
+        await trio.lowlevel.checkpoint()
+        blocks.append(_show_block(backend.block_at(height)))
+    return {"blocks": blocks, "total_count": str(len(heights))}
+
+
+def _parse(query: str, order_by: str) -> Query:
     if order_by not in ("", "asc", "desc"):
         raise invalid_params('order_by is "asc" or "desc"')
-    parsed = parse_query(query.replace("block.height", "tx.height"))
-    low, high = _height_range(backend, parsed)
-    heights = [h for h in range(low, high + 1) if parsed.matches({"tx.height": [str(h)]})][:MATCHES_MAX]
-    heights.sort(reverse=order_by != "asc")
-    start, end = _page(page, per_page, len(heights))
-    blocks = [_show_block(backend.block_at(height)) for height in heights[start:end]]
-    return {"blocks": blocks, "total_count": str(len(heights))}
+    return parse_query(query)
 
 
 async def abci_info(backend: NodeBackend) -> Json:

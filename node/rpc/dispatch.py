@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+import trio
 
 from node.rpc.backend import NodeBackend
+from node.rpc.budget import Spend
 from node.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -18,60 +21,86 @@ from node.rpc.errors import (
 from node.rpc.methods import METHODS
 from node.rpc.params import read_params
 from state.primitives.errors import CorruptError, QenexError, StorageError
+from state.primitives.limits import RPC_ANSWER_BYTES_MAX, RPC_BYTES_PER_UNIT
 
 BATCH_CALLS_MAX: Final = 100
 DEPTH_MAX: Final = 32
+OPENED_MAX: Final = 1_000  # a batch of 100 calls opens about 300
+COMMAS_MAX: Final = 20_000  # 5,000 transactions need 5,000
 _ID_TEXT_MAX: Final = 128
+_ID_MIN: Final = -(1 << 63)
+_ID_MAX: Final = (1 << 64) - 1
+# A string, closed or not, or a bracket: one pass, whatever the body holds.
+_TOKENS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{}]', re.DOTALL)
 
 encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
 
 def decode_request(body: bytes) -> Any:
-    """The JSON value of a body. Raises `RpcError` for what is no JSON, NaN included, or is nested beyond `DEPTH_MAX`."""
-    depth = deepest = 0
-    for byte in body:  # cheaper than decoding a bomb: brackets inside strings only make it stricter
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-            if deepest > DEPTH_MAX:
-                break
-        elif byte in b"]}":
-            depth -= 1
-    if deepest > DEPTH_MAX:
-        raise RpcError(PARSE_ERROR, f"JSON nested deeper than {DEPTH_MAX}")
+    """The JSON value of a body. Raises `RpcError` for what is no JSON, NaN included, or is too deep."""
+    opened = body.count(b"[") + body.count(b"{")
+    if opened > OPENED_MAX or body.count(b",") > COMMAS_MAX:
+        raise RpcError(PARSE_ERROR, "more objects, lists or values than any call needs")
     try:
-        return _decode(body)
+        value = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RpcError(PARSE_ERROR, f"not JSON: {error}") from error
+    if opened > DEPTH_MAX and _depth(body) > DEPTH_MAX:
+        raise RpcError(PARSE_ERROR, f"JSON nested deeper than {DEPTH_MAX}")
+    return value
 
 
-async def answer_body(backend: NodeBackend, body: bytes) -> bytes:
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    for token in _TOKENS.finditer(body):
+        first = token.group()[:1]
+        if first in (b"[", b"{"):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first != b'"':
+            depth -= 1
+    return deepest
+
+
+async def answer_body(backend: NodeBackend, body: bytes, spend: Spend) -> bytes:
     """The answer to a POST body; empty when every call in it was a notification."""
     try:
+        spend(1 + len(body) // RPC_BYTES_PER_UNIT)
         request = decode_request(body)
     except RpcError as error:
-        return encode(error_response(None, error))
+        return encode_error(None, error)
     if not isinstance(request, list):
-        response = await answer_call(backend, request)
-        return b"" if response is None else encode(response)
+        return await answer_call(backend, request, spend)
     if not 1 <= len(request) <= BATCH_CALLS_MAX:
-        return encode(error_response(None, RpcError(INVALID_REQUEST, f"a batch has 1 to {BATCH_CALLS_MAX} calls")))
-    responses = [response for call in request if (response := await answer_call(backend, call)) is not None]
-    return encode(responses) if responses else b""
+        return encode_error(None, RpcError(INVALID_REQUEST, f"a batch has 1 to {BATCH_CALLS_MAX} calls"))
+    answers: list[bytes] = []
+    room = RPC_ANSWER_BYTES_MAX
+    for call in request:
+        if room > 0:
+            answer = await answer_call(backend, call, spend)
+        else:
+            call_id = call.get("id") if isinstance(call, dict) else None
+            too_large = RpcError(INTERNAL_ERROR, f"the answers to this batch are larger than {RPC_ANSWER_BYTES_MAX} bytes")
+            answer = encode_error(call_id if _is_id(call_id) else None, too_large)
+        if answer:
+            answers.append(answer)
+            room -= len(answer)
+    return b"[" + b",".join(answers) + b"]" if answers else b""
 
 
-async def answer_call(backend: NodeBackend, call: Any) -> dict[str, Any] | None:
-    """The response to one call, None for a notification."""
+async def answer_call(backend: NodeBackend, call: Any, spend: Spend) -> bytes:
+    """The encoded response to one call, nothing for a notification. Others get a turn first: many calls must not look like one."""
+    await trio.lowlevel.checkpoint()
     try:
         call_id, method, params, is_notification = read_call(call)
     except RpcError as error:
-        return error_response(None, error)
+        return encode_error(None, error)
     try:
-        result = await invoke(backend, method, params, is_uri=False)
+        result = await invoke(backend, method, params, spend, is_uri=False)
     except RpcError as error:
-        return None if is_notification else error_response(call_id, error)
-    return None if is_notification else {"jsonrpc": "2.0", "id": call_id, "result": result}
+        return b"" if is_notification else encode_error(call_id, error)
+    return b"" if is_notification else encode_result(call_id, result)
 
 
 def read_call(call: Any) -> tuple[Any, str, Any, bool]:
@@ -83,15 +112,21 @@ def read_call(call: Any) -> tuple[Any, str, Any, bool]:
         raise RpcError(INVALID_REQUEST, "a call names its method")
     if call.get("jsonrpc", "2.0") != "2.0":
         raise RpcError(INVALID_REQUEST, 'jsonrpc is "2.0"')
-    valid_id = call_id is None or type(call_id) is int or (isinstance(call_id, str) and len(call_id) <= _ID_TEXT_MAX)
-    if not valid_id:
+    if not _is_id(call_id):
         raise RpcError(INVALID_REQUEST, "an id is a string or an integer")
     return call_id, method, call.get("params"), "id" not in call
 
 
-async def invoke(backend: NodeBackend, name: str, params: Any, *, is_uri: bool) -> Any:
+def _is_id(value: Any) -> bool:
+    if type(value) is int:
+        return _ID_MIN <= value <= _ID_MAX
+    return value is None or (isinstance(value, str) and len(value) <= _ID_TEXT_MAX)
+
+
+async def invoke(backend: NodeBackend, name: str, params: Any, spend: Spend, *, is_uri: bool) -> Any:
     """Run a method. Raises `RpcError` for everything a caller did wrong; what is wrong with the node itself rises as it is."""
     method = METHODS.get(name)
+    spend(1 if method is None else method.cost)
     if method is None:
         raise RpcError(METHOD_NOT_FOUND, f"there is no method {name[:64]!r}")
     arguments = read_params(method.params, params, is_uri=is_uri)
@@ -103,15 +138,19 @@ async def invoke(backend: NodeBackend, name: str, params: Any, *, is_uri: bool) 
         raise RpcError(INTERNAL_ERROR, f"{error.name}: {error.message}") from error
 
 
-def error_response(call_id: Any, error: RpcError) -> dict[str, Any]:
+def encode_result(call_id: Any, result: Any) -> bytes:
+    """A response with a result."""
+    return encode({"jsonrpc": "2.0", "id": call_id, "result": result})
+
+
+def encode_error(call_id: Any, error: RpcError) -> bytes:
     """A response with an error; without a known id it is -1, as CometBFT answers."""
-    return {"jsonrpc": "2.0", "id": -1 if call_id is None else call_id, "error": error.to_json_rpc()}
+    return encode({"jsonrpc": "2.0", "id": -1 if call_id is None else call_id, "error": error.to_json_rpc()})
 
 
-async def answer_uri(backend: NodeBackend, name: str, query: Mapping[str, str]) -> bytes:
+async def answer_uri(backend: NodeBackend, name: str, query: Mapping[str, str], spend: Spend) -> bytes:
     """The answer to a GET."""
     try:
-        result = await invoke(backend, name, dict(query), is_uri=True)
+        return encode_result(-1, await invoke(backend, name, dict(query), spend, is_uri=True))
     except RpcError as error:
-        return encode(error_response(None, error))
-    return encode({"jsonrpc": "2.0", "id": -1, "result": result})
+        return encode_error(None, error)

@@ -11,6 +11,7 @@ INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
+LIMIT_EXCEEDED: Final = -32005  # of the range that JSON-RPC leaves to servers
 
 _MESSAGES: Final = {
     PARSE_ERROR: "Parse error",
@@ -18,6 +19,7 @@ _MESSAGES: Final = {
     METHOD_NOT_FOUND: "Method not found",
     INVALID_PARAMS: "Invalid params",
     INTERNAL_ERROR: "Internal error",
+    LIMIT_EXCEEDED: "Limit exceeded",
 }
 
 

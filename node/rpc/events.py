@@ -1,131 +1,186 @@
-"""What subscribers hear: new blocks, headers and transactions, through a bounded buffer for each.
+"""What subscribers hear: new blocks, headers and transactions, in order, rendered once for all of them.
 
-Policy for slow readers: a subscriber whose buffer of `BUFFER_EVENTS` is full is told so and dropped; it never slows the node, and it can
-catch up with `tx_search` from the last height it saw. Publishing does nothing that waits and renders an event only for those who asked.
+Nothing is queued. A subscription is a query and the last height it has heard of; committing a block only rings the bell, and each
+subscriber's own task renders what it asked for, from memory if it keeps up, from the store if it lags. Policy for slow readers: one that
+is `RPC_EVENT_BLOCKS_BEHIND_MAX` blocks behind is told so and dropped. It can catch up with `tx_search` from the last height it saw. So
+a subscriber costs the node no memory, however slow it is, and no time while a block is committed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
+import msgspec
 import trio
 
+from consensus.block import Block
 from node.executor import CommittedBlock
 from node.rpc import shapes
 from node.rpc.query import Query
+from state.primitives.hashing import sha256
+from state.primitives.limits import RPC_EVENT_BLOCKS_BEHIND_MAX, RPC_EVENT_BLOCKS_KEPT
+from state.receipts import Receipt
 
-BUFFER_EVENTS: Final = 1_000
-WAITERS_MAX: Final = 10_000
+_TXS_AT_ONCE: Final = 100  # compared with a query between two turns of everybody else
+
+
+class HeightEvents:
+    """The events of one height; each is rendered when it is first asked for."""
+
+    def __init__(self, block: Block, receipts: tuple[Receipt, ...], app_hash: bytes) -> None:
+        self._block = block
+        self._receipts = receipts
+        self._app_hash = app_hash
+        self._rendered: dict[str, msgspec.Raw] = {}
+        self._txs: list[tuple[dict[str, list[str]], msgspec.Raw] | None] = [None] * len(receipts)
+
+    def matching(self, query: Query) -> Iterator[dict[str, Any] | None]:
+        """Results for one query, in order. None now and then: a moment to let others work."""
+        height = self._block.header.height
+        for kind, render in (("NewBlock", self._new_block), ("NewBlockHeader", self._new_header)):
+            events = {"tm.event": [kind], "block.height": [str(height)]}
+            if query.matches(events):
+                data = self._rendered.get(kind)
+                if data is None:
+                    data = self._rendered[kind] = msgspec.Raw(msgspec.json.encode(render()))
+                yield {"query": query.text, "data": data, "events": events}
+        kind_wanted = query.find("tm.event")
+        if kind_wanted is not None and kind_wanted.text != "Tx":
+            return
+        for index in range(len(self._receipts)):
+            if index % _TXS_AT_ONCE == 0:
+                yield None
+            events, data = self._tx(index)
+            if query.matches(events):
+                yield {"query": query.text, "data": data, "events": events}
+
+    def _new_block(self) -> Any:
+        return {
+            "type": "tendermint/event/NewBlock",
+            "value": {
+                "block": shapes.block(self._block),
+                "block_id": shapes.block_id(self._block.block_id()),
+                "result_finalize_block": {
+                    "events": [],
+                    "tx_results": [shapes.tx_result(receipt) for receipt in self._receipts],
+                    "validator_updates": [],
+                    "consensus_param_updates": None,
+                    "app_hash": shapes.b64(self._app_hash),
+                },
+            },
+        }
+
+    def _new_header(self) -> Any:
+        return {"type": "tendermint/event/NewBlockHeader", "value": {"header": shapes.header(self._block.header)}}
+
+    def _tx(self, index: int) -> tuple[dict[str, list[str]], msgspec.Raw]:
+        known = self._txs[index]
+        if known is None:
+            height, raw, receipt = self._block.header.height, self._block.txs[index], self._receipts[index]
+            result: dict[str, Any] = {"height": str(height), "tx": shapes.b64(raw), "result": shapes.tx_result(receipt)}
+            if index:
+                result["index"] = index
+            data = {"type": "tendermint/event/Tx", "value": {"TxResult": result}}
+            known = shapes.event_map(receipt, sha256(raw), height), msgspec.Raw(msgspec.json.encode(data))
+            self._txs[index] = known
+        return known
 
 
 class Subscription:
-    """One query of one connection. `events` ends when the subscriber was too slow."""
+    """One query of one connection, and the last height it has heard of."""
 
-    def __init__(self, query: Query, forget: Callable[[Subscription], None]) -> None:
+    def __init__(self, bus: EventBus, query: Query, height: int) -> None:
         self.query = query
+        self.height = height
+        self.is_closed = False
         self.is_overrun = False
-        self._send, self.events = trio.open_memory_channel[dict[str, Any]](BUFFER_EVENTS)
-        self._forget = forget
+        self._bus = bus
+        self._waiting: trio.CancelScope | None = None
 
-    def offer(self, data: dict[str, Any], events: dict[str, list[str]]) -> None:
-        """Queue an event."""
-        try:
-            self._send.send_nowait({"query": self.query.text, "data": data, "events": events})
-        except trio.WouldBlock:
+    async def next_height(self, newest: Callable[[], int], oldest: Callable[[], int]) -> int | None:
+        """The next height to tell of, when there is one; None when the subscription is closed or was too slow."""
+        while not self.is_closed and newest() <= self.height:
+            with trio.CancelScope() as self._waiting:
+                await self._bus.news.wait()
+        if self.is_closed:
+            return None
+        if newest() - self.height > RPC_EVENT_BLOCKS_BEHIND_MAX or self.height + 1 < oldest():
             self.is_overrun = True
             self.close()
-        except trio.BrokenResourceError:
-            self.close()
+            return None
+        self.height += 1
+        return self.height
 
     def close(self) -> None:
         """No more events."""
-        self._forget(self)
-        self._send.close()
+        if not self.is_closed:
+            self.is_closed = True
+            self._bus.forget(self)
+        if self._waiting is not None:
+            self._waiting.cancel()
 
 
 class EventBus:
-    """Publishes each committed block to subscriptions, and wakes those who wait for a transaction."""
+    """Rings when a block is committed, keeps the last ones for those who listen, and wakes those who wait for a transaction."""
 
     def __init__(self) -> None:
+        self.news = trio.Event()  # a new one after every block
+        self.waiters = 0
         self._subscriptions: dict[Subscription, None] = {}
-        self._waiters: dict[bytes, trio.Event] = {}
+        self._waiters: dict[bytes, list[trio.Event]] = {}
+        self._kept: dict[int, HeightEvents] = {}
 
-    def subscribe(self, query: Query) -> Subscription:
-        """A new subscription; close it."""
-        subscription = Subscription(query, self._drop)
+    def subscribe(self, query: Query, height: int) -> Subscription:
+        """A new subscription to what follows `height`; close it."""
+        subscription = Subscription(self, query, height)
         self._subscriptions[subscription] = None
         return subscription
 
-    def _drop(self, subscription: Subscription) -> None:
+    def forget(self, subscription: Subscription) -> None:
+        """It is closed."""
         self._subscriptions.pop(subscription, None)
+        if not self._subscriptions:
+            self._kept.clear()
 
-    def waiter(self, tx_hash: bytes) -> trio.Event:
-        """Set when the transaction is in a block."""
-        return self._waiters.setdefault(tx_hash, trio.Event())
+    def events_at(self, height: int, load: Callable[[int], HeightEvents]) -> HeightEvents:
+        """The events of a height, from memory or by `load`."""
+        found = self._kept.get(height)
+        if found is None:
+            found = load(height)
+            self._keep(height, found)
+        return found
+
+    def _keep(self, height: int, events: HeightEvents) -> None:
+        self._kept[height] = events
+        while len(self._kept) > RPC_EVENT_BLOCKS_KEPT:
+            del self._kept[next(iter(self._kept))]
+
+    @contextmanager
+    def waiting_for(self, tx_hash: bytes) -> Iterator[trio.Event]:
+        """An event that is set when the transaction is in a block."""
+        event = trio.Event()
+        self._waiters.setdefault(tx_hash, []).append(event)
+        self.waiters += 1
+        try:
+            yield event
+        finally:
+            self.waiters -= 1
+            others = self._waiters.get(tx_hash, [])
+            if event in others:
+                others.remove(event)
+            if not others:
+                self._waiters.pop(tx_hash, None)
 
     def publish_block(self, committed: CommittedBlock) -> None:
         """Tell everybody."""
         if self._waiters:
             for tx in committed.txs:
-                waiter = self._waiters.pop(tx.hash, None)
-                if waiter is not None:
+                for waiter in self._waiters.pop(tx.hash, ()):
                     waiter.set()
-            while len(self._waiters) > WAITERS_MAX:
-                del self._waiters[next(iter(self._waiters))]
-        if not self._subscriptions:
-            return
-        height = committed.block.header.height
-        block_events = {"tm.event": ["NewBlock"], "block.height": [str(height)]}
-        self._publish(block_events, lambda: _new_block(committed))
-        self._publish({"tm.event": ["NewBlockHeader"], "block.height": [str(height)]}, lambda: _new_header(committed))
-        wants_txs = [s for s in self._subscriptions if _may_want_txs(s.query)]
-        if not wants_txs:
-            return
-        for index, (tx, receipt) in enumerate(zip(committed.txs, committed.receipts, strict=True)):
-            events = shapes.event_map(receipt, tx, height)
-            data: dict[str, Any] | None = None
-            for subscription in wants_txs:
-                if subscription.query.matches(events):
-                    data = data or _tx(height, index, tx.raw, receipt)
-                    subscription.offer(data, events)
-
-    def _publish(self, events: dict[str, list[str]], render: Callable[[], dict[str, Any]]) -> None:
-        data: dict[str, Any] | None = None
-        for subscription in list(self._subscriptions):
-            if subscription.query.matches(events):
-                data = data or render()
-                subscription.offer(data, events)
-
-
-def _may_want_txs(query: Query) -> bool:
-    kind = query.find("tm.event")
-    return kind is None or kind.text == "Tx"
-
-
-def _new_block(committed: CommittedBlock) -> dict[str, Any]:
-    return {
-        "type": "tendermint/event/NewBlock",
-        "value": {
-            "block": shapes.block(committed.block),
-            "block_id": shapes.block_id(committed.block_id),
-            "result_finalize_block": {
-                "events": [],
-                "tx_results": [shapes.tx_result(receipt) for receipt in committed.receipts],
-                "validator_updates": [],
-                "consensus_param_updates": None,
-                "app_hash": shapes.b64(committed.app_hash),
-            },
-        },
-    }
-
-
-def _new_header(committed: CommittedBlock) -> dict[str, Any]:
-    return {"type": "tendermint/event/NewBlockHeader", "value": {"header": shapes.header(committed.block.header)}}
-
-
-def _tx(height: int, index: int, raw: bytes, receipt: Any) -> dict[str, Any]:
-    result: dict[str, Any] = {"height": str(height), "tx": shapes.b64(raw), "result": shapes.tx_result(receipt)}
-    if index:
-        result["index"] = index
-    return {"type": "tendermint/event/Tx", "value": {"TxResult": result}}
+        if self._subscriptions:
+            events = HeightEvents(committed.block, committed.receipts, committed.app_hash)
+            self._keep(committed.block.header.height, events)
+        news, self.news = self.news, trio.Event()
+        news.set()

@@ -14,10 +14,11 @@ Handler = Callable[..., Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A row. `arguments` are the handler's names for the parameters, in order."""
+    """A row. `cost` is in units of a client's budget (`node.rpc.budget`): about how many simple calls it is worth."""
 
     handler: Handler
     params: tuple[Param, ...] = ()
+    cost: int = 1
 
 
 _HEIGHT: Final = Param("height", Kind.INT, 0)
@@ -33,22 +34,23 @@ METHODS: Final[dict[str, Method]] = {
     "health": Method(chain.health),
     "status": Method(chain.status),
     "net_info": Method(chain.net_info),
-    "genesis": Method(chain.genesis),
+    "genesis": Method(chain.genesis, cost=10),
     "blockchain": Method(chain.blockchain, (Param("minHeight", Kind.INT, 0), Param("maxHeight", Kind.INT, 0))),
     "header": Method(chain.header, (_HEIGHT,)),
-    "block": Method(chain.block, (_HEIGHT,)),
-    "block_by_hash": Method(chain.block_by_hash, (_HASH,)),
-    "block_results": Method(chain.block_results, (_HEIGHT,)),
-    "block_search": Method(chain.block_search, (_QUERY, _PAGE, _PER_PAGE, _ORDER)),
+    "block": Method(chain.block, (_HEIGHT,), cost=5),
+    "block_by_hash": Method(chain.block_by_hash, (_HASH,), cost=5),
+    "block_results": Method(chain.block_results, (_HEIGHT,), cost=5),
+    "block_search": Method(chain.block_search, (_QUERY, _PAGE, _PER_PAGE, _ORDER), cost=20),
     "commit": Method(chain.commit, (_HEIGHT,)),
     "pq_commit": Method(chain.pq_commit, (_HEIGHT,)),
     "validators": Method(chain.validators, (_HEIGHT, _PAGE, _PER_PAGE)),
-    "tx": Method(chain.tx, (_HASH, _PROVE)),
-    "tx_search": Method(chain.tx_search, (_QUERY, _PROVE, _PAGE, _PER_PAGE, _ORDER)),
+    "tx": Method(chain.tx, (_HASH, _PROVE), cost=5),
+    "tx_search": Method(chain.tx_search, (_QUERY, _PROVE, _PAGE, _PER_PAGE, _ORDER), cost=20),
     "abci_info": Method(chain.abci_info),
     "abci_query": Method(
         chain.abci_query,
         (Param("path", Kind.TEXT, ""), Param("data", Kind.HEX, b""), _HEIGHT, _PROVE),
+        cost=5,
     ),
     "consensus_params": Method(chain.consensus_params, (_HEIGHT,)),
     "consensus_state": Method(chain.consensus_state),
@@ -60,7 +62,7 @@ METHODS: Final[dict[str, Method]] = {
     "broadcast_tx_commit": Method(transactions.broadcast_tx_commit, (_TX,)),
     "broadcast_tx_batch": Method(transactions.broadcast_tx_batch, (Param("txs", Kind.BYTES_LIST),)),
     "check_tx": Method(transactions.check_tx, (_TX,)),
-    "simulate": Method(transactions.simulate, (_TX, Param("assume_signed", Kind.BOOL, False))),
+    "simulate": Method(transactions.simulate, (_TX, Param("assume_signed", Kind.BOOL, False)), cost=5),
     "tx_status": Method(transactions.tx_status, (_HASH,)),
     "num_unconfirmed_txs": Method(transactions.num_unconfirmed_txs),
     "unconfirmed_txs": Method(transactions.unconfirmed_txs, (Param("limit", Kind.INT, 30),)),

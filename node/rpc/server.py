@@ -1,7 +1,8 @@
-"""The RPC server: POST, URI GET and WebSocket on one port, Starlette on Hypercorn's trio worker.
+"""The RPC server: POST, URI GET and WebSocket on one port, Starlette over Hypercorn's protocol on trio.
 
-Errors of calls travel inside HTTP 200. Bodies, connections and idle time are bounded. What a storage error means is decided above: it
-rises out of here and ends the node.
+Errors of calls travel inside HTTP 200. Damage of the store that a call meets ends the node: it rises out of `serve_rpc`, past Hypercorn,
+which would only close the connection. Anything else unexpected is logged and answered as an internal error. Connections are
+`node.rpc.connections`'.
 """
 
 from __future__ import annotations
@@ -9,45 +10,95 @@ from __future__ import annotations
 from typing import Any, Final
 
 import hypercorn.config
-import hypercorn.trio
+import structlog
 import trio
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from node.config import RpcConfig
 from node.rpc.backend import NodeBackend
-from node.rpc.dispatch import answer_body, answer_uri, encode, error_response
-from node.rpc.errors import INVALID_REQUEST, RpcError
+from node.rpc.budget import Budgets, Spend
+from node.rpc.connections import serve_connections
+from node.rpc.dispatch import answer_body, answer_uri, encode_error
+from node.rpc.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError
 from node.rpc.methods import METHODS
 from node.rpc.websocket import WebSocketSession
-from state.primitives.errors import PortInUseError
+from state.primitives.errors import CorruptError, PortInUseError, QenexError, StorageError
 
 READ_SECONDS_MAX: Final = 10.0
-IDLE_SECONDS_MAX: Final = 60.0
+IDLE_SECONDS_MAX: Final = 30
+PING_SECONDS: Final = 20.0
 
 
-def make_app(backend: NodeBackend, config: RpcConfig) -> Starlette:
+class Damage:
+    """What was found wrong with the node itself."""
+
+    def __init__(self) -> None:
+        self._found = trio.Event()
+        self._error: QenexError | None = None
+
+    def found(self, error: QenexError) -> None:
+        """Remember the first and wake whoever waits for it."""
+        self._error = self._error or error
+        self._found.set()
+
+    async def raise_it(self) -> None:
+        """Wait for one and raise it."""
+        await self._found.wait()
+        if self._error is not None:
+            raise self._error
+
+
+class Guard:
+    """Around the application: HTTP/1 only, and damage is reported, for Hypercorn would swallow it."""
+
+    def __init__(self, app: ASGIApp, damage: Damage, log: Any) -> None:
+        self._app = app
+        self._damage = damage
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] == "http" and scope["http_version"] not in ("1.0", "1.1"):
+            # HTTP/2's own flow control would be one more way not to read
+            await Response(status_code=505)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except* (CorruptError, StorageError) as group:
+            error = _first_leaf(group)
+            self._log.error("damage found by an RPC call", error=error.name, reason=error.message)
+            self._damage.found(error)
+
+
+def _first_leaf(error: BaseExceptionGroup[QenexError] | QenexError) -> QenexError:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def make_app(backend: NodeBackend, config: RpcConfig, damage: Damage, log: Any) -> ASGIApp:
     """The ASGI application."""
-    busy = trio.CapacityLimiter(config.connections_max)
-    sockets = trio.CapacityLimiter(max(1, config.subscribers_max))
+    sockets = trio.CapacityLimiter(config.subscribers_max)
+    budgets = Budgets(config.client_units_per_s, config.client_burst, trio.current_time)
+
+    def spender_of(connection: HTTPConnection) -> Spend:
+        return budgets.spender_of(connection.client.host if connection.client is not None else "")
 
     async def post(request: Request) -> Response:
         try:
             body = await _read_body(request, config.body_bytes_max)
         except RpcError as error:
-            return _json(encode(error_response(None, error)))
-        async with busy:
-            return _json(await answer_body(backend, body))
+            return _json(encode_error(None, error))
+        return _json(await answer_body(backend, body, spender_of(request)))
 
     async def get(request: Request) -> Response:
-        name = request.path_params["method"]
-        if request.url.query and len(request.url.query) > config.body_bytes_max:
-            return _json(encode(error_response(None, RpcError(INVALID_REQUEST, "the URI is too long"))))
-        async with busy:
-            return _json(await answer_uri(backend, name, dict(request.query_params)))
+        method, query = request.path_params["method"], dict(request.query_params)
+        return _json(await answer_uri(backend, method, query, spender_of(request)))
 
     async def index(_request: Request) -> Response:
         lines = [f"QENEX node {backend.version}, chain {backend.document.chain_id}", "", "Methods:"]
@@ -62,18 +113,23 @@ def make_app(backend: NodeBackend, config: RpcConfig) -> Starlette:
             await socket.close(1013, "too many connections")
             return
         try:
-            await WebSocketSession(backend, socket).run()
+            await WebSocketSession(backend, socket, spender_of(socket)).run()
         finally:
             sockets.release_on_behalf_of(socket)
 
-    return Starlette(
+    async def unexpected(_request: Request, _error: Exception) -> Response:
+        return _json(encode_error(None, RpcError(INTERNAL_ERROR, "the node could not answer; its log says why")))
+
+    starlette = Starlette(
         routes=[
             Route("/", post, methods=["POST"]),
             Route("/", index, methods=["GET"]),
             WebSocketRoute("/websocket", websocket),
             Route("/{method}", get, methods=["GET"]),
-        ]
+        ],
+        exception_handlers={Exception: unexpected},
     )
+    return Guard(starlette, damage, log)
 
 
 async def _read_body(request: Request, bytes_max: int) -> bytes:
@@ -96,32 +152,59 @@ def _json(body: bytes) -> Response:
 
 
 async def serve_rpc(
-    backend: NodeBackend, config: RpcConfig, log: Any, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+    backend: NodeBackend,
+    config: RpcConfig,
+    log: Any = None,
+    *,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; reports its address when it listens. Raises `PortInUseError`."""
-    settings = hypercorn.config.Config()
-    settings.bind = [config.listen]
-    settings.accesslog = None
-    settings.errorlog = None
-    settings.graceful_timeout = 0.3
-    settings.keep_alive_timeout = IDLE_SECONDS_MAX
-    settings.websocket_max_message_size = config.body_bytes_max
-    settings.h11_max_incomplete_size = 64 * 1024
-    app = make_app(backend, config)
+    """Serve until cancelled; reports its address when it listens. Raises `PortInUseError`, and whatever damage a call met."""
+    host, _, port = config.listen.rpartition(":")
     try:
-        async with trio.open_nursery() as nursery:
-            binds = await nursery.start(_serve, app, settings)
-            address = binds[0].removeprefix("http://")
-            task_status.started(address)
-    except* OSError as group:
-        error = group.exceptions[0]
+        listeners = await trio.open_tcp_listeners(int(port), host=host.strip("[]"))
+    except (OSError, OverflowError) as error:
         raise PortInUseError(
             f"cannot serve RPC on {config.listen}: {getattr(error, 'strerror', None) or error}",
             hint="another program uses the port; stop it or set [rpc] listen in config.toml",
         ) from error
+    log = log or structlog.get_logger()
+    damage = Damage()
+    app = make_app(backend, config, damage, log)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(damage.raise_it)
+            nursery.start_soon(serve_connections, app, _settings(config, log), listeners, config.connections_max, log)
+            task_status.started(_name(listeners[0]))
+    finally:
+        for listener in listeners:
+            listener.socket.close()  # cancelled before it was served
 
 
-async def _serve(
-    app: Starlette, settings: hypercorn.config.Config, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
-) -> None:
-    await hypercorn.trio.serve(app, settings, task_status=task_status)  # type: ignore[arg-type]
+class _ErrorLog:
+    """Hypercorn's logger: what an application raised is worth a line of ours, the rest is not."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    async def exception(self, *_args: Any, **_kwargs: Any) -> None:
+        self._log.error("an RPC call failed", exc_info=True)
+
+    async def _nothing(self, *_args: Any, **_kwargs: Any) -> None:
+        return
+
+    access = critical = error = warning = info = debug = log = _nothing
+
+
+def _settings(config: RpcConfig, log: Any) -> hypercorn.config.Config:
+    settings = hypercorn.config.Config()
+    settings.logger_class = lambda _: _ErrorLog(log)  # type: ignore[assignment, return-value]
+    settings.keep_alive_timeout = IDLE_SECONDS_MAX
+    settings.websocket_ping_interval = PING_SECONDS
+    settings.websocket_max_message_size = config.body_bytes_max
+    settings.h11_max_incomplete_size = 64 * 1024
+    return settings
+
+
+def _name(listener: trio.SocketListener) -> str:
+    host, port = listener.socket.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -16,7 +16,6 @@ from state.params import ConsensusParams
 from state.primitives.canonical import NS_PER_S
 from state.primitives.merkle import Proof
 from state.receipts import Event, Receipt
-from state.transaction import Transaction
 from state.validators import Validator
 
 Json = Any
@@ -183,11 +182,11 @@ def consensus_params(params: ConsensusParams) -> Json:
     }
 
 
-def event_map(receipt: Receipt, tx: Transaction, height: int) -> dict[str, list[str]]:
+def event_map(receipt: Receipt, tx_hash: bytes, height: int) -> dict[str, list[str]]:
     """Composite keys that a query can name, for one transaction."""
     found: dict[str, list[str]] = {
         "tm.event": ["Tx"],
-        "tx.hash": [hexed(tx.hash)],
+        "tx.hash": [hexed(tx_hash)],
         "tx.height": [str(height)],
     }
     for event in receipt.events:

@@ -14,6 +14,7 @@ from state.codes import Code
 from state.machine import BlockContext
 from state.primitives.errors import TransactionError
 from state.primitives.hashing import sha256
+from state.primitives.limits import RPC_COMMIT_WAITERS_MAX
 from state.queries import describe_receipt
 from state.queries import simulate as simulate_transaction
 from state.transaction import Transaction
@@ -50,24 +51,25 @@ async def broadcast_tx_batch(backend: NodeBackend, txs: list[bytes]) -> Json:
 
 async def broadcast_tx_commit(backend: NodeBackend, tx: bytes) -> Json:
     """Admit it and wait until it is in a block."""
-    waiter = backend.bus.waiter(sha256(tx))
-    (result,) = await backend.mempool.submit([tx])
-    shown = {**_check_result(result), "hash": shapes.hexed(result.hash)}
-    if result.code:
-        return {"check_tx": _check_result(result), "tx_result": _empty_result(), "hash": shown["hash"], "height": "0"}
-    with trio.move_on_after(COMMIT_WAIT_SECONDS):
-        await waiter.wait()
+    bus, tx_hash = backend.bus, sha256(tx)
+    if bus.waiters >= RPC_COMMIT_WAITERS_MAX:
+        raise failed(f"{RPC_COMMIT_WAITERS_MAX} calls wait for their blocks already: use broadcast_tx_sync and ask tx_status")
+    with bus.waiting_for(tx_hash) as committed:
+        (result,) = await backend.mempool.submit([tx])
+        hexed = shapes.hexed(result.hash)
+        if result.code:
+            return {"check_tx": _check_result(result), "tx_result": _empty_result(), "hash": hexed, "height": "0"}
+        with trio.move_on_after(COMMIT_WAIT_SECONDS):
+            await committed.wait()
     place = backend.store.tx_location(result.hash)
     if place is None:
-        raise failed(
-            f"timed out waiting for tx {shown['hash']} to be included in a block; it still may be: ask tx_status"
-        )
+        raise failed(f"timed out waiting for tx {hexed} to be included in a block; it still may be: ask tx_status")
     height, index = place
     receipt = backend.receipts_at(height)[index]
     return {
         "check_tx": _check_result(result),
         "tx_result": shapes.tx_result(receipt),
-        "hash": shown["hash"],
+        "hash": hexed,
         "height": str(height),
     }
 

@@ -1,6 +1,6 @@
 """The WebSocket: the same calls, and subscriptions whose events repeat the id of the call that asked for them.
 
-One task reads; each subscription has one that writes; a lock keeps frames whole. A subscriber that was too slow gets an error and its
+One task reads; each subscription has one that writes; a lock keeps messages whole. A subscriber that was too slow gets an error and its
 subscription ends (`node.rpc.events`). A connection that sends what is no JSON-RPC is told so and stays.
 """
 
@@ -12,19 +12,23 @@ import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from node.rpc.backend import NodeBackend
-from node.rpc.dispatch import answer_call, decode_request, encode, error_response, read_call
+from node.rpc.budget import Spend
+from node.rpc.dispatch import answer_call, decode_request, encode_error, encode_result, read_call
 from node.rpc.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError, invalid_params
 from node.rpc.events import Subscription
+from node.rpc.params import Kind, Param, read_params
 from node.rpc.query import parse_query
+from state.primitives.limits import RPC_BYTES_PER_UNIT
 
 SUBSCRIPTIONS_PER_CONNECTION_MAX: Final = 10
-SEND_SECONDS_MAX: Final = 10.0
+_QUERY: Final = (Param("query", Kind.TEXT),)
 
 
 class WebSocketSession:
     """One connection."""
 
-    def __init__(self, backend: NodeBackend, socket: WebSocket) -> None:
+    def __init__(self, backend: NodeBackend, socket: WebSocket, spend: Spend) -> None:
+        self._spend = spend
         self._backend = backend
         self._socket = socket
         self._subscriptions: dict[str, Subscription] = {}
@@ -38,8 +42,7 @@ class WebSocketSession:
                 await self._read(nursery)
                 nursery.cancel_scope.cancel()
         finally:
-            for subscription in list(self._subscriptions.values()):
-                subscription.close()
+            self._unsubscribe_all()
 
     async def _read(self, nursery: trio.Nursery) -> None:
         while True:
@@ -49,65 +52,71 @@ class WebSocketSession:
                 return
             if message["type"] != "websocket.receive":
                 return
-            data = message.get("text")
-            body = data.encode() if data is not None else message.get("bytes") or b""
-            try:
-                call = decode_request(body)
-                if isinstance(call, list):
-                    raise RpcError(INVALID_REQUEST, "batches are for POST")
-                call_id, method, params, _ = read_call(call)
-            except RpcError as error:
-                await self._send(error_response(None, error))
-                continue
-            if method in ("subscribe", "unsubscribe", "unsubscribe_all"):
-                try:
-                    self._change(method, call_id, params, nursery)
-                    await self._send({"jsonrpc": "2.0", "id": call_id, "result": {}})
-                except RpcError as error:
-                    await self._send(error_response(call_id, error))
-            else:
-                response = await answer_call(self._backend, call)
-                if response is not None:
-                    await self._send(response)
+            text = message.get("text")
+            answer = await self._answer(text.encode() if text is not None else message.get("bytes") or b"", nursery)
+            if answer:
+                await self._send(answer)
 
-    def _change(self, method: str, call_id: Any, params: Any, nursery: trio.Nursery) -> None:
-        if method == "unsubscribe_all":
-            for subscription in list(self._subscriptions.values()):
-                subscription.close()
-            self._subscriptions.clear()
-            return
-        text = params.get("query") if isinstance(params, dict) else params[0] if isinstance(params, list) and params else None
-        if not isinstance(text, str):
-            raise invalid_params("parameter query is missing; it is a string")
-        if method == "unsubscribe":
-            known = self._subscriptions.pop(text, None)
-            if known is None:
-                raise RpcError(INTERNAL_ERROR, "subscription not found")
-            known.close()
-            return
+    async def _answer(self, body: bytes, nursery: trio.Nursery) -> bytes:
+        call_id: Any = None
+        try:
+            self._spend(1 + len(body) // RPC_BYTES_PER_UNIT)
+            call = decode_request(body)
+            if isinstance(call, list):
+                raise RpcError(INVALID_REQUEST, "batches are for POST")
+            call_id, method, params, _ = read_call(call)
+            change = self._CHANGES.get(method)
+            if change is None:
+                return await answer_call(self._backend, call, self._spend)
+            change(self, call_id, params, nursery)
+        except RpcError as error:
+            return encode_error(call_id, error)
+        return encode_result(call_id, {})
+
+    def _subscribe(self, call_id: Any, params: Any, nursery: trio.Nursery) -> None:
+        text = read_params(_QUERY, params, is_uri=False)["query"]
         if text in self._subscriptions:
             raise RpcError(INTERNAL_ERROR, "already subscribed")
         if len(self._subscriptions) >= SUBSCRIPTIONS_PER_CONNECTION_MAX:
             raise RpcError(INTERNAL_ERROR, f"at most {SUBSCRIPTIONS_PER_CONNECTION_MAX} subscriptions for each connection")
-        subscription = self._backend.bus.subscribe(parse_query(text))
+        subscription = self._backend.bus.subscribe(parse_query(text), self._backend.height)
         self._subscriptions[text] = subscription
-        nursery.start_soon(self._forward, text, call_id, subscription)
+        nursery.start_soon(self._forward, call_id, subscription)
 
-    async def _forward(self, text: str, call_id: Any, subscription: Subscription) -> None:
-        async for event in subscription.events:
-            await self._send({"jsonrpc": "2.0", "id": call_id, "result": event})
+    def _unsubscribe(self, _call_id: Any, params: Any, _nursery: trio.Nursery) -> None:
+        known = self._subscriptions.pop(read_params(_QUERY, params, is_uri=False)["query"], None)
+        if known is None:
+            raise RpcError(INTERNAL_ERROR, "subscription not found")
+        known.close()
+
+    def _unsubscribe_all(self, _call_id: Any = None, params: Any = None, _nursery: trio.Nursery | None = None) -> None:
+        if params:
+            raise invalid_params("unsubscribe_all has no parameters")
+        for subscription in self._subscriptions.values():
+            subscription.close()
+        self._subscriptions.clear()
+
+    _CHANGES: Final = {"subscribe": _subscribe, "unsubscribe": _unsubscribe, "unsubscribe_all": _unsubscribe_all}
+
+    async def _forward(self, call_id: Any, subscription: Subscription) -> None:
+        backend, bus = self._backend, self._backend.bus
+        while (height := await subscription.next_height(lambda: backend.height, backend.store.base_height)) is not None:
+            for result in bus.events_at(height, backend.load_events).matching(subscription.query):
+                if subscription.is_closed:
+                    break
+                if result is None:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await self._send(encode_result(call_id, result))
         if subscription.is_overrun:
-            self._subscriptions.pop(text, None)
+            self._subscriptions.pop(subscription.query.text, None)
             reason = "subscription was cancelled (reason: client is not pulling messages fast enough)"
-            await self._send(error_response(call_id, RpcError(INTERNAL_ERROR, reason)))
+            await self._send(encode_error(call_id, RpcError(INTERNAL_ERROR, reason)))
 
-    async def _send(self, message: dict[str, Any]) -> None:
-        with trio.move_on_after(SEND_SECONDS_MAX) as scope:
-            async with self._lock:
-                if self._socket.application_state is WebSocketState.CONNECTED:
-                    try:
-                        await self._socket.send_text(encode(message).decode())
-                    except (WebSocketDisconnect, RuntimeError):
-                        return
-        if scope.cancelled_caught:
-            await self._socket.close(1008, "too slow")
+    async def _send(self, message: bytes) -> None:
+        async with self._lock:
+            if self._socket.application_state is WebSocketState.CONNECTED:
+                try:
+                    await self._socket.send_text(message.decode())
+                except (WebSocketDisconnect, RuntimeError):
+                    return  # the reader learns of it as well, and ends the session

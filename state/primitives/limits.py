@@ -115,3 +115,19 @@ CONSENSUS_MESSAGE_BYTES_MAX = 64 * 1024  # the consensus channel's bound
 BLOCK_MESSAGE_BYTES_MAX = 4 * 1024 * 1024  # 50,000 hashes, a commit of 200 and evidence; or one batch of bodies
 BLOCKS_HEARD_MAX = 64  # block hashes of which we remember who spoke of them first
 PROPAGATION_QUEUE_MAX = 32  # answers waiting for one slow peer: 8 MB, a whole block
+
+# RPC
+RPC_SEND_S_MAX = 10  # a client that takes longer for one chunk does not read; CometBFT's write deadline
+RPC_SEND_CHUNK_BYTES = 64 * 1024  # so that a large answer over a slow line may take its time
+RPC_YIELD_AFTER_S = 15  # a client silent for this long gives way when every place is taken
+RPC_READS_AT_ONCE = 8  # clients served between two turns of everybody else: the chain must not wait for a flood
+RPC_ANSWER_BYTES_MAX = 64 * 1024 * 1024  # of all answers to one batch
+RPC_CLIENTS_KNOWN_MAX = 10_000  # whose budgets are remembered
+RPC_BYTES_PER_UNIT = 64 * 1024  # of a request's body
+RPC_COMMIT_WAITERS_MAX = 64  # calls of broadcast_tx_commit that wait for their block
+RPC_EVENT_BLOCKS_BEHIND_MAX = 100  # a subscriber that is further behind is told so and dropped
+RPC_EVENT_BLOCKS_KEPT = 2  # rendered once for all subscribers; those further behind read the store
+SEARCH_MATCHES_MAX = 10_000  # beyond this a search must be narrowed
+SEARCH_ROWS_AT_ONCE = 500  # index rows read between two turns of everybody else: 1 ms
+SEARCH_BLOCKS_MAX = 1_000  # blocks whose receipts one search may read
+SEARCH_RECEIPTS_MAX = 100_000  # receipts that one search may compare: 1 s, in turns

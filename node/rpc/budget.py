@@ -1,0 +1,65 @@
+"""How much each client may ask: a bucket of units for each address, filled at a steady rate. No method is known here.
+
+A request takes one unit, one more for each 64 KiB of it, and for each call in it what the table of methods says. A client is an IPv4
+address or an IPv6 /64, which is what one subscriber gets; clients behind one proxy share a bucket, so a public service limits at its proxy
+as well and raises the node's. The number of buckets is bounded: the one not used for longest goes first.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+from node.rpc.errors import LIMIT_EXCEEDED, RpcError
+from state.primitives.limits import RPC_CLIENTS_KNOWN_MAX
+
+Spend = Callable[[int], None]  # raises `RpcError` when the client has asked too much
+
+
+class Budgets:
+    """Buckets of `units_per_s` and `burst`; a rate of 0 means no bound. `now` is a monotonic clock in seconds."""
+
+    def __init__(self, units_per_s: int, burst: int, now: Callable[[], float]) -> None:
+        self.refused = 0
+        self._rate = units_per_s
+        self._burst = max(burst, units_per_s)
+        self._now = now
+        self._buckets: dict[str, tuple[float, float]] = {}  # units left, at
+
+    def spender_of(self, host: str) -> Spend:
+        """What takes units of a client's bucket."""
+        name = _client_of(host)
+
+        def spend(units: int) -> None:
+            self._take(name, units)
+
+        return spend
+
+    def _take(self, name: str, units: int) -> None:
+        if not self._rate:
+            return
+        now = self._now()
+        left, at = self._buckets.pop(name, (float(self._burst), now))
+        left = min(float(self._burst), left + (now - at) * self._rate)
+        if left < units:
+            self._put(name, left, now)
+            self.refused += 1
+            raise RpcError(LIMIT_EXCEEDED, f"more than {self._rate} units per second: try again in a moment")
+        self._put(name, left - units, now)
+
+    def _put(self, name: str, left: float, now: float) -> None:
+        self._buckets[name] = left, now
+        if len(self._buckets) > RPC_CLIENTS_KNOWN_MAX:
+            del self._buckets[next(iter(self._buckets))]
+
+
+def _client_of(host: str) -> str:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return host
