@@ -22,6 +22,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | V | | validator addresses, sorted |
 | p | name of a group | parameters, see `state.params` |
 | b | | tripped breakers ((module, height, operation), ...), sorted by module |
+| N | V, owner (32); or P, p2p node id | an admission granted by governance; present means admitted |
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ VALIDATOR: Final = ord("v")
 VALIDATORS: Final = ord("V")
 PARAMS: Final = ord("p")
 BREAKERS: Final = ord("b")
+ADMISSION: Final = ord("N")
 
 # The hot path builds these keys in place: prefix + address (+ code)
 ACCOUNT_PREFIX: Final = b" a"
@@ -67,6 +69,9 @@ CONSENSUS_PARAMS_KEY: Final = b" pconsensus"
 FEE_PARAMS_KEY: Final = b" pfees"
 ACCOUNT_PARAMS_KEY: Final = b" paccounts"
 STAKE_PARAMS_KEY: Final = b" pstake"
+
+ADMIT_VALIDATOR: Final = b"V"  # identity: the owner's address
+ADMIT_NODE: Final = b"P"  # identity: the p2p node id
 
 CLIENT_REF_QUEUE: Final = b" qc"
 UNORDERED_QUEUE: Final = b" qu"
@@ -127,6 +132,11 @@ def validator_key(address: bytes) -> bytes:
     return b" v" + address
 
 
+def admission_key(kind: bytes, identity: bytes) -> bytes:
+    """Key of an admission; `kind` is `ADMIT_VALIDATOR` or `ADMIT_NODE`."""
+    return b" N" + kind + identity
+
+
 _pack: Final = msgspec.msgpack.Encoder().encode  # the same bytes as our codec for arrays of int, bytes, str and bool
 
 
@@ -184,6 +194,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     VALIDATORS: _unpack,
     PARAMS: _unpack,
     BREAKERS: _unpack,
+    ADMISSION: _unpack,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -200,6 +211,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     VALIDATORS: _pack,
     PARAMS: _pack,
     BREAKERS: _pack,
+    ADMISSION: _pack,
 }
 
 
