@@ -1,0 +1,205 @@
+"""The fuzzing loop: inputs from seeds by mutation, each given to a target, findings kept, memory and time watched.
+
+Two ways to mutate: of bytes, and of what they mean (a value of a msgpack or JSON tree is replaced, dropped, doubled, nested), because
+random bytes rarely pass the first check. One seed gives one sequence of inputs. With the `atheris` package installed the
+same targets run under its coverage guidance (`scripts/fuzz --engine atheris`). What the targets are is not known here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgpack
+
+from tests.fuzz.targets import Target
+
+SLOW_SECONDS: Final = 1.0  # processor time of one input; a decoder takes microseconds
+INPUT_BYTES_MAX: Final = 1 << 18
+_NUMBERS: Final = (
+    0, 1, -1, 127, 128, 255, 256, 65535, 65536, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 53) + 1,
+    (1 << 63) - 1, 1 << 63, (1 << 64) - 1, -(1 << 31), -(1 << 63),
+)  # fmt: skip
+_WORDS: Final = (
+    b"", b"\0", b"\xff", b"'", b'"', b"AND", b"EXISTS", b"=", b">=", b"\\", b"%00", b"[", b"{", b"1e999", b"-0", b"9" * 20,
+)  # fmt: skip
+
+
+@dataclass
+class Report:
+    """What a run of one target came to."""
+
+    target: str
+    inputs: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    findings: list[tuple[bytes, str]] = field(default_factory=list)
+    slowest_ms: float = 0.0
+    grown_kib: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "target": self.target,
+            "inputs": self.inputs,
+            "refused": self.refused,
+            "seconds": round(self.seconds, 1),
+            "inputs_per_s": round(self.inputs / self.seconds) if self.seconds else 0,
+            "slowest_ms": round(self.slowest_ms, 1),
+            "grown_kib": self.grown_kib,
+            "findings": [{"input": data.hex(), "error": error} for data, error in self.findings],
+        }
+
+
+def run_one(target: Target, data: bytes, report: Report) -> None:
+    """Give one input to a target and note what came of it."""
+    started = time.process_time()
+    try:
+        target.run(data)
+    except target.refusals:
+        report.refused += 1
+    except Exception as error:  # noqa: BLE001  (a finding, whatever it is)
+        report.findings.append((data, f"{type(error).__name__}: {error}"[:300]))
+    spent = time.process_time() - started
+    report.inputs += 1
+    report.slowest_ms = max(report.slowest_ms, spent * 1000)
+    if spent > SLOW_SECONDS:
+        report.findings.append((data, f"took {spent:.1f} s"))
+
+
+def fuzz(
+    target: Target, seed: int, *, inputs: int = 0, seconds: float = 0.0, findings_max: int = 5, on_input: Callable[[], None] | None = None
+) -> Report:
+    """Run one target for so many inputs, or so many seconds."""
+    report = Report(target.name)
+    started = time.monotonic()
+    base = 0
+    for data in inputs_of(target, seed):
+        run_one(target, data, report)
+        report.seconds = time.monotonic() - started
+        if on_input is not None:
+            on_input()
+        if report.inputs == 2_000:
+            base = _memory_kib()  # after the warm-up
+        if (inputs and report.inputs >= inputs) or (seconds and report.seconds >= seconds):
+            break
+        if len(report.findings) >= findings_max:
+            break
+    report.grown_kib = max(0, _memory_kib() - base) if base else 0
+    return report
+
+
+def _memory_kib() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() // 1024
+
+
+def inputs_of(target: Target, seed: int) -> Iterator[bytes]:
+    """The seeds themselves, then mutations of them and of their mutations, without end."""
+    chance = random.Random(f"{target.name}/{seed}")
+    pool = list(target.seeds())
+    yield from pool
+    originals = len(pool)
+    while True:
+        data = chance.choice(pool)
+        for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
+            data = _mutate(chance, target.shape, data, pool)
+        data = data[:INPUT_BYTES_MAX]
+        if chance.random() < 0.02:  # some go on from here
+            if len(pool) < originals + 200:
+                pool.append(data)
+            else:
+                pool[chance.randrange(originals, len(pool))] = data
+        yield data
+
+
+def _mutate(chance: random.Random, shape: str, data: bytes, pool: list[bytes]) -> bytes:
+    if shape in ("msgpack", "json") and chance.random() < 0.6:
+        try:
+            tree = msgpack.unpackb(data, strict_map_key=False) if shape == "msgpack" else json.loads(data)
+            tree = _mutate_tree(chance, tree)
+            return msgpack.packb(tree) if shape == "msgpack" else json.dumps(tree).encode()
+        except (ValueError, TypeError, RecursionError, OverflowError, msgpack.exceptions.UnpackException):
+            pass
+    return _mutate_bytes(chance, data, pool)
+
+
+def _mutate_tree(chance: random.Random, value: Any) -> Any:
+    """One change somewhere in a tree."""
+    if isinstance(value, list | dict) and value and chance.random() < 0.85:
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        place = chance.choice(list(keys))
+        copy = value.copy()
+        action = chance.randrange(10)
+        if action == 0:
+            del copy[place]
+        elif action == 1 and isinstance(copy, list):
+            copy.insert(place, copy[place])
+        elif action == 2 and isinstance(copy, list):
+            copy += copy[: 1 << chance.randrange(8)]
+        elif action == 3 and isinstance(copy, list):
+            chance.shuffle(copy)
+        else:
+            copy[place] = _mutate_tree(chance, copy[place])
+        return copy
+    return _replace(chance, value)
+
+
+def _replace(chance: random.Random, value: Any) -> Any:
+    choices: list[Callable[[], Any]] = [
+        lambda: chance.choice(_NUMBERS),
+        lambda: None,
+        lambda: chance.random() < 0.5,
+        lambda: [value],
+        list,
+        lambda: {"a": value},
+        lambda: 1.5,
+        lambda: chance.choice(_WORDS).decode("latin-1") * chance.choice((1, 2, 300)),
+        lambda: _nest(value, chance.choice((2, 20, 200))),
+    ]
+    if isinstance(value, int) and not isinstance(value, bool):
+        choices += [lambda: value + 1, lambda: value - 1, lambda: -value, lambda: value ^ (1 << chance.randrange(63))] * 2
+    if isinstance(value, bytes) or (isinstance(value, str) and value):
+        choices += [lambda: value[:-1], lambda: value + value[:1], lambda: value * 2, lambda: value[::-1], lambda: value[:0]] * 2
+    if isinstance(value, bytes) and value:
+        choices += [lambda: _mutate_bytes(chance, value, [value])] * 6
+    return chance.choice(choices)()
+
+
+def _nest(value: Any, depth: int) -> Any:
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def _mutate_bytes(chance: random.Random, data: bytes, pool: list[bytes]) -> bytes:
+    if not data:
+        return chance.randbytes(chance.randrange(1, 64))
+    place = chance.randrange(len(data))
+    action = chance.randrange(9)
+    if action == 0:
+        return data[:place] + bytes((data[place] ^ (1 << chance.randrange(8)),)) + data[place + 1 :]
+    if action == 1:
+        return data[:place] + bytes((chance.randrange(256),)) + data[place + 1 :]
+    if action == 2:
+        return data[:place]
+    if action == 3:
+        return data[:place] + data[min(len(data), place + chance.choice((1, 2, 4, 32))) :]
+    if action == 4:
+        return data[:place] + chance.randbytes(chance.choice((1, 2, 4, 32))) + data[place:]
+    if action == 5:
+        end = min(len(data), place + chance.choice((1, 4, 32, 256)))
+        return data[:end] + data[place:end] + data[end:]
+    if action == 6:
+        other = chance.choice(pool)
+        return data[:place] + other[chance.randrange(len(other) + 1) :]
+    if action == 7:
+        return data[:place] + chance.choice(_WORDS) + data[place:]
+    width = chance.choice((1, 2, 4, 8))
+    number = chance.choice(_NUMBERS) % (1 << (8 * width))
+    return data[:place] + number.to_bytes(width, "big") + data[place + width :]

@@ -1,0 +1,198 @@
+"""What the targets start from: real messages, made the way honest nodes and clients make them. No test is in here."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from consensus.block import Block
+from consensus.commit import Commit, PqCommit
+from consensus.evidence import DuplicateVoteEvidence
+from consensus.gossip import RoundSummary, Summary
+from consensus.messages import Persist, Step
+from consensus.vote import Proposal, Vote
+from genesis.testnet import NetworkOptions, plan_network
+from node.compact import COMPACT, HAVE, LACK, TXS, WANT_BLOCK, WANT_TXS, CompactBlock
+from node.consensus_gossip import SUMMARY, encode_messages
+from node.mempool.gossip import ANNOUNCE, BODIES, WANT
+from node.signer import SignerRecord
+from node.storage.store import HeightBatch, Store
+from node.wal import Wal
+from p2p.channels import BLOCK, CONSENSUS, MEMPOOL
+from p2p.frames import GRANT, PING, encode_control, encode_frame
+from p2p.handshake import Greeting, encode_greeting, encode_verdict
+from state.initial import genesis_changes
+from state.primitives.codec import encode_trusted
+from state.primitives.hashing import sha256
+from state.transaction import build, call, sign
+from tests.consensus.world import PRECOMMIT, PREVOTE, Scene, make_commit, make_set
+from tests.state.ledger_world import ADDRESS, genesis_state, key_of
+
+NOW = 1_800_000_000
+
+
+@cache
+def transactions() -> tuple[bytes, ...]:
+    def signed(*ops: Any, **fields: Any) -> bytes:
+        draft = build(
+            chain_id=sha256(b"chain"), sender=ADDRESS["alice"], seq=3, valid_until=NOW, ops=list(ops), max_fee=9, **fields
+        )
+        return sign(draft, [(ADDRESS["alice"], 0, key_of("alice"))])
+
+    transfer = call("asset.transfer", asset="QNX", to=ADDRESS["bob"], amount=10**150, tag="rent")
+    return (
+        signed(transfer, memo=""),
+        signed(transfer, transfer, memo="two", client_ref=bytes(16)),
+        signed(call("asset.burn", asset="QNX", amount=1), memo=""),
+    )
+
+
+@cache
+def votes() -> tuple[Vote, ...]:
+    scene = Scene()
+    return (
+        scene.vote(0, PREVOTE, 0, "A"),
+        scene.vote(1, PRECOMMIT, 3, None),
+        scene.vote(3, PRECOMMIT, 100, "B"),
+    )
+
+
+@cache
+def proposals() -> tuple[Proposal, ...]:
+    scene = Scene()
+    return scene.proposal(0, "A"), scene.proposal(2, "B", 1)
+
+
+@cache
+def block_and_commit() -> tuple[Block, Commit, PqCommit]:
+    scene = Scene()
+    commit, pq_commit = make_commit(make_set((1, 1, 1, 1)), 1, 0, scene.block_id("A"), (0, 1, 3), (2,))
+    return scene.block("A"), commit, pq_commit
+
+
+@cache
+def evidence() -> DuplicateVoteEvidence:
+    scene = Scene()
+    first, second = scene.vote(0, PREVOTE, 0, "A"), scene.vote(0, PREVOTE, 0, "B")
+    return DuplicateVoteEvidence.of(first, second, scene.validators, 1_700_000_000_000_000_000)
+
+
+def frames() -> tuple[bytes, ...]:
+    vote = encode_messages(list(votes()))[0]
+    return (
+        encode_frame(CONSENSUS, vote, is_last=True) + encode_control(PING, 7),
+        encode_frame(BLOCK, bytes(32 * 1024), is_last=False) + encode_frame(BLOCK, b"end", is_last=True),
+        encode_control(GRANT, MEMPOOL, 1000) + encode_frame(MEMPOOL, transactions()[0], is_last=True),
+    )
+
+
+def greetings() -> tuple[bytes, ...]:
+    greeting = Greeting(1, sha256(b"genesis"), "0.1.0", "node0", "127.0.0.1:26656", ("x",), 5)
+    return encode_greeting(greeting)[2:], encode_verdict(0)[2:], encode_verdict(2410)[2:]
+
+
+def summaries() -> tuple[bytes, ...]:
+    rounds = (RoundSummary(0, (b"abcdefgh",), 0b1011, True, 0b1, False), RoundSummary(7, (), 0, False, 1 << 199, False))
+    return tuple(encode_trusted((SUMMARY, Summary(5, 7, step, rounds).to_wire())) for step in (Step.PROPOSE, Step.COMMIT))
+
+
+def compact_block() -> bytes:
+    block = block_and_commit()[0]
+    return encode_trusted((COMPACT, *CompactBlock.of(block).to_wire()))
+
+
+def genesis() -> bytes:
+    options = NetworkOptions(validators=1, time_ns=1_790_000_000_000_000_000, accounts=1)
+    return plan_network(options, lambda label: sha256(label.encode())).document.to_json()
+
+
+def calls() -> tuple[bytes, ...]:
+    return tuple(
+        json.dumps(call_).encode()
+        for call_ in (
+            {"jsonrpc": "2.0", "id": 1, "method": "block", "params": {"height": "5"}},
+            {"jsonrpc": "2.0", "id": "x", "method": "tx_search", "params": ["tm.event='Tx'", True, 1, "30", "asc"]},
+            [{"id": 1, "method": "health"}, {"id": 2, "method": "abci_query", "params": {"path": "/a", "data": "00"}}],
+            {"id": 3, "method": "broadcast_tx_sync", "params": {"tx": "AAEC"}},
+        )
+    )
+
+
+QUERIES = (
+    b"tm.event='Tx' AND transfer.amount >= 700 AND tx.height < 5",
+    b"tx.hash='00FF' AND a.b CONTAINS 'x' AND c EXISTS",
+    b"block.height > -5",
+)
+
+
+def consensus_messages() -> tuple[bytes, ...]:
+    return (*encode_messages(list(votes())), *encode_messages(list(proposals())), *summaries())
+
+
+def block_messages() -> tuple[bytes, ...]:
+    block_hash = block_and_commit()[0].block_id().hash
+    return (
+        compact_block(),
+        encode_trusted((WANT_TXS, block_hash, (0, 1))),
+        encode_trusted((TXS, block_hash, (0,), (b"A",))),
+        *(encode_trusted((kind, block_hash)) for kind in (LACK, WANT_BLOCK, HAVE)),
+    )
+
+
+def mempool_messages() -> tuple[bytes, ...]:
+    hashes = sha256(b"1") + sha256(b"2")
+    return (
+        encode_trusted((ANNOUNCE, hashes)),
+        encode_trusted((WANT, hashes)),
+        encode_trusted((BODIES, transactions())),
+    )
+
+
+PROVEN_KEY = b" h1"
+
+
+@cache
+def proofs() -> tuple[bytes, ...]:
+    rows = [(b" h%d" % number, b"x") for number in range(20)]
+    with TemporaryDirectory() as folder:
+        store = Store.create(Path(folder) / "db")
+        store.commit(HeightBatch(1, b"tip"), rows)
+        found = tuple(store.prove(key)[1] for key in (PROVEN_KEY, b" h7", b" absent", b" other"))
+        store.close()
+    return found
+
+
+def uris() -> tuple[bytes, ...]:
+    return b'block?height="5"', b"tx_search?query=\"tm.event='Tx'\"&prove=true&page=1", b"tx?hash=0x00ff&prove=false"
+
+
+@cache
+def log_entries() -> tuple[bytes, ...]:
+    scene = Scene()
+    steps = [scene.start(), scene.propose(0, "A"), scene.give_block("A"), scene.votes((0, 2, 3), PREVOTE, 0, "A")]
+    steps.append(scene.timeout(0, Step.PRECOMMIT))
+    return tuple(output.entry for outputs in steps for output in outputs if isinstance(output, Persist))
+
+
+@cache
+def logs() -> tuple[bytes, ...]:
+    with TemporaryDirectory() as folder:
+        wal = Wal.open(Path(folder) / "wal", sha256(b"chain"), 5)
+        for entry in log_entries():
+            wal.append(entry)
+            wal.sync()
+        data = wal.path.read_bytes()
+        wal.close()
+    return (data,)
+
+
+def signer_records() -> tuple[bytes, ...]:
+    full = SignerRecord(bytes(32), bytes(20), 5, 1, 2, b"sign bytes", bytes(64), bytes(2420), bytes(32), 1, bytes(32), 1, 99)
+    return SignerRecord(bytes(32), bytes(20)).encode(1), full.encode(7)
+
+
+def records() -> tuple[bytes, ...]:
+    return tuple(value for _, value in genesis_changes(genesis_state())[:20] if value is not None)

@@ -1,0 +1,53 @@
+"""A sample of the fuzzing for every change, and every input that was ever a finding. The long run is `scripts/fuzz`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.engine import Report, fuzz, inputs_of, run_one
+from tests.fuzz.targets import TARGETS, Target, by_name
+
+FINDINGS = sorted((Path(__file__).parent / "findings").glob("*/*.bin"))
+SAMPLE = {"core": 150, "mempool_message": 150, "frames": 300, "genesis": 100, "block_message": 500}
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_seeds_are_accepted(target: Target) -> None:
+    for data in target.seeds():
+        try:
+            target.run(data)
+        except target.refusals as error:
+            assert target.name in ("proof", "rpc_uri", "core", "peer_address"), error  # a proof of another root, a foreign address
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_a_sample(target: Target) -> None:
+    report = fuzz(target, seed=1, inputs=SAMPLE.get(target.name, 1_000))
+    assert report.findings == []
+    assert report.refused > report.inputs // 20, "the mutations no longer reach the checks"
+
+
+def test_former_findings() -> None:
+    for path in FINDINGS:
+        report = Report(path.parent.name)
+        run_one(by_name()[path.parent.name], path.read_bytes(), report)
+        assert report.findings == [], path
+
+
+def test_one_seed_is_one_sequence() -> None:
+    for target in TARGETS[:3]:
+        first, second = inputs_of(target, 5), inputs_of(target, 5)
+        assert [next(first) for _ in range(200)] == [next(second) for _ in range(200)]
+
+
+def test_a_decoder_that_stumbles_is_found() -> None:
+    def stumble(data: bytes) -> None:
+        if len(data) > 3 and data[0] & 1:
+            raise IndexError("list index out of range")
+
+    planted = Target("planted", stumble, lambda: (b"\0" * 8,), "bytes")
+    found = fuzz(planted, seed=1, inputs=2_000).findings
+    assert found
+    assert "IndexError" in found[0][1]
