@@ -1,17 +1,19 @@
 """The fuzzing loop: inputs from seeds by mutation, each given to a target, findings kept, memory and time watched.
 
 Two ways to mutate: of bytes, and of what they mean (a value of a msgpack or JSON tree is replaced, dropped, doubled, nested), because
-random bytes rarely pass the first check. One seed gives one sequence of inputs. With the `atheris` package installed the
-same targets run under its coverage guidance (`scripts/fuzz --engine atheris`). What the targets are is not known here.
+random bytes rarely pass the first check. Guidance without instruments: an input that was accepted, or refused with words not heard
+before, has got further than others, and its mutations come next. One seed gives one sequence of inputs. With the `atheris` package
+installed the same targets run under its coverage guidance (`scripts/fuzz --engine atheris`). What the targets are is not known here.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import re
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,6 +23,9 @@ from tests.fuzz.targets import Target
 
 SLOW_SECONDS: Final = 1.0  # processor time of one input; a decoder takes microseconds
 INPUT_BYTES_MAX: Final = 1 << 18
+POOL_MAX: Final = 400
+OUTCOMES_MAX: Final = 5_000
+_PARTICULARS: Final = re.compile(r"[0-9]+|'[^']*'|\"[^\"]*\"|b'.*")
 _NUMBERS: Final = (
     0, 1, -1, 127, 128, 255, 256, 65535, 65536, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 53) + 1,
     (1 << 63) - 1, 1 << 63, (1 << 64) - 1, -(1 << 31), -(1 << 63),
@@ -56,20 +61,24 @@ class Report:
         }
 
 
-def run_one(target: Target, data: bytes, report: Report) -> None:
-    """Give one input to a target and note what came of it."""
+def run_one(target: Target, data: bytes, report: Report) -> str:
+    """Give one input to a target and note what came of it: "" if it was accepted, else in which words it was refused."""
     started = time.process_time()
+    outcome = ""
     try:
         target.run(data)
-    except target.refusals:
+    except target.refusals as error:
         report.refused += 1
+        outcome = f"{type(error).__name__} {error}"
     except Exception as error:  # noqa: BLE001  (a finding, whatever it is)
-        report.findings.append((data, f"{type(error).__name__}: {error}"[:300]))
+        outcome = f"{type(error).__name__}: {error}"[:300]
+        report.findings.append((data, outcome))
     spent = time.process_time() - started
     report.inputs += 1
     report.slowest_ms = max(report.slowest_ms, spent * 1000)
     if spent > SLOW_SECONDS:
         report.findings.append((data, f"took {spent:.1f} s"))
+    return outcome
 
 
 def fuzz(
@@ -79,8 +88,10 @@ def fuzz(
     report = Report(target.name)
     started = time.monotonic()
     base = 0
-    for data in inputs_of(target, seed):
-        run_one(target, data, report)
+    source = Source(target, seed)
+    while True:
+        data = source.next()
+        source.learn(data, run_one(target, data, report))
         report.seconds = time.monotonic() - started
         if on_input is not None:
             on_input()
@@ -99,23 +110,41 @@ def _memory_kib() -> int:
         return int(file.read().split()[1]) * resource.getpagesize() // 1024
 
 
-def inputs_of(target: Target, seed: int) -> Iterator[bytes]:
-    """The seeds themselves, then mutations of them and of their mutations, without end."""
-    chance = random.Random(f"{target.name}/{seed}")
-    pool = list(target.seeds())
-    yield from pool
-    originals = len(pool)
-    while True:
+class Source:
+    """Inputs for one target: its seeds, then mutations of them and of what got furthest, without end."""
+
+    def __init__(self, target: Target, seed: int) -> None:
+        self._target = target
+        self._chance = random.Random(f"{target.name}/{seed}")
+        self._seeds = list(target.seeds())
+        self._given = 0
+        self._pool: list[bytes] = []
+        self._heard: dict[str, int] = {}
+
+    def next(self) -> bytes:
+        """The next input."""
+        self._given += 1
+        if self._given <= len(self._seeds):
+            return self._seeds[self._given - 1]
+        chance = self._chance
+        pool = self._pool if self._pool and chance.random() < 0.6 else self._seeds
         data = chance.choice(pool)
-        for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
-            data = _mutate(chance, target.shape, data, pool)
-        data = data[:INPUT_BYTES_MAX]
-        if chance.random() < 0.02:  # some go on from here
-            if len(pool) < originals + 200:
-                pool.append(data)
+        for _ in range(chance.choice((1, 1, 1, 1, 2, 3, 8))):
+            data = _mutate(chance, self._target.shape, data, pool)
+        return data[:INPUT_BYTES_MAX]
+
+    def learn(self, data: bytes, outcome: str) -> None:
+        """What came of an input: whether its like is worth going on from."""
+        words = _PARTICULARS.sub("#", outcome)[:100]
+        times = self._heard.get(words, 0)
+        if len(self._heard) < OUTCOMES_MAX or words in self._heard:
+            self._heard[words] = times + 1
+        is_accepted_again = not outcome and self._chance.random() < 0.2
+        if times < 3 or is_accepted_again:
+            if len(self._pool) < POOL_MAX:
+                self._pool.append(data)
             else:
-                pool[chance.randrange(originals, len(pool))] = data
-        yield data
+                self._pool[self._chance.randrange(POOL_MAX)] = data
 
 
 def _mutate(chance: random.Random, shape: str, data: bytes, pool: list[bytes]) -> bytes:
@@ -151,6 +180,10 @@ def _mutate_tree(chance: random.Random, value: Any) -> Any:
 
 
 def _replace(chance: random.Random, value: Any) -> Any:
+    if isinstance(value, bytes) and value and chance.random() < 0.5:
+        return _mutate_bytes(chance, value, [value])
+    if isinstance(value, int) and not isinstance(value, bool) and chance.random() < 0.5:
+        return chance.choice((*_NUMBERS, value + 1, value - 1, value ^ 1, value ^ (1 << chance.randrange(63))))
     choices: list[Callable[[], Any]] = [
         lambda: chance.choice(_NUMBERS),
         lambda: None,
@@ -162,12 +195,8 @@ def _replace(chance: random.Random, value: Any) -> Any:
         lambda: chance.choice(_WORDS).decode("latin-1") * chance.choice((1, 2, 300)),
         lambda: _nest(value, chance.choice((2, 20, 200))),
     ]
-    if isinstance(value, int) and not isinstance(value, bool):
-        choices += [lambda: value + 1, lambda: value - 1, lambda: -value, lambda: value ^ (1 << chance.randrange(63))] * 2
     if isinstance(value, bytes) or (isinstance(value, str) and value):
         choices += [lambda: value[:-1], lambda: value + value[:1], lambda: value * 2, lambda: value[::-1], lambda: value[:0]] * 2
-    if isinstance(value, bytes) and value:
-        choices += [lambda: _mutate_bytes(chance, value, [value])] * 6
     return chance.choice(choices)()
 
 

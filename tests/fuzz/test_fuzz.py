@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.engine import Report, fuzz, inputs_of, run_one
+from tests.fuzz.engine import Report, Source, fuzz, run_one
 from tests.fuzz.targets import TARGETS, Target, by_name
 
 FINDINGS = sorted((Path(__file__).parent / "findings").glob("*/*.bin"))
@@ -38,8 +38,8 @@ def test_former_findings() -> None:
 
 def test_one_seed_is_one_sequence() -> None:
     for target in TARGETS[:3]:
-        first, second = inputs_of(target, 5), inputs_of(target, 5)
-        assert [next(first) for _ in range(200)] == [next(second) for _ in range(200)]
+        first, second = Source(target, 5), Source(target, 5)
+        assert [first.next() for _ in range(200)] == [second.next() for _ in range(200)]
 
 
 def test_a_decoder_that_stumbles_is_found() -> None:
