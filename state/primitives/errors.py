@@ -170,6 +170,13 @@ class InvalidCommitError(RemoteError):
     name = "INVALID_COMMIT"
 
 
+class InsufficientTrustError(InvalidCommitError):
+    """Too little of a trusted validator set stands behind a header: one in between has to be verified first."""
+
+    code = 2323
+    name = "INSUFFICIENT_TRUST"
+
+
 class InvalidVoteError(RemoteError):
     """A vote or proposal that no honest validator of this height could have sent."""
 
@@ -293,6 +300,13 @@ class ClientError(LocalError):
 
     code = 2520
     name = "CLIENT"
+
+
+class DivergenceError(RemoteError):
+    """Two nodes prove different blocks for one height: somebody with more than 1/3 of the power has cheated, or signed twice."""
+
+    code = 2530
+    name = "DIVERGENCE"
 
 
 # 2600: genesis
