@@ -63,6 +63,15 @@ class NodeBackend:
         """The last committed height; below the initial height there is no block."""
         return self.store.height
 
+    @property
+    def chain_id(self) -> str:
+        """The chain's name."""
+        return self.document.chain_id
+
+    def base_height(self) -> int:
+        """The lowest block that is kept."""
+        return self.store.base_height()
+
     def has_blocks(self) -> bool:
         """Whether there is any block yet."""
         return self.height >= self.document.initial_height

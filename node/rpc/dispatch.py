@@ -9,7 +9,6 @@ from typing import Any, Final
 import msgspec
 import trio
 
-from node.rpc.backend import NodeBackend
 from node.rpc.budget import Spend
 from node.rpc.errors import (
     INTERNAL_ERROR,
@@ -18,7 +17,7 @@ from node.rpc.errors import (
     PARSE_ERROR,
     RpcError,
 )
-from node.rpc.methods import METHODS
+from node.rpc.method import Methods
 from node.rpc.params import read_params
 from state.primitives.errors import CorruptError, QenexError, StorageError
 from state.primitives.limits import RPC_ANSWER_BYTES_MAX, RPC_BYTES_PER_UNIT
@@ -63,7 +62,7 @@ def _depth(body: bytes) -> int:
     return deepest
 
 
-async def answer_body(backend: NodeBackend, body: bytes, spend: Spend) -> bytes:
+async def answer_body(methods: Methods, backend: Any, body: bytes, spend: Spend) -> bytes:
     """The answer to a POST body; empty when every call in it was a notification."""
     try:
         spend(1 + len(body) // RPC_BYTES_PER_UNIT)
@@ -71,14 +70,14 @@ async def answer_body(backend: NodeBackend, body: bytes, spend: Spend) -> bytes:
     except RpcError as error:
         return encode_error(None, error)
     if not isinstance(request, list):
-        return await answer_call(backend, request, spend)
+        return await answer_call(methods, backend, request, spend)
     if not 1 <= len(request) <= BATCH_CALLS_MAX:
         return encode_error(None, RpcError(INVALID_REQUEST, f"a batch has 1 to {BATCH_CALLS_MAX} calls"))
     answers: list[bytes] = []
     room = RPC_ANSWER_BYTES_MAX
     for call in request:
         if room > 0:
-            answer = await answer_call(backend, call, spend)
+            answer = await answer_call(methods, backend, call, spend)
         else:
             call_id = call.get("id") if isinstance(call, dict) else None
             too_large = RpcError(INTERNAL_ERROR, f"the answers to this batch are larger than {RPC_ANSWER_BYTES_MAX} bytes")
@@ -89,7 +88,7 @@ async def answer_body(backend: NodeBackend, body: bytes, spend: Spend) -> bytes:
     return b"[" + b",".join(answers) + b"]" if answers else b""
 
 
-async def answer_call(backend: NodeBackend, call: Any, spend: Spend) -> bytes:
+async def answer_call(methods: Methods, backend: Any, call: Any, spend: Spend) -> bytes:
     """The encoded response to one call, nothing for a notification. Others get a turn first: many calls must not look like one."""
     await trio.lowlevel.checkpoint()
     try:
@@ -97,7 +96,7 @@ async def answer_call(backend: NodeBackend, call: Any, spend: Spend) -> bytes:
     except RpcError as error:
         return encode_error(None, error)
     try:
-        result = await invoke(backend, method, params, spend, is_uri=False)
+        result = await invoke(methods, backend, method, params, spend, is_uri=False)
     except RpcError as error:
         return b"" if is_notification else encode_error(call_id, error)
     return b"" if is_notification else encode_result(call_id, result)
@@ -123,9 +122,9 @@ def _is_id(value: Any) -> bool:
     return value is None or (isinstance(value, str) and len(value) <= _ID_TEXT_MAX)
 
 
-async def invoke(backend: NodeBackend, name: str, params: Any, spend: Spend, *, is_uri: bool) -> Any:
+async def invoke(methods: Methods, backend: Any, name: str, params: Any, spend: Spend, *, is_uri: bool) -> Any:
     """Run a method. Raises `RpcError` for everything a caller did wrong; what is wrong with the node itself rises as it is."""
-    method = METHODS.get(name)
+    method = methods.get(name)
     spend(1 if method is None else method.cost)
     if method is None:
         raise RpcError(METHOD_NOT_FOUND, f"there is no method {name[:64]!r}")
@@ -148,9 +147,9 @@ def encode_error(call_id: Any, error: RpcError) -> bytes:
     return encode({"jsonrpc": "2.0", "id": -1 if call_id is None else call_id, "error": error.to_json_rpc()})
 
 
-async def answer_uri(backend: NodeBackend, name: str, query: Mapping[str, str], spend: Spend) -> bytes:
+async def answer_uri(methods: Methods, backend: Any, name: str, query: Mapping[str, str], spend: Spend) -> bytes:
     """The answer to a GET."""
     try:
-        return encode_result(-1, await invoke(backend, name, dict(query), spend, is_uri=True))
+        return encode_result(-1, await invoke(methods, backend, name, dict(query), spend, is_uri=True))
     except RpcError as error:
         return encode_error(None, error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import trio
@@ -86,6 +86,31 @@ class HeightEvents:
             known = shapes.event_map(receipt, sha256(raw), height), msgspec.Raw(msgspec.json.encode(data))
             self._txs[index] = known
         return known
+
+
+class RpcBackend(Protocol):
+    """What the server and its subscriptions need of whatever answers the methods."""
+
+    version: str
+    bus: EventBus
+
+    @property
+    def chain_id(self) -> str:
+        """The chain's name."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """The last height there are events of."""
+        ...
+
+    def base_height(self) -> int:
+        """The first one."""
+        ...
+
+    def load_events(self, height: int) -> HeightEvents:
+        """The events of a height."""
+        ...
 
 
 class Subscription:

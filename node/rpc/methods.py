@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from node.rpc import chain, transactions
+from node.rpc.method import Method
 from node.rpc.params import Kind, Param
-
-Handler = Callable[..., Awaitable[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A row. `cost` is in units of a client's budget (`node.rpc.budget`): about how many simple calls it is worth."""
-
-    handler: Handler
-    params: tuple[Param, ...] = ()
-    cost: int = 1
-
 
 _HEIGHT: Final = Param("height", Kind.INT, 0)
 _PAGE: Final = Param("page", Kind.INT, 1)

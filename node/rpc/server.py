@@ -20,11 +20,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from node.config import RpcConfig
-from node.rpc.backend import NodeBackend
 from node.rpc.budget import Budgets, Spend
 from node.rpc.connections import serve_connections
 from node.rpc.dispatch import answer_body, answer_uri, encode_error
 from node.rpc.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError
+from node.rpc.events import RpcBackend
+from node.rpc.method import Methods
 from node.rpc.methods import METHODS
 from node.rpc.websocket import WebSocketSession
 from state.primitives.errors import CorruptError, PortInUseError, QenexError, StorageError
@@ -81,8 +82,8 @@ def _first_leaf(error: BaseExceptionGroup[QenexError] | QenexError) -> QenexErro
     return error
 
 
-def make_app(backend: NodeBackend, config: RpcConfig, damage: Damage, log: Any) -> ASGIApp:
-    """The ASGI application."""
+def make_app(backend: RpcBackend, methods: Methods, config: RpcConfig, damage: Damage, log: Any) -> ASGIApp:
+    """The ASGI application that answers `methods`."""
     sockets = trio.CapacityLimiter(config.subscribers_max)
     budgets = Budgets(config.client_units_per_s, config.client_burst, trio.current_time)
 
@@ -94,15 +95,15 @@ def make_app(backend: NodeBackend, config: RpcConfig, damage: Damage, log: Any) 
             body = await _read_body(request, config.body_bytes_max)
         except RpcError as error:
             return _json(encode_error(None, error))
-        return _json(await answer_body(backend, body, spender_of(request)))
+        return _json(await answer_body(methods, backend, body, spender_of(request)))
 
     async def get(request: Request) -> Response:
         method, query = request.path_params["method"], dict(request.query_params)
-        return _json(await answer_uri(backend, method, query, spender_of(request)))
+        return _json(await answer_uri(methods, backend, method, query, spender_of(request)))
 
     async def index(_request: Request) -> Response:
-        lines = [f"QENEX node {backend.version}, chain {backend.document.chain_id}", "", "Methods:"]
-        for name, method in METHODS.items():
+        lines = [f"QENEX node {backend.version}, chain {backend.chain_id}", "", "Methods:"]
+        for name, method in methods.items():
             lines.append("/" + name + ("?" + "&".join(p.name + "=_" for p in method.params) if method.params else ""))
         return PlainTextResponse("\n".join(lines) + "\n")
 
@@ -113,7 +114,7 @@ def make_app(backend: NodeBackend, config: RpcConfig, damage: Damage, log: Any) 
             await socket.close(1013, "too many connections")
             return
         try:
-            await WebSocketSession(backend, socket, spender_of(socket)).run()
+            await WebSocketSession(backend, methods, socket, spender_of(socket)).run()
         finally:
             sockets.release_on_behalf_of(socket)
 
@@ -152,10 +153,11 @@ def _json(body: bytes) -> Response:
 
 
 async def serve_rpc(
-    backend: NodeBackend,
+    backend: RpcBackend,
     config: RpcConfig,
     log: Any = None,
     *,
+    methods: Methods = METHODS,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; reports its address when it listens. Raises `PortInUseError`, and whatever damage a call met."""
@@ -169,7 +171,7 @@ async def serve_rpc(
         ) from error
     log = log or structlog.get_logger()
     damage = Damage()
-    app = make_app(backend, config, damage, log)
+    app = make_app(backend, methods, config, damage, log)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(damage.raise_it)

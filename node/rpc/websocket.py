@@ -11,11 +11,11 @@ from typing import Any, Final
 import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from node.rpc.backend import NodeBackend
 from node.rpc.budget import Spend
 from node.rpc.dispatch import answer_call, decode_request, encode_error, encode_result, read_call
 from node.rpc.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError, invalid_params
-from node.rpc.events import Subscription
+from node.rpc.events import RpcBackend, Subscription
+from node.rpc.method import Methods
 from node.rpc.params import Kind, Param, read_params
 from node.rpc.query import parse_query
 from state.primitives.limits import RPC_BYTES_PER_UNIT
@@ -27,8 +27,9 @@ _QUERY: Final = (Param("query", Kind.TEXT),)
 class WebSocketSession:
     """One connection."""
 
-    def __init__(self, backend: NodeBackend, socket: WebSocket, spend: Spend) -> None:
+    def __init__(self, backend: RpcBackend, methods: Methods, socket: WebSocket, spend: Spend) -> None:
         self._spend = spend
+        self._methods = methods
         self._backend = backend
         self._socket = socket
         self._subscriptions: dict[str, Subscription] = {}
@@ -67,7 +68,7 @@ class WebSocketSession:
             call_id, method, params, _ = read_call(call)
             change = self._CHANGES.get(method)
             if change is None:
-                return await answer_call(self._backend, call, self._spend)
+                return await answer_call(self._methods, self._backend, call, self._spend)
             change(self, call_id, params, nursery)
         except RpcError as error:
             return encode_error(call_id, error)
@@ -100,7 +101,7 @@ class WebSocketSession:
 
     async def _forward(self, call_id: Any, subscription: Subscription) -> None:
         backend, bus = self._backend, self._backend.bus
-        while (height := await subscription.next_height(lambda: backend.height, backend.store.base_height)) is not None:
+        while (height := await subscription.next_height(lambda: backend.height, backend.base_height)) is not None:
             for result in bus.events_at(height, backend.load_events).matching(subscription.query):
                 if subscription.is_closed:
                     break

@@ -7,7 +7,6 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -21,7 +20,8 @@ from node.rpc import connections, server
 from node.rpc.budget import Budgets
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError
 from node.rpc.events import EventBus
-from node.rpc.methods import METHODS, Method
+from node.rpc.method import Method
+from node.rpc.methods import METHODS
 from node.rpc.server import serve_rpc
 from state.primitives.errors import StorageCorruptError, StorageError
 
@@ -33,8 +33,7 @@ class Backend:
         self.bus = EventBus()
         self.height = 0
         self.version = "test"
-        self.document = SimpleNamespace(chain_id="test-1")
-        self.store = self
+        self.chain_id = "test-1"
         self.loads = 0
 
     def base_height(self) -> int:

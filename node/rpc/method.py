@@ -1,0 +1,26 @@
+"""What a method of the RPC is. Which there are is in tables: `node.rpc.methods` for a node, `node.light.proxy` for a light client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from node.rpc.params import Param
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A row. The handler gets the backend and the parameters in order.
+
+    `cost` is in units of a client's budget (`node.rpc.budget`): about how many simple calls it is worth.
+    """
+
+    handler: Handler
+    params: tuple[Param, ...] = ()
+    cost: int = 1
+
+
+Methods = Mapping[str, Method]
