@@ -5,6 +5,8 @@ Only translation goes in here: what the records are is decided by `state.initial
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from genesis.document import (
     AccountEntry,
     AssetEntry,
@@ -15,7 +17,6 @@ from genesis.document import (
     keys_to_wire,
     thresholds_to_wire,
 )
-from genesis.rules import voting_power
 from state.initial import (
     GenesisAccount,
     GenesisAsset,
@@ -26,7 +27,9 @@ from state.initial import (
 )
 from state.modules.accounts import AccountKind
 from state.modules.assets import FLAGS
-from state.params import AccountParams, FeeParams, Params, StakeParams
+from state.modules.power import compute_powers
+from state.params import AccountParams, FeeParams, Params
+from state.primitives.hashing import validator_address
 from state.primitives.ids import parse_address
 from state.validators import Validator, ValidatorSet
 
@@ -50,6 +53,7 @@ def build_state(document: Document) -> GenesisState:
                 bytes.fromhex(entry.pq_key),
                 parse_address(entry.owner),
                 int(entry.bonded),
+                entry.moniker,
             )
             for entry in document.validators
         ),
@@ -58,7 +62,10 @@ def build_state(document: Document) -> GenesisState:
 
 def build_validators(document: Document) -> ValidatorSet:
     """The validator set of the first height."""
-    return ValidatorSet(tuple(_validator(document, entry) for entry in document.validators))
+    stake = document.stake.to_params()
+    bonds = {validator_address(bytes.fromhex(entry.ed25519_key)): int(entry.bonded) for entry in document.validators}
+    powers = compute_powers(bonds, stake)
+    return ValidatorSet(tuple(_validator(entry, powers) for entry in document.validators))
 
 
 def build_params(document: Document) -> Params:
@@ -67,7 +74,7 @@ def build_params(document: Document) -> Params:
         consensus=document.consensus.to_params(),
         fees=_fees(document.fees),
         accounts=AccountParams(tuple(sorted(int(key_kind(name)) for name in document.key_kinds))),
-        stake=StakeParams(document.stake.asset, int(document.stake.power_unit)),
+        stake=document.stake.to_params(),
     )
 
 
@@ -99,10 +106,7 @@ def _asset(entry: AssetEntry) -> GenesisAsset:
     )
 
 
-def _validator(document: Document, entry: ValidatorEntry) -> Validator:
-    return Validator(
-        bytes.fromhex(entry.ed25519_key),
-        key_kind(entry.pq_kind),
-        bytes.fromhex(entry.pq_key),
-        voting_power(document, entry.bonded),
-    )
+def _validator(entry: ValidatorEntry, powers: Mapping[bytes, int]) -> Validator:
+    ed25519_key = bytes.fromhex(entry.ed25519_key)
+    power = powers[validator_address(ed25519_key)]
+    return Validator(ed25519_key, key_kind(entry.pq_kind), bytes.fromhex(entry.pq_key), power)

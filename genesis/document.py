@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from state.params import ConsensusParams
+from state.params import ConsensusParams, StakeParams
 from state.primitives.codec import encode_amount, encode_trusted
 from state.primitives.errors import GenesisError
 from state.primitives.hashing import sha256
@@ -110,10 +110,37 @@ class FeesSection(Strict, frozen=True):
 
 
 class StakeSection(Strict, frozen=True):
-    """What validators bond, and how many base units are one unit of voting power."""
+    """The stake parameters; names, units and ranges are those of `state.params.StakeParams`."""
 
     asset: AssetCode
     power_unit: Amount
+    bond_min: Amount
+    unbonding_s: Int64
+    entries_max: Int64
+    power_cap_ppm: Int64
+    slash_double_sign_ppm: Int64
+    slash_downtime_ppm: Int64
+    slash_burns: bool
+    downtime_window: Int64
+    downtime_missed_max_ppm: Int64
+    jail_s: Int64
+    commission_max_ppm: Int64
+    commission_step_ppm: Int64
+    reward_fees_ppm: Int64
+    reward_proposer_ppm: Int64
+    inflation_ppm: Int64
+
+    @classmethod
+    def from_params(cls, params: StakeParams) -> StakeSection:
+        """The section that says these parameters."""
+        values = {name: getattr(params, name) for name in cls.__struct_fields__}
+        return cls(**{**values, "power_unit": str(params.power_unit), "bond_min": str(params.bond_min)})
+
+    def to_params(self) -> StakeParams:
+        """The parameters. Raises `MalformedError` for a value out of range."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        params = StakeParams(**{**values, "power_unit": int(self.power_unit), "bond_min": int(self.bond_min)})
+        return StakeParams.from_record(params.to_record())
 
 
 class MinterEntry(Strict, frozen=True):
@@ -229,7 +256,7 @@ class Document(Strict, frozen=True):
             self.consensus.to_params().to_record(),
             tuple(int(key_kind(name)) for name in self.key_kinds),
             _fees_to_wire(self.fees),
-            (self.stake.asset, _amount(self.stake.power_unit)),
+            self.stake.to_params().to_record(),
             tuple(_asset_to_wire(entry) for entry in self.assets),
             tuple(_account_to_wire(entry) for entry in self.accounts),
             tuple((parse_address(e.account), e.asset, _amount(e.amount)) for e in self.holdings),

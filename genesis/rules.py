@@ -13,6 +13,7 @@ from state.modules.accounts import AccountKind, check_new_account, is_satisfiabl
 from state.modules.assets import FLAGS
 from state.modules.fields import read_keys, read_thresholds
 from state.modules.table import BY_NAME
+from state.params import check_unbonding
 from state.primitives.errors import GenesisError, QenexError
 from state.primitives.ids import parse_address
 from state.primitives.keys import PUBLIC_KEY_BYTES, KeyKind
@@ -94,8 +95,12 @@ def _check_fees_and_stake(document: Document, assets: set[str]) -> None:
         raise GenesisError(f"fees: asset {fees.asset!r} is not among the assets")
     if document.stake.asset not in assets:
         raise GenesisError(f"stake: asset {document.stake.asset} is not among the assets")
-    if _require_amount("stake: power_unit", document.stake.power_unit) == 0:
-        raise GenesisError("stake: power_unit is at least 1")
+    _require_amount("stake: power_unit", document.stake.power_unit)
+    _require_amount("stake: bond_min", document.stake.bond_min)
+    try:
+        check_unbonding(document.stake.to_params(), document.consensus.to_params())
+    except QenexError as error:
+        raise GenesisError(f"stake: {error.message}") from None
 
 
 def _check_validators(document: Document, accounts: set[str]) -> None:

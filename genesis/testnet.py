@@ -23,10 +23,10 @@ from genesis.document import (
 from genesis.entries import plain_asset, single_key_account, validator_entry
 from genesis.rules import check
 from state.modules.accounts import AccountKind
-from state.params import ConsensusParams
+from state.params import ConsensusParams, StakeParams
 from state.primitives.errors import GenesisError
 from state.primitives.keys import KeyKind, PrivateKey
-from state.primitives.limits import GENESIS_ACCOUNTS_MAX
+from state.primitives.limits import GENESIS_ACCOUNTS_MAX, PPM
 
 BASE_PORT: Final = 26_656
 PORT_STEP: Final = 10
@@ -41,6 +41,11 @@ FUNDS: Final = 1_000_000_000 * 10**ASSET_SCALE  # of each user
 BENCH_FUNDS: Final = 1_000_000 * 10**ASSET_SCALE  # of each load account
 BOND: Final = 1_000_000 * 10**ASSET_SCALE  # of each validator
 POWER_UNIT: Final = 100_000 * 10**ASSET_SCALE  # ten units of power each
+EVIDENCE_BLOCKS: Final = 100
+EVIDENCE_S: Final = 120
+UNBONDING_S: Final = 120
+DOWNTIME_BLOCKS: Final = 100
+JAIL_S: Final = 10
 
 SeedOf = Callable[[str], bytes]
 
@@ -114,17 +119,16 @@ def plan_network(options: NetworkOptions, seed_of: SeedOf) -> NetworkPlan:
         single_key_account(_ed25519(seed_of, bench_seed_label(index)).public_key) for index in range(options.accounts)
     )
     issuer = users[0].address
+    consensus = _plan_consensus(options)
     document = Document(
         format=1,
         chain_id=options.chain_id,
         genesis_time=format_time(options.time_ns),
         initial_height=1,
-        consensus=ConsensusSection.from_params(
-            replace(options.params, block_interval_ms=options.block_interval_ms, vote_key_kind=options.vote_key_kind)
-        ),
+        consensus=ConsensusSection.from_params(consensus),
         key_kinds=("ed25519", "mldsa87", "hybrid"),
         fees=FeesSection(asset="", base_default="0", per_signature="0", per_byte="0", free_bytes=512, base={}),
-        stake=StakeSection(asset=ASSET, power_unit=str(POWER_UNIT)),
+        stake=StakeSection.from_params(_plan_stake(consensus)),
         assets=(plain_asset(ASSET, ASSET_SCALE, issuer),),
         accounts=(*user_accounts, *owners, *load_accounts),
         holdings=(*_holdings(user_accounts, FUNDS), *_holdings(load_accounts, BENCH_FUNDS)),
@@ -143,6 +147,28 @@ def plan_network(options: NetworkOptions, seed_of: SeedOf) -> NetworkPlan:
     )
     check(document)
     return NetworkPlan(document, nodes, users)
+
+
+def _plan_consensus(options: NetworkOptions) -> ConsensusParams:
+    """What the options say; the evidence window is short unless they say otherwise, so that stake can leave soon."""
+    params, usual = options.params, ConsensusParams()
+    if (params.evidence_blocks_max, params.evidence_age_s_max) == (usual.evidence_blocks_max, usual.evidence_age_s_max):
+        params = replace(params, evidence_blocks_max=EVIDENCE_BLOCKS, evidence_age_s_max=EVIDENCE_S)
+    return replace(params, block_interval_ms=options.block_interval_ms, vote_key_kind=options.vote_key_kind)
+
+
+def _plan_stake(consensus: ConsensusParams) -> StakeParams:
+    """Short times, so that jail, unbonding and return can be watched."""
+    evidence_s = max(consensus.evidence_age_s_max, consensus.evidence_blocks_max * consensus.block_interval_ms // 1_000)
+    return StakeParams(
+        asset=ASSET,
+        power_unit=POWER_UNIT,
+        bond_min=POWER_UNIT,
+        unbonding_s=max(UNBONDING_S, evidence_s),
+        downtime_window=DOWNTIME_BLOCKS,
+        jail_s=JAIL_S,
+        reward_fees_ppm=PPM,
+    )
 
 
 def _check_options(options: NetworkOptions) -> None:

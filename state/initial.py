@@ -15,7 +15,10 @@ from state.modules.accounts import AccountKind, check_new_account, is_satisfiabl
 from state.modules.assets import FLAG_TRANSFERABLE, FLAGS_ALL, put_asset
 from state.modules.fields import read_code, read_keys, read_thresholds
 from state.modules.operation import BONDED_ADDRESS, MODULE_ACCOUNTS
-from state.params import AccountParams, ConsensusParams, FeeParams, Params, StakeParams
+from state.modules.power import compute_powers
+from state.modules.staking_pool import list_validator
+from state.modules.staking_validators import put_validator
+from state.params import AccountParams, ConsensusParams, FeeParams, Params, StakeParams, check_unbonding
 from state.primitives.codec import Value
 from state.primitives.errors import GenesisError, MalformedError
 from state.primitives.hashing import validator_address
@@ -23,17 +26,18 @@ from state.primitives.keys import ED25519_KEY_BYTES, MLDSA_KEY_BYTES, KeyKind
 from state.primitives.limits import AMOUNT_MAX, ASSET_SCALE_MAX, POWER_TOTAL_MAX, VALIDATORS_MAX
 from state.schema import (
     ACCOUNT_PARAMS_KEY,
+    ADMIT_VALIDATOR,
     CONSENSUS_PARAMS_KEY,
     FEE_PARAMS_KEY,
     STAKE_PARAMS_KEY,
-    VALIDATORS_KEY,
     account_key,
+    admission_key,
     asset_key,
     holding_key,
     minter_key,
     supply_key,
-    validator_key,
 )
+from state.schema_staking import TOTALS_KEY, Delegation, Pool, Totals, ValidatorRecord, delegation_key, pool_key
 from state.view import View, encode_changes
 
 
@@ -72,13 +76,14 @@ class GenesisHolding(NamedTuple):
 
 
 class GenesisValidator(NamedTuple):
-    """A validator: both keys, the account that owns it, its bonded stake."""
+    """A validator: both keys, the account that owns it, its bonded stake, its name. The bond is the owner's delegation."""
 
     ed25519_key: bytes
     pq_kind: int
     pq_key: bytes
     owner: bytes
     bonded: int
+    moniker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,7 @@ def _put_params(view: View, params: Params) -> None:
         (STAKE_PARAMS_KEY, StakeParams.from_record(params.stake.to_record())),
     ):
         view.put(key, group.to_record())
+    check_unbonding(params.stake, params.consensus)
 
 
 def _put_new(view: View, key: bytes, record: Value, what: str) -> None:
@@ -191,8 +197,7 @@ def _put_validators(
         raise GenesisError(f"a network has 1 to {VALIDATORS_MAX} validators")
     if stake.asset not in supplies:
         raise GenesisError(f"the stake asset {stake.asset} is not among the assets")
-    addresses = []
-    power = 0
+    bonds: dict[bytes, int] = {}
     pq_keys = set()
     for entry in validators:
         if entry.pq_kind != kind:
@@ -203,18 +208,33 @@ def _put_validators(
         _require_account(view, entry.owner, "a validator's owner")
         if not stake.power_unit <= entry.bonded <= AMOUNT_MAX:
             raise GenesisError(f"validator {address.hex()} has less stake than one unit of power")
-        record = (entry.ed25519_key, int(entry.pq_kind), entry.pq_key, entry.owner, entry.bonded)
-        _put_new(view, validator_key(address), record, f"validator {address.hex()}")
-        addresses.append(address)
+        if address in bonds:
+            raise GenesisError(f"validator {address.hex()} is there twice")
+        bonds[address] = entry.bonded
         pq_keys.add(entry.pq_key)
-        power += entry.bonded // stake.power_unit
         supplies[stake.asset] += entry.bonded
     if len(pq_keys) != len(validators):
         raise GenesisError("two validators have one ML-DSA key")
-    if power > POWER_TOTAL_MAX:
+    if sum(bonds.values()) // stake.power_unit > POWER_TOTAL_MAX:
         raise GenesisError("the total voting power is beyond the encoding's bound; choose a larger power unit")
-    view.put(VALIDATORS_KEY, tuple(sorted(addresses)))
-    view.put(holding_key(BONDED_ADDRESS, stake.asset), (sum(entry.bonded for entry in validators),))
+    powers = compute_powers(bonds, stake)
+    for entry in validators:
+        _put_validator(view, entry, powers[validator_address(entry.ed25519_key)])
+    view.put(TOTALS_KEY, Totals(0, 0, sum(powers.values()), 0, 0))
+    view.put(holding_key(BONDED_ADDRESS, stake.asset), (sum(bonds.values()),))
+
+
+def _put_validator(view: View, entry: GenesisValidator, power: int) -> None:
+    """A validator that was admitted and has bonded before the first block."""
+    record = ValidatorRecord(
+        entry.ed25519_key, int(entry.pq_kind), entry.pq_key, entry.owner, 0, 0, entry.moniker, "", 0, 0, 0, ()
+    )
+    validator = put_validator(view, record)
+    pool: Pool = view.get(pool_key(validator))
+    view.put(pool_key(validator), pool._replace(tokens=entry.bonded, shares=entry.bonded, power=power))
+    view.put(delegation_key(validator, entry.owner), Delegation(entry.bonded, 0, 0))
+    view.put(admission_key(ADMIT_VALIDATOR, entry.owner), (0,))
+    list_validator(view, entry.owner, validator)
 
 
 def _put_supply(view: View, asset: GenesisAsset, supply: int) -> None:

@@ -4,14 +4,15 @@ They read the view's undo log (what was there before) and its records (what is t
 also be wrong here. A broken invariant reverts the transaction with 203, keeps its fee and trips the breaker of its module.
 Checked: I1 conservation; I2 no negative holding, no foreign hand on a module account, no record of a kind that the operation's row
 does not name; I3 what can be spent is not negative; I4 supply within its maximum, minting within the allowance; I12 no success
-without effect; I23 one sequence per transaction; I24 whoever is debited or re-keyed authorised it; I25 the fee. Source: ledger
-rules, section 3. Nothing here may change a record.
+without effect; I23 one sequence per transaction; I24 whoever is debited or re-keyed authorised it; I25 the fee. Source: ledger rules,
+section 3. Those of staking are in `state.invariants_staking`. Nothing here may change a record.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from state.invariants_staking import check_staking
 from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level
 from state.primitives.codec import Value
 from state.primitives.limits import AMOUNT_MAX
@@ -115,7 +116,9 @@ def check_operation(view: View, mark: int, call: Call) -> str:
     for delta in drift.values():
         if delta:
             return "I1: an asset was not conserved"
-    return "I12: an operation succeeded without effect" if operation.moves_value and not moved else ""
+    if operation.moves_value and not moved:
+        return "I12: an operation succeeded without effect"
+    return check_staking(view, first, account) if operation.module == "stake" else ""
 
 
 def _check_supply(view: View, key: bytes, supply: int) -> str:

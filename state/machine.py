@@ -21,16 +21,14 @@ from state.invariants import check_charge, check_operation
 from state.misbehavior import CommitVote, Misbehavior
 from state.modules.operation import FEES_ADDRESS, OpContext, Operation
 from state.modules.preconditions import apply_preconditions
-from state.params import AccountParams, ConsensusParams, FeeParams, StakeParams
+from state.params import AccountParams, ConsensusParams, FeeParams
 from state.primitives.codec import Value
 from state.primitives.errors import (
     ConsensusFailure,
     InvalidBlockError,
-    MalformedError,
     OperationFailed,
     TransactionError,
 )
-from state.primitives.keys import KeyKind
 from state.primitives.limits import CLIENT_REF_KEEP_S, SWEEP_ENTRIES_MAX, UNORDERED_WINDOW_S_MAX
 from state.receipts import ACTION_DROPPED, BREAKER_TRIPPED, NO_OPERATION, Event, Receipt, receipt_data
 from state.schema import (
@@ -40,22 +38,18 @@ from state.schema import (
     CONSENSUS_PARAMS_KEY,
     FEE_PARAMS_KEY,
     NONCES_PREFIX,
-    STAKE_PARAMS_KEY,
     UNORDERED_QUEUE,
-    VALIDATOR,
     client_ref_key,
     queue_entry_key,
     unordered_key,
 )
+from state.staking_actions import BUGS, judge_validators, settle_stake
 from state.transaction import Transaction
 from state.upgrades import get_rules
 from state.validators import ValidatorUpdate
 from state.view import Reader, RecordCache, View, encode_changes
 
 NS_PER_S: Final = 1_000_000_000
-
-# What a wrong handler can raise. Storage errors are not among them: those must stop the process.
-_BUGS: Final = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, MalformedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +96,9 @@ class BlockExecution:
         self._block_events: list[Event] = []
         self._remembered = 0
         self.view.get(BREAKERS_KEY)
+        self._block = context
+        if context.misbehavior or context.last_commit:
+            judge_validators(self._context, context, self.consensus_params, self._block_events)
 
     def deliver(self, tx: Transaction) -> Receipt:
         """Execute one transaction. A receipt with a code of 1xx means: refused, nothing changed, not fit for a block."""
@@ -143,7 +140,7 @@ class BlockExecution:
             return Receipt(
                 failure.result, index, fee, receipt_data(index, fee), (), gas_used=_work(tx), log=failure.message
             )
-        except _BUGS as bug:
+        except BUGS as bug:
             problem = f"a handler failed: {type(bug).__name__}"
         if problem:
             view.rollback(mark)
@@ -160,20 +157,14 @@ class BlockExecution:
         view = self.view
         for name, action in _END_BLOCK:
             self._run_action(name, action)
+        updates = settle_stake(self._context, self._block, self._block_events)
         params = None
-        updates = []
-        stake: StakeParams | None = None
         records = view.changed_records()
-        for key, record in records:
-            if key[1] == VALIDATOR:
-                stake = stake or read_stake_params(view)
-                update = _validator_update(view.original(key), record, stake.power_unit)
-                if update is not None:
-                    updates.append(update)
-            elif key == CONSENSUS_PARAMS_KEY:
+        for key, _ in records:
+            if key == CONSENSUS_PARAMS_KEY:
                 params = read_consensus_params(view)
         return BlockResult(
-            tuple(receipts), encode_changes(records), tuple(updates), params, tuple(self._block_events), records
+            tuple(receipts), encode_changes(records), updates, params, tuple(self._block_events), records
         )
 
     def _charge(self, tx: Transaction, admission: Admission) -> None:
@@ -226,7 +217,7 @@ class BlockExecution:
         mark = view.mark()
         try:
             action(view, self._context.time_s, SWEEP_ENTRIES_MAX + 2 * self._remembered)
-        except (OperationFailed, *_BUGS) as failure:
+        except (OperationFailed, *BUGS) as failure:
             view.rollback(mark)
             self._block_events.append(Event(ACTION_DROPPED, (name, type(failure).__name__)))
         view.settle()
@@ -265,16 +256,6 @@ def _forget_unordered(view: View, time_s: int, entries_max: int) -> None:
 _END_BLOCK: Final = (("forget client references", _forget_client_refs), ("forget unordered hashes", _forget_unordered))
 
 
-def _validator_update(before: Value, after: Value, power_unit: int) -> ValidatorUpdate | None:
-    """What the set must learn of a changed record; power 0 removes. None if neither keys nor power changed."""
-    old_power = 0 if before is None else before[4] // power_unit
-    power = 0 if after is None else after[4] // power_unit
-    ed25519_key, kind, pq_key = (after or before)[:3]
-    if power == old_power and (power == 0 or before[:3] == after[:3]):
-        return None
-    return ValidatorUpdate(ed25519_key, KeyKind(kind), pq_key, power)
-
-
 def read_consensus_params(view: View) -> ConsensusParams:
     """The consensus group; the defaults if none was ever stored."""
     record = view.get(CONSENSUS_PARAMS_KEY)
@@ -291,12 +272,6 @@ def read_account_params(view: View) -> AccountParams:
     """The account group; the defaults if none was ever stored."""
     record = view.get(ACCOUNT_PARAMS_KEY)
     return AccountParams() if record is None else AccountParams.from_record(record)
-
-
-def read_stake_params(view: View) -> StakeParams:
-    """The stake group; the defaults if none was ever stored."""
-    record = view.get(STAKE_PARAMS_KEY)
-    return StakeParams() if record is None else StakeParams.from_record(record)
 
 
 def make_gate(view: View, context: BlockContext) -> Gate:

@@ -19,7 +19,10 @@ from state.primitives.limits import (
     BLOCK_BYTES_MAX,
     BLOCK_TXS_HARD_MAX,
     BLOCK_TXS_MAX,
+    DOWNTIME_WINDOW_MAX,
     FEE_RULES_MAX,
+    PPM,
+    STAKE_ENTRIES_HARD_MAX,
 )
 
 MS_PER_HOUR: Final = 3_600_000
@@ -173,24 +176,77 @@ class AccountParams:
 
 @dataclass(frozen=True, slots=True)
 class StakeParams:
-    """What is bonded, and how much of it is one unit of voting power."""
+    """What is bonded, how much of it is one unit of voting power, and what the rules of staking cost. See docs/staking.md."""
 
     asset: str = "QNX"
     power_unit: int = 1
+    bond_min: int = 1  # what a new validator's owner must bond
+    unbonding_s: int = 21 * 24 * 3_600
+    entries_max: int = 7  # unbondings at once of one account from one validator, and redelegations between two
+    power_cap_ppm: int = 0  # of the total power, for one validator; 0: no cap
+    slash_double_sign_ppm: int = 50_000
+    slash_downtime_ppm: int = 100
+    slash_burns: bool = True  # else what is slashed goes to the treasury
+    downtime_window: int = 10_000  # blocks
+    downtime_missed_max_ppm: int = 500_000  # of the window
+    jail_s: int = 600
+    commission_max_ppm: int = 1_000_000
+    commission_step_ppm: int = 100_000  # the most it may rise in one change; one change a day
+    reward_fees_ppm: int = 0  # of the fees of each block, to validators and those who delegate to them
+    reward_proposer_ppm: int = 50_000  # of the rewards of a block, to its proposer
+    inflation_ppm: int = 0  # of the supply of the staked asset, minted per year as rewards
 
     def to_record(self) -> tuple[Value, ...]:
         """Stored form."""
-        return (self.asset, encode_amount(self.power_unit))
+        values = [getattr(self, f.name) for f in fields(self)]
+        return (self.asset, encode_amount(self.power_unit), encode_amount(self.bond_min), *values[3:])
 
     @classmethod
     def from_record(cls, record: Value) -> StakeParams:
-        """Inverse of `to_record`. Raises `MalformedError` for a wrong shape or a power unit of zero."""
-        if type(record) is not tuple or len(record) != 2:
+        """Inverse of `to_record`. Raises `MalformedError` for a wrong shape or a value out of range."""
+        if type(record) is not tuple or len(record) != 3 + len(_STAKE_RANGES):
             raise MalformedError("stake parameters have a wrong shape")
-        power_unit = decode_amount(record[1])
+        asset, power_unit, bond_min = record[0], decode_amount(record[1]), decode_amount(record[2])
         if not 0 < power_unit <= AMOUNT_MAX:
-            raise MalformedError("the power unit is at least one base unit")
-        return cls(check_asset_code(record[0]), power_unit)
+            raise MalformedError("stake parameter power_unit is at least one base unit")
+        if not 0 < bond_min <= AMOUNT_MAX:
+            raise MalformedError("stake parameter bond_min is at least one base unit")
+        for (name, (low, high)), value in zip(_STAKE_RANGES.items(), record[3:], strict=True):
+            if type(value) is not (bool if name == "slash_burns" else int) or not low <= value <= high:
+                raise MalformedError(f"stake parameter {name} must be within {low}..{high}")
+        return cls(check_asset_code(asset), power_unit, bond_min, *record[3:])
+
+
+# name -> allowed values; the order is the stored order
+_STAKE_RANGES: Final[dict[str, tuple[int, int]]] = {
+    "unbonding_s": (1, 365 * 24 * 3_600),
+    "entries_max": (1, STAKE_ENTRIES_HARD_MAX),
+    "power_cap_ppm": (0, PPM),
+    "slash_double_sign_ppm": (0, PPM),
+    "slash_downtime_ppm": (0, PPM),
+    "slash_burns": (False, True),
+    "downtime_window": (1, DOWNTIME_WINDOW_MAX),
+    "downtime_missed_max_ppm": (0, PPM),
+    "jail_s": (0, 365 * 24 * 3_600),
+    "commission_max_ppm": (0, PPM),
+    "commission_step_ppm": (0, PPM),
+    "reward_fees_ppm": (0, PPM),
+    "reward_proposer_ppm": (0, PPM),
+    "inflation_ppm": (0, PPM),
+}
+
+
+def check_unbonding(stake: StakeParams, consensus: ConsensusParams) -> None:
+    """Refuse parameters with which stake could leave before its misdeed can no longer be proved (consensus rules, L4).
+
+    To be called whenever one of the two groups changes. Raises `MalformedError`.
+    """
+    window_s = consensus.evidence_blocks_max * consensus.block_interval_ms // 1_000
+    needed_s = max(consensus.evidence_age_s_max, window_s)
+    if stake.unbonding_s < needed_s:
+        raise MalformedError(
+            f"stake parameter unbonding_s is {stake.unbonding_s}, shorter than the {needed_s} s in which evidence is accepted"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,15 @@ from state.primitives.errors import MalformedError
 from state.primitives.ids import check_asset_code, format_address, parse_address
 from state.primitives.keys import KeyKind
 from state.primitives.limits import STATE_KEY_BYTES_MAX
+from state.queries_staking import (
+    read_validator_id,
+    show_delegation,
+    show_delegator,
+    show_entries,
+    show_pool,
+    show_stake_params,
+    show_validator,
+)
 from state.receipts import Receipt
 from state.schema import (
     ACCOUNT,
@@ -33,8 +42,6 @@ from state.schema import (
     NONCES,
     STAKE_PARAMS_KEY,
     SUPPLY,
-    VALIDATOR,
-    VALIDATORS_KEY,
     account_key,
     asset_key,
     asset_number_key,
@@ -43,10 +50,24 @@ from state.schema import (
     minter_key,
     nonces_key,
     supply_key,
+)
+from state.schema_staking import (
+    DELEGATION,
+    DELEGATOR,
+    POOL,
+    REDELEGATION,
+    TOTALS_KEY,
+    UNBONDING,
+    VALIDATOR,
+    VALIDATORS_KEY,
+    delegation_key,
+    delegator_key,
+    pool_key,
+    redelegation_key,
+    unbonding_key,
     validator_key,
 )
 from state.transaction import Transaction
-from state.validators import Validator, ValidatorSet
 from state.view import Reader, View
 
 Json = dict[str, object]
@@ -65,7 +86,8 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     """The raw key that answers a path; `/store/key` takes the raw key itself as `data`.
 
     Paths: /account/ADDRESS /nonces/ADDRESS /holding/ADDRESS/CODE /asset/CODE /supply/CODE /minter/ADDRESS/CODE
-    /validator/HEX /validators /params/GROUP. Raises `MalformedError` for any other path or a mistyped name.
+    /validator/HEX /validators /pool/HEX /stake /delegation/HEX/ADDRESS /delegations/ADDRESS /unbonding/HEX/ADDRESS
+    /redelegation/HEX/HEX/ADDRESS /params/GROUP. Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")
     if path.rstrip("/") == "/store/key":
@@ -76,16 +98,6 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     if rule is None:
         raise MalformedError(f"no such path: {path}")
     return rule(*rest)
-
-
-def _validator_path(text: str) -> bytes:
-    try:
-        address = bytes.fromhex(text)
-    except ValueError as error:
-        raise MalformedError("a validator's address is 40 hex digits") from error
-    if len(address) != 20:
-        raise MalformedError("a validator's address is 40 hex digits")
-    return validator_key(address)
 
 
 def _params_path(group: str) -> bytes:
@@ -102,7 +114,15 @@ _PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
     ("asset", 1): lambda code: asset_key(check_asset_code(code)),
     ("supply", 1): lambda code: supply_key(check_asset_code(code)),
     ("minter", 2): lambda address, code: minter_key(parse_address(address), check_asset_code(code)),
-    ("validator", 1): _validator_path,
+    ("validator", 1): lambda text: validator_key(read_validator_id(text)),
+    ("pool", 1): lambda text: pool_key(read_validator_id(text)),
+    ("stake", 0): lambda: TOTALS_KEY,
+    ("delegation", 2): lambda text, address: delegation_key(read_validator_id(text), parse_address(address)),
+    ("delegations", 1): lambda address: delegator_key(parse_address(address)),
+    ("unbonding", 2): lambda text, address: unbonding_key(read_validator_id(text), parse_address(address)),
+    ("redelegation", 3): lambda source, destination, address: redelegation_key(
+        read_validator_id(source), read_validator_id(destination), parse_address(address)
+    ),
     ("validators", 0): lambda: VALIDATORS_KEY,
     ("params", 1): _params_path,
 }
@@ -175,18 +195,6 @@ def _show_minter(key: bytes, record: Value) -> Json:
     }
 
 
-def _show_validator(key: bytes, record: Value) -> Json:
-    ed25519_key, kind, pq_key, owner, bonded = record
-    return {
-        "address": key[2:].hex(),
-        "ed25519_key": ed25519_key.hex(),
-        "pq_kind": KeyKind(kind).name.lower(),
-        "pq_key": pq_key.hex(),
-        "owner": format_address(owner),
-        "bonded": str(bonded),
-    }
-
-
 _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     ACCOUNT: _show_account,
     NONCES: _show_nonces,
@@ -194,7 +202,12 @@ _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     ASSET: _show_asset,
     SUPPLY: _show_supply,
     MINTER: _show_minter,
-    VALIDATOR: _show_validator,
+    VALIDATOR: show_validator,
+    POOL: show_pool,
+    DELEGATION: show_delegation,
+    DELEGATOR: show_delegator,
+    UNBONDING: show_entries,
+    REDELEGATION: show_entries,
 }
 
 
@@ -213,11 +226,6 @@ def show_fee_params(params: FeeParams) -> Json:
         "free_bytes": params.free_bytes,
         "base": {key: str(amount) for key, amount in params.base},
     }
-
-
-def show_stake_params(params: StakeParams) -> Json:
-    """JSON-ready stake parameters."""
-    return {"asset": params.asset, "power_unit": str(params.power_unit)}
 
 
 def get_account(reader: Reader, address: bytes) -> Json | None:
@@ -278,19 +286,6 @@ def get_next_sequence(reader: Reader, address: bytes, lane: int = 0) -> int:
     raw = reader.get(nonces_key(address))
     nonces = decode_record(nonces_key(address), raw) if raw is not None else ()
     return nonces[lane] if lane < len(nonces) else 0
-
-
-def get_validator_set(reader: Reader) -> ValidatorSet:
-    """The set that the bonded stakes give: every validator with at least one unit of power."""
-    view = View(reader)
-    record = view.get(STAKE_PARAMS_KEY)
-    unit = StakeParams().power_unit if record is None else StakeParams.from_record(record).power_unit
-    validators = []
-    for address in view.get(VALIDATORS_KEY) or ():
-        ed25519_key, kind, pq_key, _, bonded = view.get(validator_key(address))
-        if bonded >= unit:
-            validators.append(Validator(ed25519_key, KeyKind(kind), pq_key, bonded // unit))
-    return ValidatorSet(validators)
 
 
 def describe_transaction(tx: Transaction) -> Json:

@@ -71,6 +71,115 @@ TRANSFERRED: Final = EventKind(
 LEG_MOVED: Final = EventKind(
     14, "leg", (("account", ACCOUNT), ("asset", TEXT), ("direction", TEXT), ("amount", AMOUNT))
 )
+VALIDATOR_REGISTERED: Final = EventKind(
+    40,
+    "validator_registered",
+    (
+        ("validator", BYTES),
+        ("owner", ACCOUNT),
+        ("amount", AMOUNT),
+        ("moniker", TEXT),
+    ),
+)
+VALIDATOR_EDITED: Final = EventKind(
+    41,
+    "validator_edited",
+    (
+        ("validator", BYTES),
+        ("commission_ppm", NUMBER),
+        ("min_self_bond", AMOUNT),
+        ("moniker", TEXT),
+    ),
+)
+VALIDATOR_ROTATED: Final = EventKind(
+    42,
+    "validator_rotated",
+    (
+        ("validator", BYTES),
+        ("old_address", BYTES),
+        ("new_address", BYTES),
+    ),
+)
+VALIDATOR_UNJAILED: Final = EventKind(43, "validator_unjailed", (("validator", BYTES),))
+STAKE_DELEGATED: Final = EventKind(44, "delegated", (("validator", BYTES), ("delegator", ACCOUNT), ("amount", AMOUNT)))
+STAKE_UNDELEGATED: Final = EventKind(
+    45,
+    "undelegated",
+    (
+        ("validator", BYTES),
+        ("delegator", ACCOUNT),
+        ("amount", AMOUNT),
+        ("entry", NUMBER),
+        ("until", NUMBER),
+    ),
+)
+STAKE_UNBONDING_CANCELLED: Final = EventKind(
+    46,
+    "unbonding_cancelled",
+    (
+        ("validator", BYTES),
+        ("delegator", ACCOUNT),
+        ("amount", AMOUNT),
+        ("entry", NUMBER),
+    ),
+)
+STAKE_REDELEGATED: Final = EventKind(
+    47,
+    "redelegated",
+    (
+        ("source", BYTES),
+        ("destination", BYTES),
+        ("delegator", ACCOUNT),
+        ("amount", AMOUNT),
+        ("until", NUMBER),
+    ),
+)
+STAKE_CLAIMED: Final = EventKind(
+    48,
+    "stake_claimed",
+    (
+        ("validator", BYTES),
+        ("delegator", ACCOUNT),
+        ("rewards", AMOUNT),
+        ("commission", AMOUNT),
+        ("released", AMOUNT),
+    ),
+)
+STAKE_RELEASED: Final = EventKind(
+    49,
+    "unbonding_released",
+    (
+        ("validator", BYTES),
+        ("delegator", ACCOUNT),
+        ("amount", AMOUNT),
+    ),
+)
+VALIDATOR_SLASHED: Final = EventKind(
+    50,
+    "validator_slashed",
+    (
+        ("validator", BYTES),
+        ("reason", TEXT),
+        ("height", NUMBER),
+        ("time", NUMBER),
+        ("fraction_ppm", NUMBER),
+        ("bonded", AMOUNT),
+        ("unbonding", AMOUNT),
+        ("redelegated", AMOUNT),
+    ),
+)
+VALIDATOR_JAILED: Final = EventKind(51, "validator_jailed", (("validator", BYTES), ("reason", TEXT), ("until", NUMBER)))
+VALIDATOR_TOMBSTONED: Final = EventKind(52, "validator_tombstoned", (("validator", BYTES),))
+MISBEHAVIOR_IGNORED: Final = EventKind(
+    53,
+    "misbehavior_ignored",
+    (
+        ("address", BYTES),
+        ("reason", TEXT),
+        ("height", NUMBER),
+    ),
+)
+STAKE_MINTED: Final = EventKind(54, "stake_minted", (("asset", TEXT), ("amount", AMOUNT)))
 BREAKER_TRIPPED: Final = EventKind(90, "breaker_tripped", (("module", TEXT), ("operation", NUMBER), ("reason", TEXT)))
 ACTION_DROPPED: Final = EventKind(91, "action_dropped", (("action", TEXT), ("reason", TEXT)))
 
@@ -84,6 +193,21 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         BURNED,
         TRANSFERRED,
         LEG_MOVED,
+        VALIDATOR_REGISTERED,
+        VALIDATOR_EDITED,
+        VALIDATOR_ROTATED,
+        VALIDATOR_UNJAILED,
+        STAKE_DELEGATED,
+        STAKE_UNDELEGATED,
+        STAKE_UNBONDING_CANCELLED,
+        STAKE_REDELEGATED,
+        STAKE_CLAIMED,
+        STAKE_RELEASED,
+        VALIDATOR_SLASHED,
+        VALIDATOR_JAILED,
+        VALIDATOR_TOMBSTONED,
+        MISBEHAVIOR_IGNORED,
+        STAKE_MINTED,
         BREAKER_TRIPPED,
         ACTION_DROPPED,
     )

@@ -18,8 +18,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | u | body hash (32) of an unordered transaction | forgotten at (Unix seconds) |
 | q | c or u | first and next number of the queue of what is to be forgotten |
 | q | c or u, number (8, big-endian) | forgotten at (Unix seconds), key |
-| v | validator address (20) | Ed25519 key, ML-DSA kind, ML-DSA key, owner (32), bonded |
-| V | | validator addresses, sorted |
+| v V f k d D x X r R w | | staking, see `state.schema_staking` |
 | p | name of a group | parameters, see `state.params` |
 | b | | tripped breakers ((module, height, operation), ...), sorted by module |
 | N | V, owner (32); or P, p2p node id | an admission granted by governance; present means admitted |
@@ -36,6 +35,7 @@ import msgspec
 
 from state.primitives.codec import Value, decode_amount
 from state.primitives.errors import MalformedError, StorageCorruptError
+from state.schema_staking import STAKING_DECODE, STAKING_ENCODE
 
 ACCOUNT: Final = ord("a")
 NONCES: Final = ord("n")
@@ -47,8 +47,6 @@ MINTER: Final = ord("m")
 CLIENT_REF: Final = ord("c")
 UNORDERED: Final = ord("u")
 QUEUE: Final = ord("q")
-VALIDATOR: Final = ord("v")
-VALIDATORS: Final = ord("V")
 PARAMS: Final = ord("p")
 BREAKERS: Final = ord("b")
 ADMISSION: Final = ord("N")
@@ -63,7 +61,6 @@ HOLDING_ADDRESS: Final = slice(2, 34)
 HOLDING_CODE_START: Final = 34
 
 ASSET_LIST_KEY: Final = b" L"
-VALIDATORS_KEY: Final = b" V"
 BREAKERS_KEY: Final = b" b"
 CONSENSUS_PARAMS_KEY: Final = b" pconsensus"
 FEE_PARAMS_KEY: Final = b" pfees"
@@ -127,11 +124,6 @@ def queue_entry_key(queue: bytes, number: int) -> bytes:
     return queue + number.to_bytes(8, "big")
 
 
-def validator_key(address: bytes) -> bytes:
-    """Key of a validator's record; `address` has 20 bytes."""
-    return b" v" + address
-
-
 def admission_key(kind: bytes, identity: bytes) -> bytes:
     """Key of an admission; `kind` is `ADMIT_VALIDATOR` or `ADMIT_NODE`."""
     return b" N" + kind + identity
@@ -176,7 +168,6 @@ def _with_amounts(positions: tuple[int, ...]) -> tuple[Callable[[bytes], Value],
 
 _asset = _with_amounts((1,))
 _minter = _with_amounts((0, 1))
-_validator = _with_amounts((4,))
 
 # letter -> bytes to record, record to bytes
 DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
@@ -190,11 +181,10 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     CLIENT_REF: _unpack,
     UNORDERED: _unpack,
     QUEUE: _unpack,
-    VALIDATOR: _validator[0],
-    VALIDATORS: _unpack,
     PARAMS: _unpack,
     BREAKERS: _unpack,
     ADMISSION: _unpack,
+    **STAKING_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -207,11 +197,10 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     CLIENT_REF: _pack,
     UNORDERED: _pack,
     QUEUE: _pack,
-    VALIDATOR: _validator[1],
-    VALIDATORS: _pack,
     PARAMS: _pack,
     BREAKERS: _pack,
     ADMISSION: _pack,
+    **STAKING_ENCODE,
 }
 
 

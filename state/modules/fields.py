@@ -23,10 +23,14 @@ from state.primitives.limits import (
     ACCOUNT_KEYS_MAX,
     AMOUNT_BYTES_MAX,
     ASSET_SCALE_MAX,
+    DETAILS_CHARS_MAX,
+    HEIGHT_MAX,
     KEY_ID_MAX,
     KEY_WEIGHT_MAX,
     LEGS_MAX,
     MINTERS_MAX,
+    MONIKER_CHARS_MAX,
+    PPM,
     TAG_CHARS_MAX,
 )
 
@@ -87,6 +91,24 @@ def _read_small(number: int) -> int:
     if not 0 <= number <= 0xFFFF:
         raise malformed("a number beyond 65,535")
     return number
+
+
+def _read_ppm(number: int) -> int:
+    if not 0 <= number <= PPM:
+        raise malformed("a fraction is 0 to 1,000,000 parts per million")
+    return number
+
+
+def _read_number(number: int) -> int:
+    if not 0 <= number <= HEIGHT_MAX:
+        raise malformed("a number is not negative and below 2^63")
+    return number
+
+
+def _read_moniker(text: str) -> str:
+    if not text or text.strip() != text or not all(" " <= char <= "~" for char in text):
+        raise malformed("a moniker is printable ASCII without spaces around it")
+    return text
 
 
 def read_keys(keys: Value) -> Value:
@@ -231,3 +253,9 @@ OPTIONAL_THRESHOLDS: Final = FieldKind(
 )
 MINTERS: Final = FieldKind("minters", _Minters, _read_minters, _write_minters, _show_minters)
 LEGS: Final = FieldKind("legs", _Legs, _read_legs, _write_legs, _show_legs)
+HASH_20: Final = FieldKind("20 bytes", Annotated[bytes, Meta(min_length=20, max_length=20)], None, _same, _show_hex)
+KEY_BYTES: Final = FieldKind("public key", Annotated[bytes, Meta(max_length=max(_KEY_BYTES.values()))], None, _same, _show_hex)
+PPM_NUMBER: Final = FieldKind("parts per million", int, _read_ppm, _same, _same)
+NUMBER: Final = FieldKind("number", int, _read_number, _same, str)
+MONIKER: Final = FieldKind("moniker", Annotated[str, Meta(max_length=MONIKER_CHARS_MAX)], _read_moniker, _same, _same)
+DETAILS: Final = FieldKind("details", Annotated[str, Meta(max_length=DETAILS_CHARS_MAX)], None, _same, _same)

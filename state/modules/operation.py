@@ -26,10 +26,18 @@ from state.view import View
 
 # The ledger's own accounts. None has keys; each changes only by the operations whose row names it, and FEES by fees.
 FEES: Final = "fees"
-BONDED: Final = "bonded"
-MODULE_ACCOUNTS: Final[dict[bytes, str]] = {module_address(name): name for name in (FEES, BONDED)}
+BONDED: Final = "bonded"  # stake that is in the pools of validators
+UNBONDING: Final = "unbonding"  # stake on its way out
+REWARDS: Final = "rewards"  # of validators and delegators, not yet claimed
+TREASURY: Final = "treasury"
+MODULE_ACCOUNTS: Final[dict[bytes, str]] = {
+    module_address(name): name for name in (FEES, BONDED, UNBONDING, REWARDS, TREASURY)
+}
 FEES_ADDRESS: Final = module_address(FEES)
 BONDED_ADDRESS: Final = module_address(BONDED)
+UNBONDING_ADDRESS: Final = module_address(UNBONDING)
+REWARDS_ADDRESS: Final = module_address(REWARDS)
+TREASURY_ADDRESS: Final = module_address(TREASURY)
 
 
 class Level(IntEnum):

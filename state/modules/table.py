@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from state.modules import accounts, assets
+from state.modules import accounts, assets, staking
 from state.modules.operation import Operation
 
-ROWS: Final[tuple[Operation, ...]] = (*accounts.OPERATIONS, *assets.OPERATIONS)
+ROWS: Final[tuple[Operation, ...]] = (*accounts.OPERATIONS, *assets.OPERATIONS, *staking.OPERATIONS)
 OPERATIONS: Final[dict[int, Operation]] = {row.code: row for row in ROWS}
 BY_NAME: Final[dict[str, Operation]] = {row.name: row for row in ROWS}

@@ -31,6 +31,11 @@ ROUND_MAX = (1 << 31) - 1  # int32 in the encodings
 TIME_NS_MAX = 253_402_300_799 * 1_000_000_000  # 9999-12-31T23:59:59Z, RFC 3339's last second
 
 EVIDENCE_PER_BLOCK_MAX = 50  # each carries two hybrid votes, 10 kB; the rest waits for the next block
+EVIDENCE_BYTES_HARD_MAX = 2 * 1024 * 1024  # whatever the parameter says: an announcement of 50,000 hashes must fit beside it
+EVIDENCE_BYTES_MAX = 1024 * 1000  # one proof of a light client attack with 200 ML-DSA-87 signatures; fits one message
+EVIDENCE_PENDING_MAX = 200  # proofs waiting for a block: four full blocks
+EVIDENCE_PENDING_BYTES_MAX = 8 * 1024 * 1024  # the same, and the bound of its file
+EVIDENCE_PER_ACCUSED_MAX = 16  # of them about one validator, so that one cheat does not hide another
 
 # Consensus
 FUTURE_ROUNDS_PER_VALIDATOR_MAX = 4  # rounds ahead of ours in which one validator's votes are kept: the 2 nearest, the 2 highest
@@ -70,6 +75,17 @@ KEY_WEIGHT_MAX = 65_535
 KEY_ID_MAX = (1 << 32) - 1
 MINTERS_MAX = 16  # of one asset at its creation
 LEGS_MAX = 64  # of one multi-transfer
+
+# Staking
+PPM = 1_000_000  # fractions are parts per million
+VALIDATOR_RECORDS_MAX = 400  # registered, in the set or waiting: twice the set; each is looked at in every block
+STAKE_ENTRIES_HARD_MAX = 32  # unbondings at once of one account from one validator; 7 is usual
+DOWNTIME_WINDOW_MAX = 100_000  # blocks; 13 kB of bits for a validator that misses votes
+DOWNTIME_PART_BLOCKS = 1_024  # bits in one record: a missed vote rewrites 128 B
+COMMISSION_CHANGE_S_MIN = 24 * 3600  # between two changes of a commission, so that delegators can leave
+SHARES_MAX = (1 << 1_280) - 1  # a pool slashed from 2^640 to 1 unit still takes delegations
+MONIKER_CHARS_MAX = 64
+DETAILS_CHARS_MAX = 256
 
 # State
 RECORD_CACHE_RECORDS_MAX = 200_000  # decoded records kept between blocks, about 400 B each

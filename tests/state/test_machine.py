@@ -30,11 +30,10 @@ from state.schema import (
     encode_record,
     holding_key,
     nonces_key,
-    validator_key,
 )
 from state.transaction import Transaction, call
 from state.view import RecordCache, View
-from tests.state.ledger_world import ADDRESS, CHAIN, FEES, NOW, World, key_names, key_of, pay
+from tests.state.ledger_world import ADDRESS, CHAIN, FEES, NOW, World, key_names, pay
 
 DAY = 24 * 3600
 
@@ -412,25 +411,6 @@ def test_an_automatic_action_that_fails_is_dropped_alone(world: World, monkeypat
 
 
 # Validators and parameters
-
-
-def test_changed_stake_becomes_a_validator_update(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = next(key[2:] for key in world.db if key[1:2] == b"v")
-    key = validator_key(address)
-
-    def set_bonded(bonded: int) -> Any:
-        def action(view: View, time_s: int, entries_max: int) -> None:
-            view.put(key, (*view.get(key)[:4], bonded))
-
-        return (("set", action),)
-
-    for bonded, power in ((1_099, None), (1_100, 11), (99, 0), (50, None), (100, 1)):
-        monkeypatch.setattr(machine, "_END_BLOCK", set_bonded(bonded))
-        world.apply()
-        assert world.last is not None
-        assert [update.power for update in world.last.validator_updates] == ([] if power is None else [power])
-    update = world.last.validator_updates[0]
-    assert update.ed25519_key == key_of("val").public_key.data
 
 
 def test_changed_parameters_are_reported(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

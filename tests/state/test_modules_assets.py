@@ -312,11 +312,14 @@ MATRIX: dict[str, tuple[str, Any, list[tuple[str, int]]]] = {
 }
 
 
-def test_the_matrix_has_every_row_of_the_table() -> None:
-    assert list(MATRIX) == [row.name for row in ROWS]
+ROWS_HERE = [row.name for row in ROWS if row.module in ("account", "asset")]
 
 
-@pytest.mark.parametrize("name", [row.name for row in ROWS])
+def test_the_matrix_has_every_row_of_these_modules() -> None:
+    assert list(MATRIX) == ROWS_HERE
+
+
+@pytest.mark.parametrize("name", ROWS_HERE)
 def test_delete_any_signer_and_it_fails(world: World, name: str) -> None:
     sender, op, signers = MATRIX[name]
     for missing in signers:
@@ -331,7 +334,7 @@ def test_delete_any_signer_and_it_fails(world: World, name: str) -> None:
     assert world.do(sender, op, signers=signers).code == Code.OK
 
 
-@pytest.mark.parametrize("name", [row.name for row in ROWS])
+@pytest.mark.parametrize("name", ROWS_HERE)
 def test_spoil_any_signature_and_it_fails(world: World, name: str) -> None:
     sender, op, signers = MATRIX[name]
     draft = Draft.load(world.raw(sender, op, signers=signers))
