@@ -52,7 +52,7 @@ from consensus.round import (
     on_timeout,
 )
 from consensus.vote import Proposal, Vote, VoteType
-from consensus.votes import Added
+from consensus.votes import Added, VoteBook
 from state.primitives.codec import encode_trusted
 from state.primitives.errors import ConsensusFailure, InvalidVoteError
 from state.primitives.limits import (
@@ -74,6 +74,7 @@ class Core:
         self._h: HeightState | None = None
         self._early_votes: dict[bytes, list[Vote]] = {}  # of the next height, by claimed validator
         self._early_proposals: list[ProposalReceived] = []
+        self._last_votes: VoteBook | None = None  # of the height before: only double votes are still looked for in it
 
     # reading
 
@@ -167,6 +168,7 @@ class Core:
         late = self._h.decision if self._h is not None else None
         if late is None and start.last_validators is not None and start.last_commit.signatures:
             late = CommitBuilder(start.last_validators, start.last_commit, start.last_pq_commit)
+        self._last_votes = None if self._h is None else self._h.votes
         self._h = HeightState(start, own, late)
         self.decided = False
         self._enter_round(self._h, 0, out)
@@ -224,10 +226,12 @@ class Core:
         if vote.height == h.height + 1:
             return self._keep_early_vote(vote)
         if vote.height == h.height - 1:
+            self._watch(self._last_votes, vote, out)
             return self._on_late_precommit(h, vote)
         if vote.height != h.height:
             return False
         if self.decided:
+            self._watch(h.votes, vote, out)
             return self._on_late_precommit_of_decision(h, vote)
         validator = h.validators.by_index(vote.validator_index)
         if validator is None or validator.address != vote.validator_address:
@@ -242,13 +246,24 @@ class Core:
     def _count(self, h: HeightState, vote: Vote, out: list[Output]) -> bool:
         added, earlier = h.votes.add(vote, h.state.round)
         if earlier is not None and vote.validator_index != h.own_index:
-            out.append(ReportEvidence(earlier, vote))
+            out.append(ReportEvidence(earlier, vote, vote.validator_address))
         if added in (Added.DUPLICATE, Added.DROPPED):
             return False
         value = vote.block_id
         if value is not None and h.has_quorum(vote.round, vote.type, value) and h.want(value):
             out.append(WantBlock(h.height, value))
         return True
+
+    def _watch(self, votes: VoteBook | None, vote: Vote, out: list[Output]) -> None:
+        """A vote that comes after the decision still counts as half of a double vote. Nothing to log: it decides nothing."""
+        if votes is None or not votes.contradicts(vote):
+            return
+        validator = votes.validators.validators[vote.validator_index]
+        if not self._verifier.verify(validator, vote.sign_bytes(self.chain_id), vote.signature, vote.pq_signature):
+            raise InvalidVoteError("a late vote is not signed by its validator with both keys")
+        earlier = votes.add(vote, vote.round)[1]
+        if earlier is not None and vote.validator_address != self.address:
+            out.append(ReportEvidence(earlier, vote, vote.validator_address))
 
     def _keep_early_vote(self, vote: Vote) -> bool:
         """Votes of the next height wait, unchecked and so unlogged, within a bound, until its set is known."""
@@ -270,15 +285,16 @@ class Core:
 
     def _on_proposal(self, h: HeightState, proposal: Proposal, received_ns: int, out: list[Output]) -> bool:
         if proposal.height == h.height + 1:
-            known = any(early.proposal == proposal for early in self._early_proposals)
-            if not known and len(self._early_proposals) < FUTURE_PROPOSALS_MAX:
+            is_known = any(early.proposal == proposal for early in self._early_proposals)
+            if not is_known and len(self._early_proposals) < FUTURE_PROPOSALS_MAX:
                 self._early_proposals.append(ProposalReceived(proposal, received_ns))
             return False
-        if proposal.height != h.height or self.decided or h.knows_proposal(proposal):
+        known = h.proposals(proposal.round)
+        if proposal.height != h.height or h.knows_proposal(proposal) or (self.decided and not known):
             return False
         if h.is_far_proposal(proposal.round):
             return False
-        is_one_too_many = len(h.proposals(proposal.round)) >= PROPOSALS_PER_ROUND_MAX
+        is_one_too_many = len(known) >= PROPOSALS_PER_ROUND_MAX
         if is_one_too_many and not h.has_quorum(proposal.round, VoteType.PREVOTE, proposal.block_id):
             return False
         if proposal.block_id.is_empty or not -1 <= proposal.pol_round < proposal.round:
@@ -287,8 +303,12 @@ class Core:
         sign_bytes = proposal.sign_bytes(self.chain_id)
         if not self._verifier.verify(sender, sign_bytes, proposal.signature, proposal.pq_signature):
             raise InvalidVoteError("a proposal is not signed by the proposer of its round with both keys")
+        if known and sender.address != self.address:
+            out.append(ReportEvidence(known[0], proposal, sender.address))
         timely = h.start.timeouts.is_timely(proposal.time_ns, received_ns, proposal.round)
         h.add_proposal(proposal, timely)
+        if self.decided:
+            return False  # it came too late for anything but evidence
         if h.want(proposal.block_id):
             out.append(WantBlock(h.height, proposal.block_id))
         return True

@@ -1,112 +1,157 @@
-"""Proof that a validator voted twice in one height, round and step.
+"""Proofs of offences: the three kinds as one, how they stand in a block, when they expire, what makes them good.
 
-Bytes are CometBFT's `DuplicateVoteEvidence`; the evidence hash is over these inner messages, not over the `Evidence` wrapper. The two
-votes stand in one order (by block id), so that the same offence has one hash. What a proof costs its author is the ledger's.
+| kind | in `Evidence` and on the wire | bytes and hash |
+|---|---|---|
+| two votes | 1 | CometBFT's |
+| light client attack | 2 | CometBFT's |
+| two proposals | 3 | ours |
+
+Headers carry the root over the inner messages, as CometBFT's do. Those have no field for ML-DSA signatures, on which the verdict rests as
+well; so that a block's name covers them, its bytes carry them beside the inner message, in field 16 of the `Evidence` wrapper, which
+other readers skip. Proofs are judged from chain data alone (`history.py`): nothing that differs between nodes may go in here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final, TypeAlias
 
-from consensus.block_id import EMPTY
 from consensus.commit import Verifier
-from consensus.fields import read_int, read_time, read_tuple, write_time
-from consensus.vote import Vote
+from consensus.evidence_attack import LightClientAttackEvidence, LightValidator
+from consensus.evidence_proposals import DuplicateProposalEvidence
+from consensus.evidence_votes import DuplicateVoteEvidence
+from consensus.fields import read_int, read_tuple
+from consensus.history import ChainHistory
+from state.misbehavior import Misbehavior
+from state.params import ConsensusParams
 from state.primitives import merkle
-from state.primitives.canonical import message_field, timestamp, varint_field
-from state.primitives.codec import Value
-from state.primitives.errors import MalformedError
-from state.primitives.hashing import sha256
-from state.primitives.limits import POWER_TOTAL_MAX
-from state.validators import ValidatorSet
+from state.primitives.canonical import message_field
+from state.primitives.codec import Value, encode_trusted
+from state.primitives.errors import InvalidEvidenceError, UnknownHistoryError
+from state.primitives.limits import EVIDENCE_BYTES_HARD_MAX
+
+Evidence: TypeAlias = DuplicateVoteEvidence | LightClientAttackEvidence | DuplicateProposalEvidence
+
+VOTES: Final = 1
+ATTACK: Final = 2
+PROPOSALS: Final = 3
+SIDE_CAR_FIELD: Final = 16
+_NS_PER_S: Final = 1_000_000_000
+_TYPES: Final[dict[int, type[Evidence]]] = {
+    VOTES: DuplicateVoteEvidence,
+    ATTACK: LightClientAttackEvidence,
+    PROPOSALS: DuplicateProposalEvidence,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class DuplicateVoteEvidence:
-    """Two different votes of one validator for one height, round and type; powers and time are of that height."""
-
-    vote_a: Vote
-    vote_b: Vote
-    total_power: int
-    validator_power: int
-    time_ns: int
-
-    @classmethod
-    def of(cls, first: Vote, second: Vote, validators: ValidatorSet, block_time_ns: int) -> DuplicateVoteEvidence:
-        """Evidence of two conflicting votes, in canonical order. `block_time_ns` is the time of that height's block."""
-        vote_a, vote_b = sorted((first, second), key=_order)
-        validator = validators.by_address(first.validator_address)
-        power = 0 if validator is None else validator.power
-        return cls(vote_a, vote_b, validators.total_power, power, block_time_ns)
-
-    def verify(self, chain_id: str, validators: ValidatorSet, block_time_ns: int, verifier: Verifier) -> None:
-        """Check it against the set of its height and that height's block time (consensus.md L2, L7): chain data only.
-
-        Raises `MalformedError`.
-        """
-        a, b = self.vote_a, self.vote_b
-        if (a.height, a.round, a.type, a.validator_address) != (b.height, b.round, b.type, b.validator_address):
-            raise MalformedError("the two votes are not of one validator, height, round and type")
-        if a.block_id == b.block_id:
-            raise MalformedError("the two votes are for the same block")
-        if _order(a) > _order(b):
-            raise MalformedError("the two votes are in the wrong order")
-        validator = validators.by_address(a.validator_address)
-        if validator is None or validators.index_of(a.validator_address) != a.validator_index:
-            raise MalformedError("the accused was not a validator at that height")
-        if a.validator_index != b.validator_index:
-            raise MalformedError("the two votes name different places in the set")
-        if (self.validator_power, self.total_power) != (validator.power, validators.total_power):
-            raise MalformedError("the evidence states a wrong voting power")
-        if self.time_ns != block_time_ns:
-            raise MalformedError("the evidence states another time than the block of its height")
-        for vote in (a, b):
-            if not verifier.verify(validator, vote.sign_bytes(chain_id), vote.signature, vote.pq_signature):
-                raise MalformedError("a vote of the evidence is not signed by the accused")
-
-    def proto(self) -> bytes:
-        """Protobuf bytes of the inner message."""
-        return (
-            message_field(1, self.vote_a.proto())
-            + message_field(2, self.vote_b.proto())
-            + varint_field(3, self.total_power)
-            + varint_field(4, self.validator_power)
-            + message_field(5, timestamp(self.time_ns))
-        )
-
-    def hash(self) -> bytes:
-        """Identity of the offence."""
-        return sha256(self.proto())
-
-    def to_wire(self) -> tuple[Value, ...]:
-        """Canonical array."""
-        return (
-            self.vote_a.to_wire(),
-            self.vote_b.to_wire(),
-            self.total_power,
-            self.validator_power,
-            write_time(self.time_ns),
-        )
-
-    @classmethod
-    def from_wire(cls, value: Value) -> DuplicateVoteEvidence:
-        """Inverse of `to_wire`. Raises `MalformedError`."""
-        vote_a, vote_b, total, power, time = read_tuple(value, 5, "evidence of a double vote")
-        return cls(
-            Vote.from_wire(vote_a),
-            Vote.from_wire(vote_b),
-            read_int(total, 1, POWER_TOTAL_MAX, "a total power"),
-            read_int(power, 1, POWER_TOTAL_MAX, "a voting power"),
-            read_time(time),
-        )
+def kind_of(item: Evidence) -> int:
+    """The number of its kind."""
+    return next(kind for kind, found in _TYPES.items() if isinstance(item, found))
 
 
-def _order(vote: Vote) -> tuple[bytes, int, bytes]:
-    block_id = vote.block_id or EMPTY
-    return block_id.hash, block_id.parts_total, block_id.parts_hash
+def evidence_to_wire(item: Evidence) -> tuple[Value, ...]:
+    """Canonical array: kind, content."""
+    return kind_of(item), item.to_wire()
 
 
-def evidence_hash(evidence: Sequence[DuplicateVoteEvidence]) -> bytes:
+def evidence_from_wire(value: Value) -> Evidence:
+    """Inverse of `evidence_to_wire`. Raises `MalformedError`."""
+    kind, content = read_tuple(value, 2, "evidence")
+    return _TYPES[read_int(kind, VOTES, PROPOSALS, "a kind of evidence")].from_wire(content)
+
+
+def evidence_proto(item: Evidence) -> bytes:
+    """Protobuf `Evidence`, with the ML-DSA signatures in a field of our own."""
+    side_car = b"".join(message_field(1, signature) for signature in item.pq_signatures)
+    return message_field(kind_of(item), item.proto()) + message_field(SIDE_CAR_FIELD, side_car)
+
+
+def evidence_hash(evidence: Iterable[Evidence]) -> bytes:
     """What headers carry."""
     return merkle.root([item.proto() for item in evidence])
+
+
+def size_of(item: Evidence) -> int:
+    """Bytes that it takes in a block as we send and store it."""
+    return len(encode_trusted(evidence_to_wire(item)))
+
+
+def order_of(item: Evidence) -> tuple[int, bytes]:
+    """Proofs stand in a block by rising height and, within one, name of the offence; so none is there twice."""
+    return item.height, item.offence
+
+
+def is_expired(item: Evidence, params: ConsensusParams, height: int, time_ns: int) -> bool:
+    """Whether it is too old for the block of this height and time: in blocks *and* in time (consensus.md L1)."""
+    age_blocks, age_ns = height - item.height, time_ns - item.time_ns
+    return age_blocks > params.evidence_blocks_max and age_ns > params.evidence_age_s_max * _NS_PER_S
+
+
+def verify_evidence(item: Evidence, chain_id: str, history: ChainHistory, verifier: Verifier) -> None:
+    """Check a proof against the chain that it accuses of. Raises `InvalidEvidenceError`, or `UnknownHistoryError`."""
+    if isinstance(item, LightClientAttackEvidence):
+        item.verify(chain_id, history, verifier)
+        return
+    header, validators = history.header(item.height), history.validators(item.height)
+    if header is None or validators is None:
+        raise UnknownHistoryError(f"height {item.height} is not kept, or not decided")
+    item.verify(chain_id, validators, header.time_ns, verifier)
+
+
+def verify_list(
+    evidence: Sequence[Evidence],
+    chain_id: str,
+    params: ConsensusParams,
+    height: int,
+    time_ns: int,
+    history: ChainHistory,
+    verifier: Verifier,
+    *,
+    is_decided: bool,
+) -> None:
+    """Check what a block of this height and time carries: bytes, order, age, once for ever, and each proof.
+
+    `is_decided`: a quorum has accepted the block; a proof from heights that are not kept here any more is then taken on its word.
+    Raises `InvalidEvidenceError`, or `UnknownHistoryError`.
+    """
+    if sum(map(size_of, evidence)) > min(params.evidence_bytes_max, EVIDENCE_BYTES_HARD_MAX):
+        raise InvalidEvidenceError("more bytes of evidence than allowed")
+    orders = [order_of(item) for item in evidence]
+    if any(first >= second for first, second in pairwise(orders)):
+        raise InvalidEvidenceError("evidence out of order, or twice")
+    for item in evidence:
+        if item.height >= height:
+            raise InvalidEvidenceError("evidence of a height that is not decided")
+        if is_expired(item, params, height, time_ns):
+            raise InvalidEvidenceError("expired evidence")
+        if history.is_punished(item.offence):
+            raise InvalidEvidenceError("evidence of an offence that was punished before")
+        if is_decided and item.height < history.base:
+            continue
+        verify_evidence(item, chain_id, history, verifier)
+
+
+def misbehavior_of(evidence: Iterable[Evidence]) -> tuple[Misbehavior, ...]:
+    """What a block's evidence tells the ledger."""
+    return tuple(found for item in evidence for found in item.misbehavior())
+
+
+__all__ = [
+    "DuplicateProposalEvidence",
+    "DuplicateVoteEvidence",
+    "Evidence",
+    "LightClientAttackEvidence",
+    "LightValidator",
+    "evidence_from_wire",
+    "evidence_hash",
+    "evidence_proto",
+    "evidence_to_wire",
+    "is_expired",
+    "kind_of",
+    "misbehavior_of",
+    "order_of",
+    "size_of",
+    "verify_evidence",
+    "verify_list",
+]

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from consensus.block import Header
 from consensus.block_id import BlockID
 from consensus.commit import Commit, Flag, PqCommit, Verifier, verify_commit
-from state.primitives.errors import InvalidCommitError
+from consensus.header import Header
+from state.primitives.errors import InsufficientTrustError, InvalidCommitError
 from state.validators import ValidatorSet
 
 CLOCK_DRIFT_NS: Final = 10 * 1_000_000_000  # how far a header may be ahead of our clock
@@ -59,7 +59,10 @@ def verify_light_block(block: LightBlock, chain_id: str, verifier: Verifier) -> 
 def verify_next(
     trusted: LightBlock, new: LightBlock, chain_id: str, trust: Trust, now_ns: int, verifier: Verifier
 ) -> None:
-    """Check `new` from `trusted`, whether adjacent or not. Raises `InvalidCommitError`."""
+    """Check `new` from `trusted`, whether adjacent or not.
+
+    Raises `InvalidCommitError`; of that `InsufficientTrustError` if a header in between would help.
+    """
     if new.header.height <= trusted.header.height:
         raise InvalidCommitError("the new header is not higher than the trusted one")
     if trust.needs_pq and new.pq_commit is None:
@@ -92,4 +95,4 @@ def _require_trusted_share(trusted: ValidatorSet, new: LightBlock, trust: Trust)
         if old is not None and old.ed25519_key == signer.ed25519_key:
             power += old.power
     if power * trust.denominator <= trusted.total_power * trust.numerator:
-        raise InvalidCommitError("too little of the trusted validators' power signed: verify a header in between first")
+        raise InsufficientTrustError("too little of the trusted validators' power signed: verify a header in between first")

@@ -215,10 +215,14 @@ class Decide:
 
 @dataclass(frozen=True, slots=True)
 class ReportEvidence:
-    """A validator signed two different votes for one height, round and type."""
+    """A validator signed two different votes for one height, round and type, or two proposals for one height and round.
 
-    first: Vote
-    second: Vote
+    Nobody is reported for what has our own signature: whoever runs the core sees that in its books, and must stop.
+    """
+
+    first: Vote | Proposal
+    second: Vote | Proposal  # of the same type
+    address: bytes  # of the accused: proposals do not name their signer
 
 
 Output: TypeAlias = (

@@ -9,18 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from consensus import proposer
 from consensus.block import Block, Header, compute_consensus_hash, data_hash
 from consensus.block_id import EMPTY, BlockID
 from consensus.commit import EMPTY_COMMIT, Commit, Verifier, verify_commit
-from consensus.evidence import DuplicateVoteEvidence, evidence_hash
+from consensus.evidence import Evidence, evidence_hash, size_of, verify_list
+from consensus.history import ChainHistory, NoHistory
 from state.params import ConsensusParams
-from state.primitives.errors import ConsensusFailure, InvalidBlockError, InvalidCommitError
+from state.primitives.errors import (
+    ConsensusFailure,
+    InvalidBlockError,
+    InvalidCommitError,
+    InvalidEvidenceError,
+    UnknownHistoryError,
+)
 from state.primitives.hashing import EMPTY_HASH
 from state.validators import ValidatorSet, ValidatorUpdate
 
 GAS_MAX = -1  # work is bounded by bytes and number of transactions; CometBFT writes "no bound" so
+NO_HISTORY: Final = NoHistory()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +113,7 @@ def make_block(
     time_ns: int,
     txs: Sequence[bytes],
     last_commit: Commit,
-    evidence: Sequence[DuplicateVoteEvidence],
+    evidence: Sequence[Evidence],
     proposer_address: bytes,
 ) -> Block:
     """The next block on `tip`. `time_ns` must be later than the last block's; who builds waits for that (consensus.md F1)."""
@@ -129,8 +138,19 @@ def make_block(
     return Block(header, tuple(txs), tuple(evidence), last_commit)
 
 
-def validate_block(block: Block, tip: ChainTip, verifier: Verifier) -> None:
-    """Check every rule that needs only the chain. Raises `InvalidBlockError`."""
+def validate_block(
+    block: Block,
+    tip: ChainTip,
+    verifier: Verifier,
+    history: ChainHistory = NO_HISTORY,
+    *,
+    is_decided: bool = False,
+) -> None:
+    """Check every rule that needs only the chain. Raises `InvalidBlockError`.
+
+    `history` is the chain up to `tip`, which evidence is judged by; without it a block with evidence is refused. `is_decided`: a quorum
+    has accepted the block already, so that evidence from heights that are not kept here need not be judged again.
+    """
     header = block.header
     expected = (
         ("app version", header.app_version, tip.params.app_version),
@@ -155,9 +175,9 @@ def validate_block(block: Block, tip: ChainTip, verifier: Verifier) -> None:
         raise InvalidBlockError(f"block {header.height} names a proposer that is no validator")
     if len(block.txs) > tip.params.block_txs_max:
         raise InvalidBlockError(f"block {header.height} has more transactions than allowed")
-    if sum(map(len, block.txs)) > tip.params.block_bytes_max:
-        raise InvalidBlockError(f"block {header.height} has more bytes of transactions than allowed")
-    _validate_evidence(block)
+    if sum(map(len, block.txs)) + sum(map(size_of, block.evidence)) > tip.params.block_bytes_max:
+        raise InvalidBlockError(f"block {header.height} has more bytes of transactions and evidence than allowed")
+    _validate_evidence(block, tip, verifier, history, is_decided=is_decided)
     _validate_last_commit(block, tip, verifier)
 
 
@@ -174,10 +194,25 @@ def _validate_last_commit(block: Block, tip: ChainTip, verifier: Verifier) -> No
         raise InvalidBlockError(f"block {block.header.height} has a bad last commit: {error.message}") from error
 
 
-def _validate_evidence(block: Block) -> None:
-    # what evidence does to stake is not part of the ledger yet, so a block that carries some is of no network of ours
-    if block.evidence:
-        raise InvalidBlockError(f"block {block.header.height} carries evidence, which this version does not accept")
+def _validate_evidence(
+    block: Block, tip: ChainTip, verifier: Verifier, history: ChainHistory, *, is_decided: bool
+) -> None:
+    if not block.evidence:
+        return
+    header = block.header
+    try:
+        verify_list(
+            block.evidence,
+            tip.chain_id,
+            tip.params,
+            header.height,
+            header.time_ns,
+            history,
+            verifier,
+            is_decided=is_decided,
+        )
+    except (InvalidEvidenceError, UnknownHistoryError) as error:
+        raise InvalidBlockError(f"block {header.height} carries bad evidence: {error.message}") from error
 
 
 def _show(value: object) -> str:

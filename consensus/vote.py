@@ -162,6 +162,18 @@ class Proposal:
         """The signed proposal."""
         return replace(self, signature=signature, pq_signature=pq_signature)
 
+    def proto(self) -> bytes:
+        """Protobuf `Proposal`, as evidence contains it."""
+        return (
+            varint_field(1, PROPOSAL_TYPE)
+            + varint_field(2, self.height)
+            + varint_field(3, self.round)
+            + varint_field(4, self.pol_round)
+            + message_field(5, self.block_id.proto())
+            + message_field(6, timestamp(self.time_ns))
+            + bytes_field(7, self.signature)
+        )
+
     def to_wire(self) -> tuple[Value, ...]:
         """Canonical array."""
         return (

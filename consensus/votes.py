@@ -84,6 +84,12 @@ class VoteBook:
         known = tally.by_validator.get(vote.validator_index, ()) if tally is not None else ()
         return any(earlier.block_id == vote.block_id for earlier in known)
 
+    def contradicts(self, vote: Vote) -> bool:
+        """Whether this validator is known with another value in this round and type, and not yet with this one."""
+        tally = self._tallies.get((vote.round, vote.type))
+        known = tally.by_validator.get(vote.validator_index, []) if tally is not None else []
+        return bool(known) and known[0].validator_address == vote.validator_address and not self.knows(vote)
+
     def _count(self, vote: Vote) -> None:
         index = vote.validator_index
         power = self.validators.validators[index].power

@@ -18,7 +18,7 @@ from typing import Final
 
 from consensus.block import Block, BlockID, Header
 from consensus.commit import Commit
-from consensus.evidence import DuplicateVoteEvidence, evidence_hash
+from consensus.evidence import Evidence, evidence_from_wire, evidence_hash, evidence_to_wire
 from state.primitives import merkle
 from state.primitives.codec import Value
 from state.primitives.errors import InvalidBlockError, MalformedError, QenexError
@@ -51,7 +51,7 @@ class CompactBlock:
 
     header: Header
     last_commit: Commit
-    evidence: tuple[DuplicateVoteEvidence, ...]
+    evidence: tuple[Evidence, ...]
     tx_hashes: tuple[bytes, ...]
 
     @classmethod
@@ -61,7 +61,7 @@ class CompactBlock:
 
     def to_wire(self) -> tuple[Value, ...]:
         """Canonical array; the hashes travel as one byte string."""
-        evidence = tuple(item.to_wire() for item in self.evidence)
+        evidence = tuple(evidence_to_wire(item) for item in self.evidence)
         return self.header.to_wire(), self.last_commit.to_wire(), evidence, b"".join(self.tx_hashes)
 
     @classmethod
@@ -77,7 +77,7 @@ class CompactBlock:
         return cls(
             Header.from_wire(header),
             Commit.from_wire(commit),
-            tuple(DuplicateVoteEvidence.from_wire(item) for item in evidence),
+            tuple(evidence_from_wire(item) for item in evidence),
             tuple(hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)),
         )
 

@@ -39,6 +39,7 @@ from consensus.timeouts import Timeouts
 from consensus.vote import Proposal, Vote
 from node.clock import Clock
 from node.crash import write_bundle
+from node.own_key import require_one_instance
 from node.pacing import compute_pace
 from node.roles import ChainState, Executor, Outbox
 from node.signer import Signer, SignRequest, Step
@@ -204,9 +205,8 @@ class Driver:
             answer = await self._execute(output, nursery)
             if answer is not None:
                 queue.append(answer)
-        vote = item.vote if isinstance(item, m.VoteReceived) else item.message if isinstance(item, m.Signed) else None
-        if isinstance(vote, Vote):
-            self._check_own_votes(vote)
+        if self._signer is not None:
+            require_one_instance(self.core, self._signer.address, item)
 
     async def _execute(self, output: m.Output, nursery: trio.Nursery) -> m.Input | None:
         """Do one thing; the answer, if there is one at once."""
@@ -226,8 +226,8 @@ class Driver:
                 return self._sign(message, lock)
             case m.Broadcast(message):
                 self._outbox.broadcast(message)
-            case m.ReportEvidence(first, second):
-                self._executor.add_evidence(first, second)
+            case m.ReportEvidence():
+                self._executor.add_evidence(output)
             case m.Decide():
                 await self._decide(output)
         return None
@@ -259,17 +259,6 @@ class Driver:
             self._warn("signer", error)
             return None
         return m.Signed(message.with_signatures(signature, pq_signature))
-
-    def _check_own_votes(self, vote: Vote) -> None:
-        """Two different votes with our signatures in one round: someone else has the key (L6)."""
-        if self._signer is None or vote.validator_address != self._signer.address or vote.height != self.core.height:
-            return
-        tally = self.core.view.votes.tally(vote.round, vote.type)
-        if tally is not None and len(tally.by_validator.get(vote.validator_index, ())) > 1:
-            raise DoubleSignError(
-                f"two different votes of this validator for height {vote.height}, round {vote.round} are on the network",
-                hint="its key runs in a second process: stop both, find out which, and start one",
-            )
 
     def _must_abstain(self, height: int) -> bool:
         """Whether nothing may be signed in `height`, because what was signed in it before is not known in full."""

@@ -18,9 +18,12 @@ import trio
 from consensus.block import Block, results_hash
 from consensus.block_id import BlockID
 from consensus.commit import EMPTY_COMMIT, EMPTY_PQ_COMMIT, Commit, PqCommit, Verifier
+from consensus.evidence import Evidence, misbehavior_of, size_of
+from consensus.messages import ReportEvidence
 from consensus.validation import ChainTip, make_block, validate_block
-from consensus.vote import Vote
 from node.clock import Clock
+from node.evidence.history import StoreHistory
+from node.evidence.pool import EvidencePool
 from node.indexer.rows import index_rows
 from node.mempool.mempool import Mempool
 from node.roles import ChainState
@@ -39,7 +42,8 @@ from state.view import RecordCache
 
 MS: Final = 1_000_000
 EXECUTIONS_MAX: Final = 4  # results of candidate blocks kept at one height
-BLOCK_OVERHEAD_BYTES: Final = 64 * 1024  # header, commit of 200 validators, evidence
+BLOCK_OVERHEAD_BYTES: Final = 64 * 1024  # header, commit of 200 validators
+EVIDENCE_SHARE: Final = 2  # at most half of a block is evidence
 _ADDRESS: Final = slice(2, 34)
 
 
@@ -65,7 +69,7 @@ class CommittedBlock:
 
 
 class LedgerExecutor:
-    """See `node.roles.Executor`. `mempool` is set once it exists: the two need each other."""
+    """See `node.roles.Executor`. The mempool and the pool of evidence are set once they exist: they need the executor's state."""
 
     def __init__(
         self,
@@ -79,6 +83,7 @@ class LedgerExecutor:
     ) -> None:
         self.state = state
         self.on_committed: list[Callable[[CommittedBlock], None]] = []
+        self.history = StoreHistory(store)
         self._store = store
         self._chain_id = chain_id
         self._records = records
@@ -87,7 +92,7 @@ class LedgerExecutor:
         self._clock = clock
         self._mempool: Mempool | None = None
         self._executions: dict[BlockID, Execution] = {}
-        self._evidence: list[tuple[Vote, Vote]] = []
+        self._evidence: EvidencePool | None = None
         self._log = structlog.get_logger()
 
     def attach(self, mempool: Mempool) -> None:
@@ -107,33 +112,34 @@ class LedgerExecutor:
         """See `node.roles.Executor`."""
         return len(self._pool.pool) > 0
 
-    def add_evidence(self, first: Vote, second: Vote) -> None:
-        """See `node.roles.Executor`. Kept for the operator: the ledger has no rule for it yet."""
-        if len(self._evidence) < 1000:
-            self._evidence.append((first, second))
-        self._log.warning(
-            "double vote seen", validator=first.validator_address, height=first.height, round=first.round
-        )
+    def attach_evidence(self, pool: EvidencePool) -> None:
+        """Give it the proofs that blocks are built with."""
+        self._evidence = pool
 
-    @property
-    def evidence(self) -> Sequence[tuple[Vote, Vote]]:
-        """Double votes seen since the start."""
-        return self._evidence
+    def add_evidence(self, report: ReportEvidence) -> None:
+        """See `node.roles.Executor`."""
+        first = report.first
+        self._log.warning("double signature seen", validator=report.address, height=first.height, round=first.round)
+        if self._evidence is not None:
+            self._evidence.report(report)
 
     async def build_value(self, height: int, round_: int, last_commit: Commit) -> Block:
         """See `node.roles.Executor`."""
         tip = self.state.tip
         time_ns = await self._wait_for_time(tip.last_block_time_ns)
         params = tip.params
-        room = params.block_bytes_max - BLOCK_OVERHEAD_BYTES
+        evidence: tuple[Evidence, ...] = ()
+        if self._evidence is not None:
+            evidence = self._evidence.take(params.block_bytes_max // EVIDENCE_SHARE, height, time_ns)
+        room = max(0, params.block_bytes_max - BLOCK_OVERHEAD_BYTES - sum(map(size_of, evidence)))
         candidates = self._pool.pool.reap(room, params.block_txs_max)
         await self._pool.verify_for_block(candidates)
-        context = self._context(height, time_ns, self._proposer_address, last_commit)
+        context = self._context(height, time_ns, self._proposer_address, last_commit, evidence)
         built = build_block(
             self._records, context, candidates, verified=self._pool.verified, bytes_max=room
         )
         block = make_block(
-            tip, time_ns, [tx.raw for tx in built.txs], last_commit, (), self._proposer_address
+            tip, time_ns, [tx.raw for tx in built.txs], last_commit, evidence, self._proposer_address
         )
         self._remember(block.block_id(), Execution(built.txs, built.result))
         self._pool.drop([(candidates[position].hash, code) for position, code in built.refused])
@@ -150,7 +156,7 @@ class LedgerExecutor:
     async def validate(self, block: Block) -> bool:
         """See `node.roles.Executor`."""
         try:
-            validate_block(block, self.state.tip, self._verifier)
+            validate_block(block, self.state.tip, self._verifier, self.history)
             await self._execute(block)
         except InvalidBlockError as error:
             self._log.warning("invalid block refused", height=block.header.height, reason=error.message)
@@ -178,19 +184,22 @@ class LedgerExecutor:
             raise InvalidBlockError("a transaction of the block is not signed by its signers")
         if height != self.state.height + 1:
             raise InvalidBlockError(f"height {height} was decided meanwhile")
-        context = self._context(height, block.header.time_ns, block.header.proposer_address, block.last_commit)
+        header = block.header
+        context = self._context(height, header.time_ns, header.proposer_address, block.last_commit, block.evidence)
         result = apply_block(self._records, context, txs, verified=self._pool.verified)
         execution = Execution(tuple(txs), result)
         self._remember(block_id, execution)
         return execution
 
-    def _context(self, height: int, time_ns: int, proposer: bytes, last_commit: Commit) -> BlockContext:
+    def _context(
+        self, height: int, time_ns: int, proposer: bytes, last_commit: Commit, evidence: Sequence[Evidence]
+    ) -> BlockContext:
         voters = self.state.tip.last_validators
         votes = () if voters is None else tuple(
             CommitVote(validator.address, validator.power, bool(part.signature))
             for validator, part in zip(voters.validators, last_commit.signatures, strict=True)
         )
-        return BlockContext(height, time_ns, self._chain_id, proposer, votes)
+        return BlockContext(height, time_ns, self._chain_id, proposer, votes, misbehavior_of(evidence))
 
     def _remember(self, block_id: BlockID, execution: Execution) -> None:
         while len(self._executions) >= EXECUTIONS_MAX:
@@ -202,7 +211,7 @@ class LedgerExecutor:
         started = time.perf_counter()
         if block.block_id() not in self._executions:
             # decided by others before we judged it: the same rules, and now a fault is fatal
-            validate_block(block, self.state.tip, self._verifier)
+            validate_block(block, self.state.tip, self._verifier, self.history, is_decided=True)
         execution = await self._execute(block)
         executed = time.perf_counter()
         result, height = execution.result, block.header.height
@@ -219,6 +228,8 @@ class LedgerExecutor:
         self._records.commit(height, result.records)
         self.state = state
         self._executions.clear()
+        if self._evidence is not None:
+            self._evidence.decided()
         self._after(block, execution)
         stored = time.perf_counter()
         seconds = {"execute": executed - started, "tree": rooted - executed, "store": stored - rooted}
@@ -254,6 +265,7 @@ class LedgerExecutor:
             tuple(rows),
             tuple(tx.hash for tx in execution.txs),
             index_rows(height, receipts),
+            tuple(item.offence for item in block.evidence),
         )
 
     def _after(self, block: Block, execution: Execution) -> None:

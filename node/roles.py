@@ -11,6 +11,7 @@ from typing import Protocol
 from consensus.block import Block
 from consensus.block_id import BlockID
 from consensus.commit import Commit, PqCommit
+from consensus.messages import ReportEvidence
 from consensus.validation import ChainTip
 from consensus.vote import Proposal, Vote
 from node.sync.messages import CertifiedBlock
@@ -54,8 +55,8 @@ class Executor(Protocol):
         """Whether a block built now would have a transaction in it."""
         ...
 
-    def add_evidence(self, first: Vote, second: Vote) -> None:
-        """Keep a proof of a double vote for a coming block."""
+    def add_evidence(self, report: ReportEvidence) -> None:
+        """Keep two contradicting messages, as a proof for a coming block. May be told the same twice."""
         ...
 
 

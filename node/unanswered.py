@@ -57,7 +57,7 @@ def _key_of_output(output: m.Output) -> Key | None:
         case m.Decide(height):
             return "decide", height
         case m.ReportEvidence(first, second):
-            return "evidence", first, second
+            return "evidence", first, second  # the pool knows what it has been told before
     return None
 
 

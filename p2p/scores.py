@@ -18,6 +18,7 @@ from state.primitives.errors import (
     InsecureLinkError,
     InvalidBlockError,
     InvalidCommitError,
+    InvalidEvidenceError,
     InvalidVoteError,
     LocalError,
     MalformedError,
@@ -45,6 +46,7 @@ PENALTIES: Final[dict[int, int]] = {
         (MalformedError, 60),
         (TooLargeError, 60),
         (InvalidCommitError, 60),
+        (InvalidEvidenceError, 60),
         (ProofError, 60),
         # may be honest for a moment: a set of validators that changed, a proposer that is wrong
         (InvalidBlockError, 25),

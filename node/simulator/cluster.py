@@ -16,6 +16,7 @@ import trio
 
 from consensus.block import Block
 from consensus.commit import EMPTY_COMMIT, EMPTY_PQ_COMMIT, Commit, HybridVerifier, PqCommit
+from consensus.messages import ReportEvidence
 from consensus.validation import ChainTip, make_block, validate_block
 from consensus.vote import Proposal, Vote
 from node.clock import Clock, VirtualClock
@@ -64,7 +65,7 @@ class SimExecutor:
         self.clock = clock
         self.address = address
         self.pool = pool
-        self.evidence: list[tuple[Vote, Vote]] = []
+        self.evidence: list[ReportEvidence] = []
 
     async def build_value(self, height: int, round_: int, last_commit: Commit) -> Block:
         """See `Executor`."""
@@ -101,9 +102,9 @@ class SimExecutor:
         """See `Executor`."""
         return bool(self.pool)
 
-    def add_evidence(self, first: Vote, second: Vote) -> None:
+    def add_evidence(self, report: ReportEvidence) -> None:
         """See `Executor`."""
-        self.evidence.append((first, second))
+        self.evidence.append(report)
 
 
 class SimNode:

@@ -8,6 +8,7 @@
 | u | shard (1), height (8) | undo page: root of the shard before (32, zeros if empty), ((raw key, value before or nil), ...) |
 | t | height | root |
 | b c p e v | height | block, commit, post-quantum commit, receipts, validators from that height on |
+| o | offence | height of the block that carries the proof |
 | x | transaction hash | height (8), index (4) |
 | h | block hash | height |
 | i | as the indexer made it | as the indexer made it |
@@ -33,6 +34,7 @@ UNDO: Final = b"u"
 ROOT: Final = b"t"
 BLOCK_HASH: Final = b"h"
 TX: Final = b"x"
+OFFENCE: Final = b"o"
 INDEX: Final = b"i"
 HEIGHT_LETTERS_PRUNED: Final = ("b", "c", "p", "e")  # validators stay: a set may begin long before it is asked for
 

@@ -60,7 +60,10 @@ class StoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class HeightBatch:
-    """What one height leaves behind, encoded. `height_rows` are (letter of b c p e v, height, bytes); `tip` is for `Store.tip`."""
+    """What one height leaves behind, encoded. `height_rows` are (letter of b c p e v, height, bytes); `tip` is for `Store.tip`.
+
+    `offences` are the names of what its evidence proves.
+    """
 
     height: int
     tip: bytes
@@ -68,6 +71,7 @@ class HeightBatch:
     height_rows: tuple[tuple[str, int, bytes], ...] = ()
     tx_hashes: tuple[bytes, ...] = ()
     index_rows: Sequence[tuple[bytes, bytes]] = field(default=())
+    offences: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)
@@ -240,6 +244,7 @@ class Store:
             rows.append((names.BLOCK_HASH + batch.block_hash, place))
         for index, tx_hash in enumerate(batch.tx_hashes):
             rows.append((names.TX + tx_hash, place + index.to_bytes(4, "big")))
+        rows += [(names.OFFENCE + offence, place) for offence in batch.offences]
         rows += [(names.INDEX + key, value) for key, value in batch.index_rows]
         rows.append((names.TIP_KEY, encode_trusted((batch.height, staged.root, batch.tip))))
         return rows
@@ -346,6 +351,11 @@ class Store:
         """(height, index) of a committed transaction."""
         found = self._db.get(names.TX + tx_hash)
         return None if found is None else (int.from_bytes(found[:8], "big"), int.from_bytes(found[8:], "big"))
+
+    def offence_height(self, offence: bytes) -> int | None:
+        """The height of the block that carries a proof of this offence."""
+        found = self._db.get(names.OFFENCE + offence)
+        return None if found is None else int.from_bytes(found, "big")
 
     def base_height(self) -> int:
         """The lowest height whose block is kept; 0 if there is none."""

@@ -114,6 +114,10 @@ class SyncLoop:
         """The highest height that a peer in good standing claims."""
         return self._plan.best_height(self._clock.monotonic_ns())
 
+    def height_of(self, peer: str) -> int:
+        """What a peer claims to have decided; 0 if it has not said."""
+        return self._plan.height_of(peer)
+
     def statistics(self) -> dict[str, int]:
         """Gauges of the plan and of serving."""
         return {**self._plan.statistics(), "peers_served": len(self._questions)}

@@ -112,6 +112,11 @@ class Scheduler(Generic[Item]):
             return self._disgrace(peer, Fault.BASE_RAISED, now_ns)
         return []
 
+    def height_of(self, peer: str) -> int:
+        """What a peer claims to have decided; 0 if it has not said."""
+        known = self._peers.get(peer)
+        return 0 if known is None else known.height
+
     def remove_peer(self, peer: str) -> None:
         """It has gone; what it owed is asked of others. A new connection starts with a clean sheet."""
         self._peers.pop(peer, None)

@@ -156,6 +156,13 @@ class ConsensusLogError(LocalError):
     name = "CONSENSUS_LOG"
 
 
+class UnknownHistoryError(LocalError):
+    """Heights that a judgement needs are not kept here, or not decided yet."""
+
+    code = 2314
+    name = "UNKNOWN_HISTORY"
+
+
 class InvalidBlockError(RemoteError):
     """A block breaks a chain rule."""
 
@@ -182,6 +189,13 @@ class InvalidVoteError(RemoteError):
 
     code = 2322
     name = "INVALID_VOTE"
+
+
+class InvalidEvidenceError(RemoteError):
+    """A proof of an offence that proves nothing."""
+
+    code = 2329
+    name = "INVALID_EVIDENCE"
 
 
 # 2400: peers

@@ -17,7 +17,7 @@ from consensus import messages as m
 from consensus.block import Block, BlockID
 from consensus.commit import EMPTY_COMMIT, EMPTY_PQ_COMMIT, Commit, PqCommit
 from consensus.core import Core
-from consensus.evidence import DuplicateVoteEvidence
+from consensus.evidence import DuplicateProposalEvidence, DuplicateVoteEvidence
 from consensus.gossip import compute_missing, summarize
 from consensus.replay import decode_entry
 from consensus.timeouts import Timeouts
@@ -86,7 +86,7 @@ class Network:
         self._count = 0
         self._cuts: dict[tuple[int, int, int, int, int], bool] = {}
         self.spoken: dict[tuple[int, int, int, int], bytes] = {}
-        self.evidence: list[DuplicateVoteEvidence] = []
+        self.evidence: list[DuplicateVoteEvidence | DuplicateProposalEvidence] = []
         self.rounds: dict[int, int] = {}  # round of decision -> how often
         self.seen: dict[str, int] = {}  # sometimes-assertions: what this run has reached
         genesis = ChainTip.at_genesis(CHAIN, 1, BASE_NS, self.validators, sha256(b"genesis"), PARAMS)
@@ -119,7 +119,7 @@ class Network:
             assert len({node.store[height].block.block_id() for node in self.honest if height in node.store}) == 1
         assert all(node.refused == 0 for node in self.honest)
         guilty = {self.validators.validators[node.index].address for node in self.nodes if node not in self.honest}
-        assert {item.vote_a.validator_address for item in self.evidence} <= guilty
+        assert {accused.address for item in self.evidence for accused in item.misbehavior()} <= guilty
 
     def _at(self, delay_ns: int, event: Callable[[], None]) -> None:
         self._count += 1
@@ -178,13 +178,22 @@ class Network:
                 self._later(self._delay(), node, lambda: self._fetch(node, height, block_id))
             case m.ValidateBlock(block):
                 self._later(self.chance.randrange(5 * MS), node, lambda: self._validate(node, block))
-            case m.ReportEvidence(first, second):
-                found = DuplicateVoteEvidence.of(first, second, self.validators, self.now_ns)
+            case m.ReportEvidence(first, second, address):
+                found = self._prove(first, second, address)
                 found.verify(CHAIN, self.validators, self.now_ns, self.verifier)
                 self.evidence.append(found)
             case m.Decide():
                 self._decide(node, output)
         return None
+
+    def _prove(
+        self, first: Vote | Proposal, second: Vote | Proposal, address: bytes
+    ) -> DuplicateVoteEvidence | DuplicateProposalEvidence:
+        if isinstance(first, Proposal):
+            assert isinstance(second, Proposal)
+            return DuplicateProposalEvidence.of(first, second, address, self.validators, self.now_ns)
+        assert isinstance(second, Vote)
+        return DuplicateVoteEvidence.of(first, second, self.validators, self.now_ns)
 
     def _sign(self, node: Node, message: Vote | Proposal) -> m.Input | None:
         step = 1 if isinstance(message, Proposal) else int(message.type) + 1

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-import consensus.block
+import consensus.header
 from consensus.block import Block, Header, compute_consensus_hash, data_hash, results_hash
 from consensus.block_id import EMPTY, BlockID
 from consensus.commit import EMPTY_COMMIT
@@ -32,7 +32,7 @@ GO_HEADER = Header(
 
 
 def test_the_header_hash_equals_gos(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consensus.block, "BLOCK_PROTOCOL", 1)  # the figure was made with block version 1
+    monkeypatch.setattr(consensus.header, "BLOCK_PROTOCOL", 1)  # the figure was made with block version 1
     assert replace(GO_HEADER).hash().hex().upper() == "F740121F553B5418C3EFBD343C2DBFE9E007BB67B0D020A0741374BAB65242A4"
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from consensus.evidence import DuplicateVoteEvidence
-from state.primitives.errors import MalformedError
+from state.primitives.errors import InvalidEvidenceError
 from tests.consensus.world import BASE_NS, CHAIN, PRECOMMIT, PREVOTE, FakeVerifier, Scene, make_set, sign_vote, spoil
 
 SCENE = Scene((3, 2, 1, 1))
@@ -66,18 +66,18 @@ BAD: dict[str, Callable[[], DuplicateVoteEvidence]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_l2_l7_whatever_is_wrong_with_evidence_is_seen(name: str) -> None:
-    with pytest.raises(MalformedError):
+    with pytest.raises(InvalidEvidenceError):
         check(BAD[name]())
 
 
 def test_the_accused_was_a_validator_at_that_height() -> None:
-    with pytest.raises(MalformedError):
+    with pytest.raises(InvalidEvidenceError):
         GOOD.verify(CHAIN, make_set((1,)), BASE_NS, FakeVerifier())
     moved = replace(GOOD, vote_a=replace(GOOD.vote_a, validator_index=-1), vote_b=replace(GOOD.vote_b, validator_index=-1))
-    with pytest.raises(MalformedError):
+    with pytest.raises(InvalidEvidenceError):
         check(moved)
 
 
 def test_the_time_comes_from_the_chain_not_from_the_reporter() -> None:
-    with pytest.raises(MalformedError):
+    with pytest.raises(InvalidEvidenceError):
         check(GOOD, BASE_NS + 1)

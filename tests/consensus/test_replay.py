@@ -62,6 +62,13 @@ def entries_of(outputs: list[m.Output]) -> list[bytes]:
     return [output.entry for output in of_kind(outputs, m.Persist)]
 
 
+def of_the_height(outputs: list[m.Output]) -> list[m.Output]:
+    """Without double votes that were seen after the decision: a decided height is not replayed, so they are not logged."""
+    ends = [place for place, output in enumerate(outputs) if isinstance(output, m.Decide)]
+    end = ends[0] if ends else len(outputs)
+    return [output for place, output in enumerate(outputs) if place < end or not isinstance(output, m.ReportEvidence)]
+
+
 def replay(scene: Scene, start: m.StartHeight, entries: list[bytes]) -> tuple[Core, list[m.Output]]:
     core = Core(CHAIN, scene.core.address, FakeVerifier())
     outputs = core.step(start)
@@ -80,7 +87,7 @@ def test_j2_record_and_replay_agree_to_the_last_output(
     for action in actions:
         act(scene, action)
     core, outputs = replay(scene, scene.start_input(abstain=abstain), entries_of(scene.log))
-    assert outputs == scene.log
+    assert outputs == of_the_height(scene.log)
     assert core.state == scene.core.state
     assert core.decided == scene.core.decided
 

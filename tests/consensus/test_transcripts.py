@@ -123,8 +123,8 @@ class Teller:
             case m.Decide(_, round_, block, commit):
                 signers = [f"v{i}" for i, part in enumerate(commit.signatures) if part.signature]
                 return f"decide {self._name(block.block_id())} in r{round_}, signed by {' '.join(signers)}"
-            case m.ReportEvidence(first, second):
-                return f"evidence v{first.validator_index}: {self._message(first)} and {self._message(second)}"
+            case m.ReportEvidence(first, second, address):
+                return f"evidence v{self.scene.validators.index_of(address)}: {self._message(first)} and {self._message(second)}"
         raise AssertionError(output)
 
     def _message(self, message: Vote | Proposal) -> str:

@@ -1,0 +1,49 @@
+"""Whether our key signs somewhere else as well: two different votes or proposals of ours for one height and round are on the network.
+
+Two instances with one key are the commonest way to be slashed. We never report ourselves; we stop, loudly, so that the harm ends. What
+others have seen they can prove. Reading the core's books only; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from consensus import messages as m
+from consensus.core import Core
+from consensus.vote import Proposal, Vote
+from state.primitives.errors import DoubleSignError
+
+
+def require_one_instance(core: Core, address: bytes, item: m.Input) -> None:
+    """Look at what the core has just taken. Raises `DoubleSignError`, which must stop the node (consensus.md L6)."""
+    match item:
+        case m.VoteReceived(vote):
+            _check_votes(core, address, vote)
+        case m.ProposalReceived(proposal):
+            _check_proposals(core, address, proposal)
+        case m.Signed(message):
+            if isinstance(message, Vote):
+                _check_votes(core, address, message)
+            else:
+                _check_proposals(core, address, message)
+
+
+def _check_votes(core: Core, address: bytes, vote: Vote) -> None:
+    if vote.validator_address != address or vote.height != core.height:
+        return
+    tally = core.view.votes.tally(vote.round, vote.type)
+    if tally is not None and len(tally.by_validator.get(vote.validator_index, ())) > 1:
+        raise _make_error("votes", vote.height, vote.round)
+
+
+def _check_proposals(core: Core, address: bytes, proposal: Proposal) -> None:
+    """Those of one round are all of its proposer."""
+    if proposal.height != core.height or len(core.view.proposals(proposal.round)) < 2:
+        return
+    if core.view.proposer(proposal.round).address == address:
+        raise _make_error("proposals", proposal.height, proposal.round)
+
+
+def _make_error(what: str, height: int, round_: int) -> DoubleSignError:
+    return DoubleSignError(
+        f"two different {what} of this validator for height {height}, round {round_} are on the network: its key is used by two instances",
+        hint="stop both, find out which is the right one, and start only that; others can prove it, and stake may be slashed for it",
+    )
