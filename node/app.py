@@ -27,6 +27,8 @@ from node.clock import SystemClock
 from node.config import Config, Home, Overrides, load_config
 from node.driver import check_record_against_chain
 from node.engine import Edges, Engine
+from node.evidence.gossip import EvidenceGossip
+from node.evidence.pool import EvidencePool
 from node.executor import CommittedBlock, LedgerExecutor, load_state, write_genesis
 from node.gc_tuning import tune_gc
 from node.keystore import KeySet, Role, read_key_file
@@ -44,7 +46,7 @@ from node.telemetry.logs import configure_logs
 from node.telemetry.metrics import NodeMetrics, serve_metrics
 from node.wal import Wal
 from node.workers import InlineChecker, WorkerPool, default_worker_count, make_checker
-from p2p.channels import BLOCK, CONSENSUS, MEMPOOL, SYNC
+from p2p.channels import BLOCK, CONSENSUS, EVIDENCE, MEMPOOL, SYNC
 from p2p.handshake import PROTOCOL_VERSION, Greeting
 from p2p.identity import NodeIdentity
 from p2p.limits import LinkLimits
@@ -183,6 +185,7 @@ class _Parts:
     checker: InlineChecker | WorkerPool
     engine: Engine
     gossip: MempoolGossip
+    evidence_gossip: EvidenceGossip
     switch: Switch
     backend: NodeBackend
     metrics: NodeMetrics
@@ -198,6 +201,7 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
             await nursery.start(parts.checker.run)
         await nursery.start(parts.engine.run)
         await nursery.start(parts.gossip.run)
+        await nursery.start(parts.evidence_gossip.run)
         p2p_address = await nursery.start(parts.switch.run)
         rpc_address = await nursery.start(serve_rpc, parts.backend, config.rpc, log)
         log.info("listening", p2p=p2p_address, rpc=rpc_address, node_id=parts.switch.id)
@@ -262,6 +266,17 @@ def _wire(opened: Opened, log: Any) -> _Parts:
         warn=warn,
     )
     engine = Engine(edges, state)
+    evidence = EvidencePool(
+        opened.home.evidence_file,
+        document.chain_id,
+        own_address,
+        executor.history,
+        lambda: executor.state.tip,
+        verifier,
+        warn,
+    )
+    executor.attach_evidence(evidence)
+    evidence_gossip = EvidenceGossip(switch, switch.inbound(EVIDENCE), evidence, engine.sync.height_of)
     backend = NodeBackend(
         config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus
     )
@@ -281,7 +296,7 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     executor.on_committed.append(on_committed)
     metrics.validators.set(len(state.tip.validators))
     metrics.on_scrape(lambda: _refresh(metrics, mempool, engine, switch))
-    return _Parts(checker, engine, gossip, switch, backend, metrics)
+    return _Parts(checker, engine, gossip, evidence_gossip, switch, backend, metrics)
 
 
 def _make_switch(opened: Opened, clock: SystemClock, warn: object) -> Switch:

@@ -174,6 +174,11 @@ class Home:
         """The signer's record."""
         return self.data_dir / "signer_record"
 
+    @property
+    def evidence_file(self) -> Path:
+        """Proofs of offences that wait for a block."""
+        return self.data_dir / "evidence"
+
     def require(self) -> None:
         """Raise `HomeError` unless this looks like a home that `qenex init` or `qenex testnet` made."""
         if not self.root.is_dir():
