@@ -1,0 +1,1 @@
+"""A light client: headers by signatures alone, from several nodes, and answers proved against them."""

@@ -1,0 +1,121 @@
+"""The light client as a program: one verification, or the proxy. Wiring only."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import structlog
+import trio
+
+from consensus.commit import HybridVerifier
+from consensus.light import Trust
+from node.clock import SystemClock
+from node.config import RpcConfig
+from node.light.attack import make_attack_evidence
+from node.light.client import LightClient, TrustedStart, Warn
+from node.light.provider import RpcProvider
+from node.light.proxy import METHODS, LightBackend
+from node.light.trusted import TrustedStore
+from node.rpc import shapes
+from node.rpc.client import Client
+from node.rpc.server import serve_rpc
+from state.primitives.errors import ConfigError, QenexError
+
+NS_PER_S: Final = 1_000_000_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LightSettings:
+    """What the user asked for. `level` is (numerator, denominator)."""
+
+    primary: str
+    witnesses: tuple[str, ...]
+    start: TrustedStart | None
+    period_s: int
+    level: tuple[int, int]
+    folder: Path
+    with_pq: bool
+
+
+@asynccontextmanager
+async def open_client(settings: LightSettings, warn: Warn) -> AsyncIterator[tuple[LightClient, Client]]:
+    """A started light client, and the connection to its primary."""
+    async with AsyncExitStack() as stack:
+        urls = (settings.primary, *settings.witnesses)
+        if len(set(urls)) != len(urls):
+            raise ConfigError("the primary and the witnesses are different nodes")
+        clients = [await stack.enter_async_context(Client(url)) for url in urls]
+        primary, *witnesses = (RpcProvider(client, with_pq=settings.with_pq) for client in clients)
+        trust = Trust(settings.period_s * NS_PER_S, *settings.level, needs_pq=settings.with_pq)
+        store = TrustedStore(settings.folder)
+        for path in store.damaged:
+            warn(str(path), ConfigError("the file is damaged and is not used"))
+        client = LightClient(
+            primary, witnesses, store, trust, HybridVerifier(), SystemClock(), warn, make_attack_evidence
+        )
+        await client.start(settings.start)
+        yield client, clients[0]
+
+
+def run_once(settings: LightSettings, height: int, warn: Warn) -> dict[str, Any]:
+    """Verify one height and say what was found."""
+
+    async def work() -> dict[str, Any]:
+        async with open_client(settings, warn) as (client, _):
+            block = await client.verify_to(height)
+            return {
+                "chain_id": client.chain_id,
+                "height": block.header.height,
+                "hash": shapes.hexed(block.header.hash()),
+                "time": shapes.time_text(block.header.time_ns),
+                "app_hash": shapes.hexed(block.header.app_hash),
+                "validators": len(block.validators),
+                "post_quantum": block.pq_commit is not None,
+                "blocks": client.verified_blocks,
+                "signatures": client.verified_signatures,
+                "witnesses": len(client.witnesses),
+            }
+
+    return _run(work)
+
+
+def run_proxy(settings: LightSettings, listen: str, warn: Warn, say: Callable[[str], None]) -> int:
+    """Serve until SIGTERM or Ctrl-C."""
+
+    async def work() -> int:
+        async with open_client(settings, warn) as (client, rpc), trio.open_nursery() as nursery:
+            backend = LightBackend(client, rpc, metadata.version("qenex-node"))
+            config = RpcConfig(listen=listen, subscribers_max=0)
+
+            async def serve(*, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+                await serve_rpc(backend, config, structlog.get_logger(), methods=METHODS, task_status=task_status)
+
+            address = await nursery.start(serve)
+            say(f"verified answers of {settings.primary} at http://{address}")
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                async for _ in signals:
+                    break
+            nursery.cancel_scope.cancel()
+        return 0
+
+    return _run(work)
+
+
+def _run(work: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return trio.run(work)
+    except BaseExceptionGroup as group:
+        leaf: BaseException = group
+        while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
+            leaf = leaf.exceptions[0]
+        if isinstance(leaf, QenexError):
+            raise leaf from None
+        raise
