@@ -16,18 +16,22 @@ import trio
 
 from consensus.block import Block
 from consensus.commit import EMPTY_COMMIT, EMPTY_PQ_COMMIT, Commit, HybridVerifier, PqCommit
+from consensus.header import Header
 from consensus.messages import ReportEvidence
 from consensus.validation import ChainTip, make_block, validate_block
 from consensus.vote import Proposal, Vote
 from node.clock import Clock, VirtualClock
 from node.consensus_gossip import decode_message
 from node.engine import Edges, Engine
+from node.evidence.gossip import EvidenceGossip
+from node.evidence.pool import EvidencePool
 from node.network import BLOCK, CONSENSUS, SYNC
 from node.roles import ChainState
 from node.signer import Signer
 from node.simulator.network import SimNetwork, SimSwitch
 from node.sync.messages import CertifiedBlock
 from node.wal import Wal
+from p2p.channels import EVIDENCE
 from state.params import ConsensusParams
 from state.primitives.errors import ConsensusFailure, InvalidBlockError, QenexError
 from state.primitives.hashing import sha256
@@ -46,11 +50,30 @@ class SimStore:
     state: ChainState
     blocks: dict[int, CertifiedBlock] = field(default_factory=dict)
     base: int = 1
+    punished: dict[bytes, int] = field(default_factory=dict)
 
     @property
     def height(self) -> int:
-        """See `node.sync.loop.BlockSource`."""
+        """See `node.sync.loop.BlockSource` and `consensus.history.ChainHistory`."""
         return self.state.height
+
+    def header(self, height: int) -> Header | None:
+        """See `ChainHistory`."""
+        found = self.blocks.get(height)
+        return None if found is None else found.block.header
+
+    def validators(self, height: int) -> ValidatorSet | None:
+        """See `ChainHistory`: the set never changes here."""
+        return self.state.tip.validators if height in self.blocks else None
+
+    def commit(self, height: int) -> Commit | None:
+        """See `ChainHistory`."""
+        found = self.blocks.get(height + 1)
+        return None if found is None else found.block.last_commit
+
+    def is_punished(self, offence: bytes) -> bool:
+        """See `ChainHistory`."""
+        return offence in self.punished
 
     def certified(self, height: int) -> CertifiedBlock | None:
         """See `node.sync.loop.BlockSource`."""
@@ -65,7 +88,8 @@ class SimExecutor:
         self.clock = clock
         self.address = address
         self.pool = pool
-        self.evidence: list[ReportEvidence] = []
+        self.reports: list[ReportEvidence] = []
+        self.evidence: EvidencePool | None = None
 
     async def build_value(self, height: int, round_: int, last_commit: Commit) -> Block:
         """See `Executor`."""
@@ -74,13 +98,14 @@ class SimExecutor:
         if height != tip.height + 1:
             raise ConsensusFailure(f"asked to build height {height} on {tip.height}")
         time_ns = max(self.clock.now_ns(), tip.last_block_time_ns + 1)
-        return make_block(tip, time_ns, tuple(self.pool.values()), last_commit, (), self.address)
+        evidence = () if self.evidence is None else self.evidence.take(tip.params.evidence_bytes_max, height, time_ns)
+        return make_block(tip, time_ns, tuple(self.pool.values()), last_commit, evidence, self.address)
 
     async def validate(self, block: Block) -> bool:
         """See `Executor`."""
         await trio.lowlevel.checkpoint()
         try:
-            validate_block(block, self.store.state.tip, HybridVerifier())
+            validate_block(block, self.store.state.tip, HybridVerifier(), self.store)
         except InvalidBlockError:
             return False
         return True
@@ -94,6 +119,10 @@ class SimExecutor:
         state = ChainState(new, commit, pq_commit, bool(block.txs))
         self.store.blocks[new.height] = CertifiedBlock(block, commit, pq_commit)
         self.store.state = state
+        for item in block.evidence:
+            self.store.punished[item.offence] = new.height
+        if self.evidence is not None:
+            self.evidence.decided()
         for tx in block.txs:
             self.pool.pop(sha256(tx), None)
         return state
@@ -104,7 +133,9 @@ class SimExecutor:
 
     def add_evidence(self, report: ReportEvidence) -> None:
         """See `Executor`."""
-        self.evidence.append(report)
+        self.reports.append(report)
+        if self.evidence is not None:
+            self.evidence.report(report)
 
 
 class SimNode:
@@ -181,11 +212,22 @@ class SimNode:
         )
         self.signer = signer
         self.engine = Engine(edges, self.store.state)
+        executor.evidence = EvidencePool(
+            self.directory / "evidence",
+            CHAIN_ID,
+            signer.address,
+            self.store,
+            lambda: self.store.state.tip,
+            HybridVerifier(),
+            edges.warn,
+        )
+        evidence = EvidenceGossip(switch, switch.channel(EVIDENCE), executor.evidence, self.engine.sync.height_of)
         self.engine.on_decided.append(lambda state, certified: cluster.progress())
         try:
             with trio.CancelScope() as self._scope:
                 async with trio.open_nursery() as nursery:
                     await nursery.start(self.engine.run)
+                    await nursery.start(evidence.run)
                     for other in cluster.nodes:
                         if other.running and other is not self and cluster.may_connect(self.index, other.index):
                             cluster.network.connect(self.name, other.name)

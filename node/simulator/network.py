@@ -14,9 +14,10 @@ import trio
 
 from node.clock import NS_PER_S, Clock
 from node.network import BLOCK, CONSENSUS, SYNC, Inbound, NetworkEvent, PeerDown, PeerInfo, PeerUp
+from p2p.channels import EVIDENCE
 from state.primitives.errors import QenexError
 
-CHANNELS: Final = (SYNC, CONSENSUS, BLOCK)
+CHANNELS: Final = (SYNC, CONSENSUS, BLOCK, EVIDENCE)
 LINK_MESSAGES_MAX: Final = 256  # then `send` answers False, as the switch does
 INBOUND_EVENTS_MAX: Final = 1024
 
