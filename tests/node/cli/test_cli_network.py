@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from node.cli.main import main
@@ -123,3 +127,59 @@ def test_load(network: Network, accounts: str) -> None:
 def test_the_command_line_in_process(network: Network, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["query", "asset", "QNX", "--node", network.node]) == 0
     assert "scale: 6" in capsys.readouterr().out
+
+
+def test_light_client(network: Network, tmp_path: Path) -> None:
+    commit = httpx2.get(f"{network.node}/commit?height=2").json()["result"]["signed_header"]["commit"]
+    known, home = commit["block_id"]["hash"], ("--home", str(tmp_path / "light"))
+    ask = ("light", "--primary", network.node)
+    begin = ("--trust-height", "2", "--trust-hash", known)
+    refused = [
+        network.run(*ask, code=2),
+        network.run(*ask, "--no-witness", *home, code=2),
+        network.run(*ask, "--no-witness", *home, "--trust-height", "2", "--trust-hash", "0" * 64, code=2),
+        network.run(*ask, "--no-witness", *home, "--trust-height", "2", "--trust-hash", "xy", code=2),
+        network.run(*ask, "--no-witness", *home, *begin, "--trust-level", "1/4", code=2),
+        network.run(*ask, "--witness", network.node, *home, *begin, code=2),
+        network.run("light", "--primary", "http://127.0.0.1:9", *ask[3:], "--no-witness", *home, *begin, code=2),
+    ]
+    assert [answer["error"]["name"] for answer in refused] == ["CONFIG", "CONFIG", "INVALID_COMMIT", "CONFIG", "CONFIG", "CONFIG", "CLIENT"]
+    found = network.run(*ask, "--no-witness", *home, *begin)
+    assert found["height"] > 2
+    assert found["post_quantum"]
+    assert network.run(*ask, "--no-witness", *home, "--height", "1")["blocks"] == 1
+
+
+def test_verifying_proxy(network: Network, tmp_path: Path) -> None:
+    done = httpx2.get(f"{network.node}/tx_search?query=\"tm.event='Tx'\"").json()["result"]["txs"][0]
+    known = httpx2.get(f"{network.node}/commit?height=2").json()["result"]["signed_header"]["commit"]["block_id"]["hash"]
+    port = free_base_port()
+    command = [sys.executable, "-m", "node.cli.main", "light", "--primary", network.node, "--no-witness", "--listen", f"127.0.0.1:{port}"]
+    command += ["--home", str(tmp_path / "light"), "--trust-height", "2", "--trust-hash", known]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        assert "verified answers" in process.stderr.readline()
+
+        def get(call: str) -> Any:
+            return httpx2.get(f"http://127.0.0.1:{port}/{call}", timeout=20).json()
+
+        height = done["height"]
+        for call in (f"header?height={height}", f"block?height={height}", f"validators?height={height}"):
+            proved, plain = get(call)["result"], httpx2.get(f"{network.node}/{call}").json()["result"]
+            for answer in (proved, plain):
+                for row in answer.get("validators", ()):
+                    row["proposer_priority"] = "0"  # not part of any hash
+            assert proved == plain
+        proved_tx = get(f"tx?hash=0x{done['hash']}&prove=true")["result"]
+        assert (proved_tx["tx"], proved_tx["height"], proved_tx["tx_result"]["code"]) == (done["tx"], height, 0)
+        assert get(f"block_results?height={height}")["result"]["txs_results"][0]["code"] == 0
+        assert get('record?path="/supply/QNX"')["result"]["record"]["asset"] == "QNX"
+        assert get('record?path="/asset/NONE"')["result"]["record"] is None
+        assert get("status")["result"]["node_info"]["network"] == "qenex-local-1"
+        assert get("genesis")["error"]["code"] == -32601
+        assert get("block?height=99999999")["error"]["code"] == -32603
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        process.stderr.close()
