@@ -238,12 +238,16 @@ class LightClientAttackEvidence:
 
     # bytes
 
+    @property
+    def proposer(self) -> LightValidator:
+        """Whose turn the priorities say it is, as CometBFT finds it; it proves nothing."""
+        return min(self.validators, key=lambda member: (-member.priority, member.address))
+
     def proto(self) -> bytes:
-        """Protobuf bytes of the inner message. The proposer is who would be next by the priorities, as CometBFT finds it."""
+        """Protobuf bytes of the inner message."""
         members = b"".join(message_field(1, member.proto()) for member in self.validators)
-        proposer = min(self.validators, key=lambda member: (-member.priority, member.address))
         signed_header = message_field(1, self.header.proto()) + message_field(2, self.commit.proto())
-        block = message_field(1, signed_header) + message_field(2, members + message_field(2, proposer.proto()))
+        block = message_field(1, signed_header) + message_field(2, members + message_field(2, self.proposer.proto()))
         return (
             message_field(1, block)
             + varint_field(2, self.common_height)

@@ -116,6 +116,13 @@ class LedgerExecutor:
         """Give it the proofs that blocks are built with."""
         self._evidence = pool
 
+    @property
+    def evidence(self) -> EvidencePool:
+        """The proofs that wait for a block."""
+        if self._evidence is None:
+            raise StorageCorruptError("the executor has no pool of evidence")
+        return self._evidence
+
     def add_evidence(self, report: ReportEvidence) -> None:
         """See `node.roles.Executor`."""
         first = report.first

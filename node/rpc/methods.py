@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import chain, transactions
+from node.rpc import chain, staking, transactions
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -43,11 +43,18 @@ METHODS: Final[dict[str, Method]] = {
     "consensus_state": Method(chain.consensus_state),
     "account": Method(chain.account, (Param("address", Kind.TEXT),)),
     "asset": Method(chain.asset, (Param("code", Kind.TEXT),)),
+    "stake_validators": Method(staking.stake_validators, cost=20),
+    "stake_validator": Method(staking.stake_validator, (Param("validator", Kind.TEXT),)),
+    "stake_delegation": Method(
+        staking.stake_delegation, (Param("validator", Kind.TEXT), Param("delegator", Kind.TEXT))
+    ),
+    "stake_delegations": Method(staking.stake_delegations, (Param("delegator", Kind.TEXT),), cost=20),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),
     "broadcast_tx_commit": Method(transactions.broadcast_tx_commit, (_TX,)),
     "broadcast_tx_batch": Method(transactions.broadcast_tx_batch, (Param("txs", Kind.BYTES_LIST),)),
+    "broadcast_evidence": Method(transactions.broadcast_evidence, (Param("evidence", Kind.BYTES),), cost=20),
     "check_tx": Method(transactions.check_tx, (_TX,)),
     "simulate": Method(transactions.simulate, (_TX, Param("assume_signed", Kind.BOOL, False)), cost=5),
     "tx_status": Method(transactions.tx_status, (_HASH,)),

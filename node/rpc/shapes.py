@@ -11,7 +11,15 @@ from typing import Any, Final
 
 from consensus.block import BLOCK_PROTOCOL, Block, BlockID, Header
 from consensus.commit import Commit, Flag
+from consensus.evidence import (
+    DuplicateProposalEvidence,
+    DuplicateVoteEvidence,
+    Evidence,
+    LightClientAttackEvidence,
+    LightValidator,
+)
 from consensus.validation import GAS_MAX
+from consensus.vote import PROPOSAL_TYPE, Proposal, Vote
 from state.params import ConsensusParams
 from state.primitives.canonical import NS_PER_S
 from state.primitives.merkle import Proof
@@ -101,8 +109,82 @@ def block(value: Block) -> Json:
     return {
         "header": header(value.header),
         "data": {"txs": [b64(tx) for tx in value.txs]},
-        "evidence": {"evidence": []},
+        "evidence": {"evidence": [evidence(item) for item in value.evidence]},
         "last_commit": commit(value.last_commit),
+    }
+
+
+def evidence(value: Evidence) -> Json:
+    """A proof of an offence, as amino names the kinds; the third is ours. ML-DSA signatures stand in fields that others ignore."""
+    powers = {"TotalVotingPower": str(value.total_power), "Timestamp": time_text(value.time_ns)}
+    if isinstance(value, LightClientAttackEvidence):
+        return {"type": "tendermint/LightClientAttackEvidence", "value": _attack(value) | powers}
+    powers["ValidatorPower"] = str(value.validator_power)
+    if isinstance(value, DuplicateVoteEvidence):
+        votes = {"vote_a": vote(value.vote_a), "vote_b": vote(value.vote_b)}
+        return {"type": "tendermint/DuplicateVoteEvidence", "value": votes | powers}
+    return {"type": "qenex/DuplicateProposalEvidence", "value": _proposals(value) | powers}
+
+
+def _attack(value: LightClientAttackEvidence) -> Json:
+    members = [_light_validator(member) for member in value.validators]
+    return {
+        "ConflictingBlock": {
+            "signed_header": {"header": header(value.header), "commit": commit(value.commit)},
+            "validator_set": {"validators": members, "proposer": _light_validator(value.proposer)},
+        },
+        "CommonHeight": str(value.common_height),
+        "ByzantineValidators": [_light_validator(member) for member in value.byzantine],
+        "pq_signatures": [b64(signature) for signature in value.pq_signatures],
+    }
+
+
+def _light_validator(value: LightValidator) -> Json:
+    return {
+        "address": hexed(value.address),
+        "pub_key": public_key(value.ed25519_key),
+        "voting_power": str(value.power),
+        "proposer_priority": str(value.priority),
+    }
+
+
+def _proposals(value: DuplicateProposalEvidence) -> Json:
+    return {
+        "proposal_a": proposal(value.proposal_a),
+        "proposal_b": proposal(value.proposal_b),
+        "validator_address": hexed(value.validator_address),
+    }
+
+
+def vote(value: Vote) -> Json:
+    """Vote; one for nil names no block."""
+    empty = {"hash": "", "parts": {"total": 0, "hash": ""}}
+    return {
+        "type": int(value.type),
+        "height": str(value.height),
+        "round": value.round,
+        "block_id": empty if value.block_id is None else block_id(value.block_id),
+        "timestamp": time_text(value.time_ns),
+        "validator_address": hexed(value.validator_address),
+        "validator_index": value.validator_index,
+        "signature": b64(value.signature),
+        "extension": None,
+        "extension_signature": None,
+        "pq_signature": b64(value.pq_signature),
+    }
+
+
+def proposal(value: Proposal) -> Json:
+    """Proposal."""
+    return {
+        "Type": PROPOSAL_TYPE,
+        "height": str(value.height),
+        "round": value.round,
+        "pol_round": value.pol_round,
+        "block_id": block_id(value.block_id),
+        "timestamp": time_text(value.time_ns),
+        "signature": b64(value.signature),
+        "pq_signature": b64(value.pq_signature),
     }
 
 

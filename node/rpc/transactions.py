@@ -1,4 +1,4 @@
-"""Methods that take transactions: broadcast in four ways, check, simulate, and what became of one."""
+"""Methods that take something in: transactions in four ways, check, simulate, what became of one; and proofs of offences."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from typing import Any, Final
 
 import trio
 
+from consensus.evidence import evidence_from_wire
+from node.evidence.pool import Added
 from node.mempool.mempool import Submitted
 from node.rpc import shapes
 from node.rpc.backend import NodeBackend
 from node.rpc.errors import failed, invalid_params
 from state.codes import Code
 from state.machine import BlockContext
-from state.primitives.errors import TransactionError
+from state.primitives.codec import decode
+from state.primitives.errors import InvalidEvidenceError, MalformedError, TransactionError
 from state.primitives.hashing import sha256
-from state.primitives.limits import RPC_COMMIT_WAITERS_MAX
+from state.primitives.limits import EVIDENCE_BYTES_MAX, RPC_COMMIT_WAITERS_MAX
 from state.queries import describe_receipt
 from state.queries import simulate as simulate_transaction
 from state.transaction import Transaction
@@ -23,6 +26,14 @@ Json = Any
 BATCH_TXS_MAX: Final = 5_000
 COMMIT_WAIT_SECONDS: Final = 10.0
 UNCONFIRMED_MAX: Final = 100
+_EVIDENCE_REFUSED: Final = {
+    Added.PUNISHED: "this offence was punished before",
+    Added.EXPIRED: "it has expired",
+    Added.EARLY: "its height is not decided yet",
+    Added.UNKNOWN: "this node does not keep the heights that are needed to judge it: ask another",
+    Added.OWN: "it accuses this node: give it to another",
+    Added.FULL: "too many proofs are waiting: try again after the next block",
+}
 
 
 async def broadcast_tx_sync(backend: NodeBackend, tx: bytes) -> Json:
@@ -143,6 +154,18 @@ async def unconfirmed_txs(backend: NodeBackend, limit: int) -> Json:
         "total_bytes": str(pool.bytes),
         "txs": [shapes.b64(raw) for raw in raws],
     }
+
+
+async def broadcast_evidence(backend: NodeBackend, evidence: bytes) -> Json:
+    """Take a proof of an offence, in our canonical encoding, for a coming block."""
+    try:
+        item = evidence_from_wire(decode(evidence, bytes_max=EVIDENCE_BYTES_MAX))
+        added = backend.executor.evidence.add(item)
+    except (MalformedError, InvalidEvidenceError) as error:
+        raise invalid_params(f"{error.name}: {error.message}") from error
+    if added in _EVIDENCE_REFUSED:
+        raise failed(f"the evidence was not taken: {_EVIDENCE_REFUSED[added]}")
+    return {"hash": shapes.hexed(item.hash())}
 
 
 def _show(result: Submitted) -> Json:

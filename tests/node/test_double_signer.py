@@ -1,0 +1,150 @@
+"""A real network of four validators, and a careless operator who starts a second home with the keys of the fourth.
+
+Real homes, stores, links and RPC, in one process. Both instances stop, the proof is in a block of every other node within five heights,
+and the ledger has tombstoned the validator.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from genesis.document import Document, compute_node_id
+from genesis.rules import check
+from genesis.testnet import NetworkOptions, NodePlan, plan_network
+from node.app import _run_node, open_home
+from node.config import Config, Home, MetricsConfig, Overrides, P2pConfig, RpcConfig, WorkersConfig
+from node.homes import create_home, install_genesis
+from node.rpc.client import Client
+from node.storage.store import Store
+from state.params import ConsensusParams
+from state.primitives.errors import DoubleSignError
+from state.primitives.hashing import sha256, validator_address
+from state.primitives.keys import KeyKind, PrivateKey
+from state.schema_staking import Pool, address_owner_key, pool_key
+from state.view import RecordCache, View
+from tests.node.ports import free_base_port
+
+HEIGHTS_MAX = 5
+WAIT_S = 60.0
+PARAMS = ConsensusParams(
+    timeout_propose_ms=1_000, timeout_prevote_ms=300, timeout_precommit_ms=300, timeout_delta_ms=300, block_interval_ms=150
+)
+
+
+def make_homes(root: Path) -> tuple[NodePlan, ...]:
+    """Four homes, and a fifth with the fourth's voting keys and a node key of its own."""
+    base = free_base_port()
+    options = NetworkOptions(
+        base_port=base, block_interval_ms=150, time_ns=int(time.time()) * 10**9, vote_key_kind=KeyKind.MLDSA44, params=PARAMS
+    )
+    plan = plan_network(options, lambda label: sha256(b"double signer" + label.encode()))
+    second = PrivateKey.from_seed(KeyKind.MLDSA87, sha256(b"the second home's node key"))
+    document = msgspec.structs.replace(plan.document, admitted_node_ids=(compute_node_id(second.public_key),))
+    check(document)
+    peers = tuple(f"{node.node_id}@{node.p2p}" for node in plan.nodes)
+    for node in plan.nodes:
+        make_home(root / node.moniker, node, node.p2p, node.rpc, node.peers, node.node_key, document)
+    make_home(root / "second", plan.nodes[3], f"127.0.0.1:{base + 40}", f"127.0.0.1:{base + 41}", peers, second, document)
+    return plan.nodes
+
+
+def make_home(
+    home: Path, node: NodePlan, p2p: str, rpc: str, peers: tuple[str, ...], key: PrivateKey, document: Document
+) -> None:
+    config = Config(
+        moniker=home.name,
+        rpc=RpcConfig(listen=rpc),
+        p2p=P2pConfig(listen=p2p, peers=peers),
+        workers=WorkersConfig(signatures=0),
+        metrics=MetricsConfig(listen=""),
+    )
+    create_home(
+        home, moniker=home.name, vote_kind=KeyKind.MLDSA44, passphrase=None, config=config, node_key=key,
+        validator_keys=node.validator_keys,
+    )  # fmt: skip
+    install_genesis(home, document.to_json(), lambda path: b"")
+
+
+class Running:
+    """A node in a task; `failure` says why it ended."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.failure: BaseException | None = None
+        self.ended = trio.Event()
+        self.scope = trio.CancelScope()
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with ExitStack() as stack, self.scope:
+            opened = open_home(self.root, Overrides(), stack)
+            try:
+                await _run_node(opened, task_status=task_status)
+            except BaseExceptionGroup as group:
+                own = group.subgroup(DoubleSignError)
+                if own is None:
+                    raise
+                self.failure = own
+        self.ended.set()
+
+
+async def find_evidence(client: Client, first: int) -> tuple[int, list[Any]]:
+    """(height, evidence) of the first block that carries any, looking from `first` on."""
+    height = first
+    while True:
+        while height > await client.height():
+            await trio.sleep(0.05)
+        block = (await client.call("block", height=str(height)))["block"]
+        if block["evidence"]["evidence"]:
+            return height, block["evidence"]["evidence"]
+        height += 1
+
+
+def offence_height(item: Any) -> int:
+    value = item["value"]
+    return int((value.get("vote_a") or value.get("proposal_a"))["height"])
+
+
+async def test_a_second_instance_of_a_key_is_proved_and_tombstoned_within_five_heights(tmp_path: Path) -> None:
+    plans = make_homes(tmp_path)
+    nodes = [Running(tmp_path / plan.moniker) for plan in plans]
+    second = Running(tmp_path / "second")
+    found: dict[int, tuple[int, list[Any]]] = {}
+    with trio.fail_after(WAIT_S):
+        async with trio.open_nursery() as nursery:
+            for node in [*nodes, second]:
+                await nursery.start(node.run)
+            for index in range(3):
+                async with Client(f"http://{plans[index].rpc}") as client:
+                    found[index] = await find_evidence(client, 1)
+            await nodes[3].ended.wait()
+            await second.ended.wait()
+            async with Client(f"http://{plans[0].rpc}") as client:
+                while await client.height() < found[0][0] + 3:  # the validator set changes, and the others go on
+                    await trio.sleep(0.05)
+                powers = (await client.call("validators", height=str(found[0][0] + 3)))["validators"]
+            nursery.cancel_scope.cancel()
+    address = validator_address(plans[3].validator_keys[0].public_key.data)
+    assert found[0] == found[1] == found[2]
+    height, items = found[0]
+    assert all(height - offence_height(item) <= HEIGHTS_MAX for item in items)
+    assert nodes[3].failure is not None
+    assert second.failure is not None
+    assert address.hex().upper() not in {row["address"] for row in powers}
+    for index in range(3):
+        assert is_tombstoned(tmp_path / plans[index].moniker, address)
+
+
+def is_tombstoned(root: Path, address: bytes) -> bool:
+    store = Store.open(Home(root).db_dir)
+    try:
+        view = View(RecordCache(store, store.height))
+        pool: Pool = view.get(pool_key(view.get(address_owner_key(address))[0]))
+        return pool.is_tombstoned
+    finally:
+        store.close()
