@@ -95,6 +95,7 @@ class NetworkPlan:
     document: Document
     nodes: tuple[NodePlan, ...]
     users: tuple[UserPlan, ...]
+    owners: tuple[UserPlan, ...] = ()  # of the validators, in their order
 
 
 def ports(base_port: int, index: int) -> tuple[int, int, int]:
@@ -113,7 +114,9 @@ def plan_network(options: NetworkOptions, seed_of: SeedOf) -> NetworkPlan:
     _check_options(options)
     nodes = _plan_nodes(options, seed_of)
     users = tuple(_plan_user(name, seed_of) for name in USERS)
-    owners = tuple(single_key_account(_ed25519(seed_of, f"owner/{n.index}").public_key, AccountKind.VALIDATOR) for n in nodes)
+    owners = tuple(
+        single_key_account(_plan_owner(n.index, seed_of).key.public_key, AccountKind.VALIDATOR) for n in nodes
+    )
     user_accounts = tuple(single_key_account(user.key.public_key) for user in users)
     load_accounts = tuple(
         single_key_account(_ed25519(seed_of, bench_seed_label(index)).public_key) for index in range(options.accounts)
@@ -146,7 +149,7 @@ def plan_network(options: NetworkOptions, seed_of: SeedOf) -> NetworkPlan:
         admitted_node_ids=(),
     )
     check(document)
-    return NetworkPlan(document, nodes, users)
+    return NetworkPlan(document, nodes, users, tuple(_plan_owner(node.index, seed_of) for node in nodes))
 
 
 def _plan_consensus(options: NetworkOptions) -> ConsensusParams:
@@ -213,6 +216,11 @@ def _plan_nodes(options: NetworkOptions, seed_of: SeedOf) -> tuple[NodePlan, ...
 def _plan_user(name: str, seed_of: SeedOf) -> UserPlan:
     key = _ed25519(seed_of, f"user/{name}")
     return UserPlan(name, key, single_key_account(key.public_key).address)
+
+
+def _plan_owner(index: int, seed_of: SeedOf) -> UserPlan:
+    key = _ed25519(seed_of, f"owner/{index}")
+    return UserPlan(f"owner{index}", key, single_key_account(key.public_key, AccountKind.VALIDATOR).address)
 
 
 def _ed25519(seed_of: SeedOf, label: str) -> PrivateKey:

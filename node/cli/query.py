@@ -101,26 +101,104 @@ def block(height: int | None, node: str, as_json: bool) -> None:
 
 
 @query.command()
-@click.option("--height", type=click.IntRange(1), help="Height [default: the latest].")
+@click.option("--height", type=click.IntRange(1), help="Only who voted at this height, and with how much power.")
 @node_option
 @json_option
 def validators(height: int | None, node: str, as_json: bool) -> None:
-    """Show who votes, and with how much power."""
+    """Show the voting set of a height [default: the latest], and every registered validator."""
 
     async def ask(client: Client) -> dict[str, Any]:
-        rows: list[dict[str, Any]] = []
-        while True:
-            params = {"page": str(len(rows) // 100 + 1), "per_page": "100"}
-            if height is not None:
-                params["height"] = str(height)
-            page = await client.call("validators", **params)
-            rows += page["validators"]
-            if len(rows) >= int(page["total"]) or not page["validators"]:
-                return {"block_height": int(page["block_height"]), "validators": rows}
+        found = await _read_voters(client, height)
+        if height is None:
+            found["registered"] = (await client.call("stake_validators"))["validators"]
+        return found
 
     found = _run(node, ask)
     cells = [[row["address"], row["voting_power"], row["pq_pub_key"]["type"]] for row in found["validators"]]
-    answer(as_json, found, [f"height {found['block_height']}", *table(cells, ("address", "power", "second key"))])
+    lines = [f"height {found['block_height']}", *table(cells, ("address", "power", "second key"))]
+    if height is None:
+        fields = ("validator", "moniker", "status", "tokens", "power", "wanted_power", "commission_ppm", "missed_votes")
+        cells = [[str(row[name]) for name in fields] for row in found["registered"]]
+        lines += ["", *table(cells, fields)]
+    answer(as_json, found, lines)
+
+
+async def _read_voters(client: Client, height: int | None) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    while True:
+        params = {"page": str(len(rows) // 100 + 1), "per_page": "100"}
+        if height is not None:
+            params["height"] = str(height)
+        page = await client.call("validators", **params)
+        rows += page["validators"]
+        if len(rows) >= int(page["total"]) or not page["validators"]:
+            return {"block_height": int(page["block_height"]), "validators": rows}
+
+
+@query.command()
+@click.argument("name", metavar="VALIDATOR")
+@node_option
+@json_option
+def validator(name: str, node: str, as_json: bool) -> None:
+    """Show VALIDATOR (id, address or moniker): keys, stake, power, commission, jail."""
+    from node.cli.stake import read_validator
+
+    async def ask(client: Client) -> dict[str, Any]:
+        found = await read_validator(client, name)
+        answer: dict[str, Any] = (await client.call("stake_validator", validator=found["validator"]))["validator"]
+        return answer
+
+    _show(as_json, _run(node, ask))
+
+
+@query.command()
+@click.argument("account")
+@click.argument("name", metavar="VALIDATOR")
+@node_option
+@home_option(_HOME_HELP)
+@json_option
+def delegation(account: str, name: str, node: str, home: Path | None, as_json: bool) -> None:
+    """Show what ACCOUNT has with VALIDATOR: stake, rewards, unbondings."""
+    from node.cli.stake import read_validator
+    from state.primitives.ids import format_address
+
+    address = resolve_address(account, home)
+
+    async def ask(client: Client) -> dict[str, Any]:
+        found = (await read_validator(client, name))["validator"]
+        asked = await client.call("stake_delegation", validator=found, delegator=format_address(address))
+        if asked["delegation"] is None:
+            raise ConfigError(f"{account} has nothing with validator {name}", hint="qenex tx stake delegate")
+        shown: dict[str, Any] = asked["delegation"]
+        return shown
+
+    _show(as_json, _run(node, ask))
+
+
+@query.command()
+@click.argument("account")
+@node_option
+@home_option(_HOME_HELP)
+@json_option
+def delegations(account: str, node: str, home: Path | None, as_json: bool) -> None:
+    """Show what ACCOUNT has with every validator; amounts in base units."""
+    from state.primitives.ids import format_address
+
+    address = resolve_address(account, home)
+
+    async def ask(client: Client) -> dict[str, Any]:
+        asked = await client.call("stake_delegations", delegator=format_address(address))
+        return {"delegator": format_address(address), "delegations": asked["delegations"]}
+
+    found = _run(node, ask)
+    fields = ("validator", "moniker", "tokens", "rewards", "commission")
+    lines = table([[row[name] for name in fields] for row in found["delegations"]], fields)
+    lines += [
+        f"unbonding {entry['entry']} from {row['validator']}: {entry['balance']}, free at {entry['until']} (Unix seconds)"
+        for row in found["delegations"]
+        for entry in row["unbonding"]
+    ]
+    answer(as_json, found, lines)
 
 
 @query.command()

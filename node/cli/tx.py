@@ -6,21 +6,13 @@ Amounts are decimal strings in display units of their asset ("1.25"); --base-uni
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any
 
 import click
 
-from node.cli.options import PassphraseReader, home_option, node_option, passphrase_option
-from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
+from node.cli.sending import base_units_option, common
+from node.cli.stake import stake
 from state.primitives.errors import ConfigError
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-WAIT_S: Final = 60
-_HOME_HELP = "Directory whose keys/ holds the keys (default: yours, then the local network's)."
 
 
 @click.group()
@@ -28,59 +20,7 @@ def tx() -> None:
     """Sign and send transactions."""
 
 
-def _common(function: F) -> F:
-    """Options of every transaction; the command gets them as one `Sending`."""
-
-    @wraps(function)
-    def command(
-        sender: str,
-        signer: tuple[str, ...],
-        memo: str,
-        max_fee: str | None,
-        valid_for: int,
-        wait: bool,
-        node: str,
-        home: Path | None,
-        passphrase_file: Path | None,
-        as_json: bool,
-        **own: Any,
-    ) -> int:
-        from node.cli.session import Sending
-
-        sending = Sending(
-            node=node,
-            home=home,
-            passphrase=PassphraseReader(passphrase_file),
-            sender=sender,
-            signers=signer,
-            memo=memo,
-            max_fee=max_fee,
-            valid_for_s=valid_for,
-            wait_s=WAIT_S if wait else 0,
-        )
-        outcome = function(sending, **own)
-        answer(as_json, outcome.to_json(), [outcome.describe()])
-        return EXIT_OK if outcome.code == 0 else EXIT_FAILED
-
-    for option in (
-        json_option,
-        passphrase_option,
-        home_option(_HOME_HELP),
-        node_option,
-        click.option("--wait", is_flag=True, help="Wait until it is in a block, and say what became of it."),
-        click.option(
-            "--valid-for", type=click.IntRange(1, 86_400), default=600, show_default=True, help="Seconds until it expires."
-        ),
-        click.option("--max-fee", help="Most to pay, in base units of the fee asset [default: what the fee table says]."),
-        click.option("--memo", default="", help="Public text, at most 256 bytes."),
-        click.option("--signer", multiple=True, metavar="KEY", help="A further key that signs; may be repeated."),
-        click.option("--from", "sender", required=True, metavar="KEY", help="Key of the sending account."),
-    ):
-        command = option(command)
-    return command  # type: ignore[return-value]
-
-
-_base_units = click.option("--base-units", is_flag=True, help="Amounts count base units, not display units.")
+tx.add_command(stake)
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 
@@ -90,8 +30,8 @@ _amount = click.option("--amount", required=True, help='Decimal amount in displa
 @_amount
 @_asset
 @click.option("--tag", default="", help="Destination tag, at most 64 bytes.")
-@_base_units
-@_common
+@base_units_option
+@common
 def transfer(sending: Any, to: str, amount: str, asset: str, tag: str, base_units: bool) -> Any:
     """Send an amount to an account."""
     from node.cli.options import resolve_address
@@ -111,8 +51,8 @@ def transfer(sending: Any, to: str, amount: str, asset: str, tag: str, base_unit
 @_amount
 @_asset
 @click.option("--ref", default="", help="Reference, at most 64 bytes.")
-@_base_units
-@_common
+@base_units_option
+@common
 def mint(sending: Any, to: str | None, amount: str, asset: str, ref: str, base_units: bool) -> Any:
     """Create an amount of an asset, within the sender's allowance."""
     from node.cli.options import resolve_address
@@ -130,8 +70,8 @@ def mint(sending: Any, to: str | None, amount: str, asset: str, ref: str, base_u
 @tx.command()
 @_amount
 @_asset
-@_base_units
-@_common
+@base_units_option
+@common
 def burn(sending: Any, amount: str, asset: str, base_units: bool) -> Any:
     """Destroy an amount that the sender, issuer or minter of the asset, holds."""
     from state.transaction import call
@@ -150,8 +90,8 @@ def burn(sending: Any, amount: str, asset: str, base_units: bool) -> Any:
 @click.option("--mint-allowance", help="How much the sender may mint [default: the maximum supply].")
 @click.option("--not-transferable", is_flag=True, help="It moves only to and from its issuer.")
 @click.option("--metadata-hash", default="", help="SHA-256 of a description, 64 hex digits.")
-@_base_units
-@_common
+@base_units_option
+@common
 def create_asset(
     sending: Any,
     code: str,
@@ -205,7 +145,7 @@ def create_asset(
     show_default=True,
 )
 @click.option("--parent", metavar="ACCOUNT", help="Parent of a sub-account; it must sign too.")
-@_common
+@common
 def create_account(sending: Any, keys: tuple[str, ...], thresholds: str, kind: str, parent: str | None) -> Any:
     """Open an account for one or more keys."""
     from node.cli.options import resolve_address
@@ -237,7 +177,7 @@ def create_account(sending: Any, keys: tuple[str, ...], thresholds: str, kind: s
 @click.option("--add", multiple=True, metavar="KEY", help="NAME, NAME:WEIGHT or KIND=HEX:WEIGHT; may be repeated.")
 @click.option("--remove", multiple=True, type=click.IntRange(0, 2**32 - 1), metavar="ID", help="Number of a key; may be repeated.")
 @click.option("--thresholds", help="low,medium,high,statutory.")
-@_common
+@common
 def update_keys(sending: Any, add: tuple[str, ...], remove: tuple[int, ...], thresholds: str | None) -> Any:
     """Add and remove keys of the sending account, at once; its address stays."""
     from node.cli.parts import parse_key_rows, parse_thresholds
@@ -254,8 +194,8 @@ def update_keys(sending: Any, add: tuple[str, ...], remove: tuple[int, ...], thr
 
 @tx.command(name="multi-transfer")
 @click.option("--leg", "legs", multiple=True, required=True, metavar="ACCOUNT:ASSET:AMOUNT", help="Negative for who pays; repeated.")
-@_base_units
-@_common
+@base_units_option
+@common
 def multi_transfer(sending: Any, legs: tuple[str, ...], base_units: bool) -> Any:
     """Move several amounts at once, all or nothing; every paying account must sign (--signer)."""
     from node.cli.parts import parse_leg, resolve_legs

@@ -167,7 +167,7 @@ class _SeedSource:
 
 
 def _write_plan(root: Path, plan: NetworkPlan, options: NetworkOptions, load_seed: bytes) -> Manifest:
-    for user in plan.users:
+    for user in (*plan.users, *plan.owners):
         path = root / "keys" / f"{user.name}.json"
         write_key_file(path, KeySet(Role.USER, user.name, (user.key,), user.address), None)
     write_private_file(root / "keys" / LOAD_SEED, load_seed.hex().encode())
