@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
@@ -35,6 +36,7 @@ from node.keystore import KeySet, Role, read_key_file
 from node.mempool.gossip import MempoolGossip
 from node.mempool.mempool import ACCOUNT_TXS_MAX, Mempool
 from node.mempool.pool import Pool
+from node.peer_scores import keep_scores, load_scores
 from node.roles import ChainState
 from node.rpc.backend import NodeBackend
 from node.rpc.events import EventBus
@@ -44,6 +46,7 @@ from node.source import StoreSource
 from node.storage.store import Store, StoreOptions
 from node.telemetry.logs import configure_logs
 from node.telemetry.metrics import NodeMetrics, serve_metrics
+from node.telemetry.observer import measure_block, refresh
 from node.wal import Wal
 from node.workers import InlineChecker, WorkerPool, default_worker_count, make_checker
 from p2p.channels import BLOCK, CONSENSUS, EVIDENCE, MEMPOOL, SYNC
@@ -189,6 +192,8 @@ class _Parts:
     switch: Switch
     backend: NodeBackend
     metrics: NodeMetrics
+    clock: SystemClock
+    warn: Callable[[str, QenexError], None]
 
 
 async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -203,6 +208,7 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
         await nursery.start(parts.gossip.run)
         await nursery.start(parts.evidence_gossip.run)
         p2p_address = await nursery.start(parts.switch.run)
+        await nursery.start(keep_scores, opened.home.peer_scores_file, parts.switch.scores, parts.clock, parts.warn)
         rpc_address = await nursery.start(serve_rpc, parts.backend, config.rpc, log)
         log.info("listening", p2p=p2p_address, rpc=rpc_address, node_id=parts.switch.id)
         if config.metrics.listen:
@@ -284,7 +290,7 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     def on_committed(committed: CommittedBlock) -> None:
         bus.publish_block(committed)
         switch.set_height(committed.block.header.height)
-        _measure(metrics, committed, len(executor.state.tip.validators))
+        measure_block(metrics, committed, len(executor.state.tip.validators))
         log.info(
             "block committed",
             height=committed.block.header.height,
@@ -295,11 +301,11 @@ def _wire(opened: Opened, log: Any) -> _Parts:
 
     executor.on_committed.append(on_committed)
     metrics.validators.set(len(state.tip.validators))
-    metrics.on_scrape(lambda: _refresh(metrics, mempool, engine, switch))
-    return _Parts(checker, engine, gossip, evidence_gossip, switch, backend, metrics)
+    metrics.on_scrape(lambda: refresh(metrics, mempool, engine, switch))
+    return _Parts(checker, engine, gossip, evidence_gossip, switch, backend, metrics, clock, warn)
 
 
-def _make_switch(opened: Opened, clock: SystemClock, warn: object) -> Switch:
+def _make_switch(opened: Opened, clock: SystemClock, warn: Callable[[str, QenexError], None]) -> Switch:
     config, document = opened.config, opened.document
     host, port = _split(config.p2p.listen)
     greeting = Greeting(
@@ -321,28 +327,9 @@ def _make_switch(opened: Opened, clock: SystemClock, warn: object) -> Switch:
         greeting,
         now_ns=clock.now_ns,
         jitter=random.SystemRandom().random,
-        warn=warn,  # type: ignore[arg-type]
+        warn=warn,
+        scores=load_scores(opened.home.peer_scores_file, trio.current_time(), clock.now_ns(), warn),
     )
-
-
-def _measure(metrics: NodeMetrics, committed: CommittedBlock, validators: int) -> None:
-    header = committed.block.header
-    metrics.height.set(header.height)
-    metrics.rounds.set(committed.commit.round)
-    metrics.validators.set(validators)
-    metrics.missing_validators.set(sum(1 for part in committed.commit.signatures if not part.signature))
-    metrics.num_txs.set(len(committed.txs))
-    metrics.total_txs.inc(len(committed.txs))
-    metrics.block_size_bytes.set(sum(len(tx.raw) for tx in committed.txs))
-    for stage, seconds in committed.seconds.items():
-        metrics.observe_stage(stage, seconds)
-
-
-def _refresh(metrics: NodeMetrics, mempool: Mempool, engine: Engine, switch: Switch) -> None:
-    metrics.mempool_size.set(len(mempool.pool))
-    metrics.mempool_bytes.set(mempool.pool.bytes)
-    metrics.peers.set(len(switch.peers()))
-    metrics.catching_up.set(int(engine.catching_up))
 
 
 def _split(listen: str) -> tuple[str, int]:

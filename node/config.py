@@ -175,6 +175,11 @@ class Home:
         return self.data_dir / "signer_record"
 
     @property
+    def peer_scores_file(self) -> Path:
+        """What peers have earned."""
+        return self.data_dir / "peer_scores"
+
+    @property
     def evidence_file(self) -> Path:
         """Proofs of offences that wait for a block."""
         return self.data_dir / "evidence"

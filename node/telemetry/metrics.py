@@ -63,6 +63,25 @@ class NodeMetrics:
             buckets=_SECONDS,
         )
 
+        self.links = Gauge(
+            "links", "Numbers of the links to peers", namespace="qenex", labelnames=["chain_id", "what"], registry=self.registry
+        )
+        self.refusals = Gauge(
+            "p2p_refusals",
+            "How often each error code refused or punished a peer since the start",
+            namespace="qenex",
+            labelnames=["chain_id", "code"],
+            registry=self.registry,
+        )
+
+    def set_link(self, what: str, number: int) -> None:
+        """One of `p2p.switch.Switch.gauges`."""
+        self.links.labels(self._chain_id, what).set(number)
+
+    def set_refusals(self, code: int, times: int) -> None:
+        """One of `p2p.switch.Switch.refusals`."""
+        self.refusals.labels(self._chain_id, str(code)).set(times)
+
     def observe_stage(self, stage: str, seconds: float) -> None:
         """Record how long one stage of a block took."""
         self.stage_seconds.labels(self._chain_id, stage).observe(seconds)

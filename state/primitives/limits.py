@@ -132,6 +132,8 @@ BLOCK_MESSAGE_BYTES_MAX = 4 * 1024 * 1024  # 50,000 hashes, a commit of 200 and 
 BLOCKS_HEARD_MAX = 64  # block hashes of which we remember who spoke of them first
 PROPAGATION_QUEUE_MAX = 32  # answers waiting for one slow peer: 8 MB, a whole block
 
+PEER_SCORES_BYTES_MAX = 512 * 1024  # of 4,096 peers
+
 # RPC
 RPC_SEND_S_MAX = 10  # a client that takes longer for one chunk does not read; CometBFT's write deadline
 RPC_SEND_CHUNK_BYTES = 64 * 1024  # so that a large answer over a slow line may take its time
