@@ -88,6 +88,11 @@ def is_expired(item: Evidence, params: ConsensusParams, height: int, time_ns: in
     return age_blocks > params.evidence_blocks_max and age_ns > params.evidence_age_s_max * _NS_PER_S
 
 
+def is_punished(item: Evidence, history: ChainHistory) -> bool:
+    """Whether nothing that it proves is new."""
+    return all(history.is_punished(offence) for offence in item.offences)
+
+
 def verify_evidence(item: Evidence, chain_id: str, history: ChainHistory, verifier: Verifier) -> None:
     """Check a proof against the chain that it accuses of. Raises `InvalidEvidenceError`, or `UnknownHistoryError`."""
     if isinstance(item, LightClientAttackEvidence):
@@ -120,13 +125,15 @@ def verify_list(
     orders = [order_of(item) for item in evidence]
     if any(first >= second for first, second in pairwise(orders)):
         raise InvalidEvidenceError("evidence out of order, or twice")
+    seen: dict[bytes, None] = {}
     for item in evidence:
         if item.height >= height:
             raise InvalidEvidenceError("evidence of a height that is not decided")
         if is_expired(item, params, height, time_ns):
             raise InvalidEvidenceError("expired evidence")
-        if history.is_punished(item.offence):
+        if is_punished(item, history) or all(offence in seen for offence in item.offences):
             raise InvalidEvidenceError("evidence of an offence that was punished before")
+        seen |= dict.fromkeys(item.offences)
         if is_decided and item.height < history.base:
             continue
         verify_evidence(item, chain_id, history, verifier)
@@ -148,6 +155,7 @@ __all__ = [
     "evidence_proto",
     "evidence_to_wire",
     "is_expired",
+    "is_punished",
     "kind_of",
     "misbehavior_of",
     "order_of",

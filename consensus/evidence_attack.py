@@ -127,8 +127,17 @@ class LightClientAttackEvidence:
 
     @property
     def offence(self) -> bytes:
-        """Name of what was done: which header was forged. Another common height is no other offence."""
-        return name_offence(MisbehaviorKind.LIGHT_CLIENT_ATTACK, self.header.hash())
+        """Name of what this proves: which header was forged, and by whom. Another common height is no other offence."""
+        accused = tuple(member.address for member in self.byzantine)
+        return name_offence(MisbehaviorKind.LIGHT_CLIENT_ATTACK, self.header.hash(), accused)
+
+    @property
+    def offences(self) -> tuple[bytes, ...]:
+        """One for each of the accused, so that a proof against a few of the guilty does not cover for the others."""
+        kind, name = MisbehaviorKind.LIGHT_CLIENT_ATTACK, self.header.hash()
+        return tuple(name_offence(kind, name, member.address) for member in self.byzantine) or (
+            name_offence(kind, name),
+        )
 
     def misbehavior(self) -> tuple[Misbehavior, ...]:
         """For the ledger: one for each of the accused."""

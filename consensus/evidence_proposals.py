@@ -54,6 +54,11 @@ class DuplicateProposalEvidence:
         )
 
     @property
+    def offences(self) -> tuple[bytes, ...]:
+        """What is remembered once it is punished."""
+        return (self.offence,)
+
+    @property
     def pq_signatures(self) -> tuple[bytes, ...]:
         """What the protobuf form has no field for."""
         return self.proposal_a.pq_signature, self.proposal_b.pq_signature

@@ -53,6 +53,11 @@ class DuplicateVoteEvidence:
         )
 
     @property
+    def offences(self) -> tuple[bytes, ...]:
+        """What is remembered once it is punished."""
+        return (self.offence,)
+
+    @property
     def pq_signatures(self) -> tuple[bytes, ...]:
         """What CometBFT's bytes have no field for."""
         return self.vote_a.pq_signature, self.vote_b.pq_signature

@@ -272,7 +272,7 @@ class LedgerExecutor:
             tuple(rows),
             tuple(tx.hash for tx in execution.txs),
             index_rows(height, receipts),
-            tuple(item.offence for item in block.evidence),
+            tuple(offence for item in block.evidence for offence in item.offences),
         )
 
     def _after(self, block: Block, execution: Execution) -> None:

@@ -23,6 +23,7 @@ from consensus.evidence import (
     evidence_from_wire,
     evidence_to_wire,
     is_expired,
+    is_punished,
     order_of,
     size_of,
     verify_evidence,
@@ -161,7 +162,7 @@ class EvidencePool:
             return Added.EARLY
         if is_expired(item, tip.params, tip.height + 1, tip.last_block_time_ns):
             return Added.EXPIRED
-        if self._history.is_punished(offence):
+        if is_punished(item, self._history):
             return Added.PUNISHED
         room = EVIDENCE_PENDING_BYTES_MAX - sum(self._sizes.values())
         about = sum(1 for other in self._pending.values() if _leader(other) == _leader(item))
@@ -184,12 +185,16 @@ class EvidencePool:
         params = self._tip().params
         room = min(bytes_max, params.evidence_bytes_max, EVIDENCE_BYTES_HARD_MAX)
         chosen: list[Evidence] = []
+        covered: dict[bytes, None] = {}
         for item in self.pending():
             size = self._sizes[item.offence]
             if len(chosen) >= EVIDENCE_PER_BLOCK_MAX:
                 break
-            if size <= room and not is_expired(item, params, height, time_ns) and self._still_holds(item):
+            if size > room or all(offence in covered for offence in item.offences):
+                continue
+            if not is_expired(item, params, height, time_ns) and self._still_holds(item):
                 chosen.append(item)
+                covered |= dict.fromkeys(item.offences)
                 room -= size
         return tuple(chosen)
 
@@ -208,7 +213,7 @@ class EvidencePool:
         tip, changed = self._tip(), False
         for offence, item in list(self._pending.items()):
             is_old = is_expired(item, tip.params, tip.height + 1, tip.last_block_time_ns)
-            if is_old or self._history.is_punished(offence):
+            if is_old or is_punished(item, self._history):
                 changed |= self._drop(offence)
         ready = [(key, report) for key, report in self._reports.items() if report.first.height <= tip.height]
         for key, report in ready:

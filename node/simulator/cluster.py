@@ -120,7 +120,7 @@ class SimExecutor:
         self.store.blocks[new.height] = CertifiedBlock(block, commit, pq_commit)
         self.store.state = state
         for item in block.evidence:
-            self.store.punished[item.offence] = new.height
+            self.store.punished |= dict.fromkeys(item.offences, new.height)
         if self.evidence is not None:
             self.evidence.decided()
         for tx in block.txs:

@@ -83,7 +83,7 @@ class Chain:
         self.blocks[block.header.height] = block
         self.sets[block.header.height] = self.tip.validators
         for item in block.evidence:
-            self.punished[item.offence] = block.header.height
+            self.punished |= dict.fromkeys(item.offences, block.header.height)
         self.tip = self.tip.advance(block, sha256(self.tip.app_hash), sha256(b"results"), updates, None)
 
     # offences

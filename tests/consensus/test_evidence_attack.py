@@ -208,14 +208,23 @@ def test_a_common_height_that_is_not_kept_cannot_be_judged() -> None:
     check(item, chain)
 
 
-def test_one_forged_header_is_one_offence() -> None:
-    """Anybody can name another common height, or leave out signatures: that makes no second offence."""
+def test_one_forged_header_is_one_offence_of_each_of_the_accused() -> None:
+    """Anybody can name another common height, which makes no second offence; nor do fewer signatures make the others innocent."""
     other, fewer = lunatic(5), lunatic(signers=(0, 1))
     for item in (other, fewer):
         check(item)
-    assert other.offence == LUNATIC.offence == fewer.offence
+    assert (other.offence, other.offences) == (LUNATIC.offence, LUNATIC.offences)
     assert other.hash() != LUNATIC.hash()
-    assert lunatic(height=8).offence != LUNATIC.offence
+    assert len(LUNATIC.offences) == 3
+    assert fewer.offences == LUNATIC.offences[:2]
+    assert fewer.offence != LUNATIC.offence
+    assert not set(lunatic(height=8).offences) & set(LUNATIC.offences)
+
+
+def test_amnesia_does_not_cover_for_equivocation() -> None:
+    """The same header with a commit of another round: CometBFT gives both proofs one hash, here the second still counts."""
+    assert AMNESIA.hash() == EQUIVOCATION.hash()
+    assert not set(AMNESIA.offences) & set(EQUIVOCATION.offences)
 
 
 def test_from_wire_refuses_an_empty_set() -> None:

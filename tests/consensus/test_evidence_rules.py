@@ -94,6 +94,29 @@ def test_l2_the_order_is_by_height_and_offence_and_nothing_is_there_twice() -> N
             check(WORLD, *items)
 
 
+def test_l3_a_proof_that_accuses_somebody_new_still_counts() -> None:
+    chain = Chain((3, 2, 1, 1)).grow(8)
+
+    def attack(*signers: int, common: int = 4) -> LightClientAttackEvidence:
+        return LightClientAttackEvidence.of(
+            chain.forged(6, app_hash=sha256(b"false"), signers=signers), common, chain
+        )
+
+    few, more = attack(0, 1), attack(0, 1, 2)
+    early, late = attack(0, 1, 2, common=4), attack(0, 1, common=5)
+    with pytest.raises(InvalidBlockError, match="punished before"):
+        check(chain, early, late)
+    check(chain, attack(0, 1, common=3), early)
+    chain.add(chain.next_block(few))
+    with pytest.raises(InvalidBlockError, match="punished before"):
+        check(chain, attack(0, 1, common=5))
+    check(chain, more)
+    chain.add(chain.next_block(more))
+    for again in (few, more, attack(1, 2, 0, common=3)):
+        with pytest.raises(InvalidBlockError, match="punished before"):
+            check(chain, again)
+
+
 BAD: dict[str, Callable[[], Evidence]] = {
     "wrong power (L7)": lambda: replace(VOTES, validator_power=3),
     "wrong total (L7)": lambda: replace(VOTES, total_power=8),
