@@ -1,7 +1,8 @@
-"""The bytes of evidence: goldens made by CometBFT's own Go code, a second encoder written here, and what decoders do with damage."""
+"""The bytes of evidence: hashes as CometBFT's own Go code gives them, a second encoder written here, and what decoders do with damage."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from consensus.evidence import (
     Evidence,
     LightClientAttackEvidence,
     evidence_from_wire,
+    evidence_hash,
     evidence_proto,
     evidence_to_wire,
+    order_of,
     size_of,
 )
 from node.compact import CompactBlock
@@ -155,6 +158,59 @@ def test_the_name_of_an_attack_is_cometbfts() -> None:
     buffer[:31] = item.header.hash()[:31]
     buffer[32] = 4 << 1
     assert item.hash() == sha256(bytes(buffer))
+
+
+# What types.Evidence.Hash and types.EvidenceList.Hash of cometbft v0.38.17 answer, when its amino JSON decoder reads the same
+# evidence from our RPC's JSON. The lunatic's validators have the priorities below, because its bytes contain them.
+PRIORITIES = (-7, 12, 12, -(1 << 40))
+GOLDEN = {
+    "votes": (
+        "c1aa4340286cdb63ba168571554616ff479a8e9ad0c35f70017a289388c7fa05",
+        "eced2fe87cddc8db70deef1157e3063a874743603c1099a752131de05b1c08a5",
+    ),
+    "a vote for nil": (
+        "c21c3433d43fba5d74c2ac0171a7a8570a5b05655e2d83655254c2561b3aeef4",
+        "c1f8063a8c27fd012684d94ebaf77c67f011f0a5b357f69ad1feb3ad6fe7d8ad",
+    ),
+    "lunatic": (
+        "227f1f639b1cea61234c05df9ae8c0f20831f5444f93c04c7560aee0eed27bfa",
+        "5217e73340f6f719c45e9078d7e020a45801e37188c64e27856fd0b6c2556295",
+    ),
+    "equivocation": (
+        "36afeb5a254d3dd69eec3da9543528fd0815df149ae128b0934c13bd4a61b0e6",
+        "eb4ecafbe87dc4ac2fbc09f4f2ae9737be03b1f5baf545b5b0233ed582dd6d24",
+    ),
+    "amnesia": (
+        "36afeb5a254d3dd69eec3da9543528fd0815df149ae128b0934c13bd4a61b0e6",
+        "025fdf3c1faa8ace4ee0475d8340c887b30c6fe47b34b0fb707f1ccce1e0cd20",
+    ),
+}
+
+
+def golden_item(name: str) -> Evidence:
+    item = ITEMS[name]
+    if name == "lunatic" and isinstance(item, LightClientAttackEvidence):
+        members, accused = (
+            tuple(replace(member, priority=priority) for member, priority in zip(found, PRIORITIES, strict=False))
+            for found in (item.validators, item.byzantine)
+        )
+        return replace(item, validators=members, byzantine=accused)
+    return item
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_hashes_are_those_of_cometbft(name: str) -> None:
+    """The list's hash covers every byte of the proof."""
+    item = golden_item(name)
+    assert (item.hash().hex(), evidence_hash((item,)).hex()) == GOLDEN[name]
+
+
+def test_a_header_with_evidence_is_named_as_cometbft_names_it() -> None:
+    """types.Block.ValidateBasic takes the block that this is from, and Block.Hash says the same."""
+    items = sorted((ITEMS["votes"], ITEMS["equivocation"]), key=order_of)
+    header = WORLD.next_block(*items).header
+    assert header.hash().hex() == "dcc8a6b2d123abaaaa688bb6cfcbe2059e32268561f9fdf2d1dc50b6629803bc"
+    assert header.evidence_hash.hex() == "66b844ce402c771c78c7a18cbddb9ed5a9e72785b1e1c0ac33b0e23eab15cda6"
 
 
 # damage
