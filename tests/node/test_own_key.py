@@ -17,7 +17,7 @@ def take(scene: Scene, item: m.Input) -> None:
 
 
 def scene_at(own: int) -> Scene:
-    scene = Scene(own=own)
+    scene = Scene(own=own, signs=False)
     scene.start()
     return scene
 
@@ -27,14 +27,14 @@ def scene_at(own: int) -> Scene:
 def test_a_second_vote_with_our_key_stops_us(kind: object, round_: int) -> None:
     scene = scene_at(3)
     take(scene, m.VoteReceived(scene.vote(3, kind, round_, "A")))  # type: ignore[arg-type]
-    with pytest.raises(DoubleSignError, match="two different votes .* its key is used by two instances"):
+    with pytest.raises(DoubleSignError, match=r"two different votes .* its key is used by two instances"):
         take(scene, m.VoteReceived(scene.vote(3, kind, round_, None)))  # type: ignore[arg-type]
 
 
 def test_a_second_proposal_with_our_key_stops_us() -> None:
     scene = scene_at(0)
     take(scene, m.ProposalReceived(scene.proposal(0, "A"), BASE_NS))
-    with pytest.raises(DoubleSignError, match="two different proposals .* its key is used by two instances") as caught:
+    with pytest.raises(DoubleSignError, match=r"two different proposals .* its key is used by two instances") as caught:
         take(scene, m.ProposalReceived(scene.proposal(0, "B"), BASE_NS))
     assert "stop both" in caught.value.hint
 

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from consensus.evidence import Evidence, evidence_from_wire, evidence_to_wire
-from node.evidence.gossip import RESEND_S, EvidenceGossip
+from node.evidence.gossip import RESEND_S, TURN_S, EvidenceGossip
 from node.network import Inbound, NetworkEvent, PeerDown, PeerInfo, PeerUp
 from p2p.channels import CHANNELS, EVIDENCE
 from state.primitives.codec import decode, encode_trusted
@@ -99,10 +99,10 @@ async def test_a_peer_that_is_behind_gets_it_when_it_has_grown(autojump_clock: t
         item = stage.bench.chain.double_vote(4)
         stage.bench.pool.add(item)
         await stage.connect("a", 3)
-        await trio.sleep(60)
+        await trio.sleep(60 * TURN_S)
         assert stage.take_sent() == []
         stage.heights["a"] = 4
-        await trio.sleep(60 / RESEND_S)
+        await trio.sleep(2 * TURN_S)
         assert stage.take_sent() == [("a", item)]
 
 
@@ -140,10 +140,10 @@ async def test_a_full_link_gets_it_on_a_later_turn(autojump_clock: trio.testing.
         await stage.connect("a", 6)
         stage.wire.full = True
         stage.bench.pool.add(stage.bench.chain.double_vote(4))
-        await trio.sleep(5)
+        await trio.sleep(5 * TURN_S)
         assert stage.take_sent() == []
         stage.wire.full = False
-        await trio.sleep(2)
+        await trio.sleep(2 * TURN_S)
         assert len(stage.take_sent()) == 1
 
 
