@@ -7,9 +7,14 @@ from dataclasses import replace
 import pytest
 
 from state.codes import Code
+from state.invariants_staking import check_action
 from state.misbehavior import Misbehavior, MisbehaviorKind
-from state.modules.operation import TREASURY_ADDRESS
+from state.modules.operation import TREASURY_ADDRESS, OpContext
+from state.modules.slashing import slash
 from state.primitives.limits import AMOUNT_MAX
+from state.schema_staking import pool_key, redelegation_key, unbonding_key
+from state.view import View
+from tests.state.ledger_world import ADDRESS
 from tests.state.staking_world import BOND, STAKE, StakingWorld, address_of, register_op, rotate_op
 
 HALF = replace(STAKE, slash_double_sign_ppm=500_000)
@@ -157,6 +162,25 @@ def test_a_due_entry_is_not_slashed_even_if_the_sweep_is_late() -> None:
     assert slashed(world) == (5_300, 0, 0)
     assert world.balance("alice") == 1_000_000 - 1_000 - 400 + 400
     world.audit()
+
+
+def test_each_slash_is_of_the_initial_amount_and_takes_at_most_what_is_left() -> None:
+    world = StakingWorld()
+    world.stake("alice", "delegate", validator="v0", amount=2_000)
+    world.stake("alice", "undelegate", validator="v0", amount=1_000)
+    world.stake("alice", "redelegate", source="v0", destination="v1", amount=1_000)
+    view = View(world.db)
+    context = OpContext(view, world.height + 1, world.now, ())
+    left = []
+    for _ in range(4):
+        slash(context, STAKE, address_of("v0"), 3, world.now - 1, 400_000, "test")
+        (out,) = view.get(unbonding_key(address_of("v0"), ADDRESS["alice"]))
+        (moved,) = view.get(redelegation_key(address_of("v0"), address_of("v1"), ADDRESS["alice"]))
+        left.append((out.balance, moved.balance, view.get(pool_key(address_of("v1"))).tokens - BOND))
+        assert check_action(view, 0) == ""
+    assert left == [(600, 600, 600), (200, 200, 200), (0, 0, 0), (0, 0, 0)]
+    taken = [event.values[5:] for event in context.events]
+    assert taken == [(4_000, 400, 400), (2_400, 400, 400), (1_440, 200, 200), (864, 0, 0)]
 
 
 def test_a_cancelled_unbonding_is_slashed_with_the_pool() -> None:
