@@ -169,8 +169,9 @@ class LightClientAttackEvidence:
             named == [(validator.address, validator.power) for validator in accused],
             "the accused are not those that the chain shows",
         )
-        self._verify_commit(chain_id, verifier)
+        # the accused first: a stranger can sign for any number of strangers, but not for them
         self._verify_accused(chain_id, accused, verifier)
+        self._verify_commit(chain_id, verifier)
 
     def find_byzantine(self, history: ChainHistory) -> tuple[Validator, ...]:
         """Who can be punished, strongest first. Raises `InvalidEvidenceError` if this is no attack, `UnknownHistoryError`."""

@@ -54,7 +54,7 @@ METHODS: Final[dict[str, Method]] = {
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),
     "broadcast_tx_commit": Method(transactions.broadcast_tx_commit, (_TX,)),
     "broadcast_tx_batch": Method(transactions.broadcast_tx_batch, (Param("txs", Kind.BYTES_LIST),)),
-    "broadcast_evidence": Method(transactions.broadcast_evidence, (Param("evidence", Kind.BYTES),), cost=20),
+    "broadcast_evidence": Method(transactions.broadcast_evidence, (Param("evidence", Kind.BYTES),), cost=200),
     "check_tx": Method(transactions.check_tx, (_TX,)),
     "simulate": Method(transactions.simulate, (_TX, Param("assume_signed", Kind.BOOL, False)), cost=5),
     "tx_status": Method(transactions.tx_status, (_HASH,)),

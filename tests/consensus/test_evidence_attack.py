@@ -198,6 +198,28 @@ def test_broken_ed25519_keys_alone_punish_nobody() -> None:
         check(replace(LUNATIC, pq_signatures=forged))
 
 
+def test_a_forgery_costs_one_signature() -> None:
+    """Whoever has none of our keys can make up a set of 200 that signs properly; the accused are looked at first."""
+
+    class Counting(FakeVerifier):
+        def verify_classic(self, *args: Any) -> bool:
+            self.calls += 1
+            return super().verify_classic(*args)
+
+    members = ValidatorSet([*strangers(196, 50), *MEMBERS])
+    block = WORLD.forged(7, members=members, signers=range(200), **FALSE)
+    item = LightClientAttackEvidence.of(block, 4, WORLD)
+    check(item)
+    parts = [
+        part if members.validators[index].power == 50 else replace(part, signature=bytes(64))
+        for index, part in enumerate(block.commit.signatures)
+    ]
+    verifier = Counting()
+    with pytest.raises(InvalidEvidenceError):
+        verify_evidence(replace(item, commit=replace(item.commit, signatures=tuple(parts))), CHAIN, WORLD, verifier)
+    assert verifier.calls == 1
+
+
 def test_a_common_height_that_is_not_kept_cannot_be_judged() -> None:
     chain = Chain().grow(10)
     item = LightClientAttackEvidence.of(chain.forged(7, **FALSE), 4, chain)

@@ -10,7 +10,7 @@ from typing import Any
 
 from consensus.block import Block
 from consensus.commit import Commit, PqCommit
-from consensus.evidence import DuplicateVoteEvidence
+from consensus.evidence import DuplicateVoteEvidence, LightClientAttackEvidence, evidence_to_wire
 from consensus.gossip import RoundSummary, Summary
 from consensus.messages import Persist, Step
 from consensus.vote import Proposal, Vote
@@ -28,6 +28,7 @@ from state.initial import genesis_changes
 from state.primitives.codec import encode_trusted
 from state.primitives.hashing import sha256
 from state.transaction import build, call, sign
+from tests.consensus.evidence_world import Chain
 from tests.consensus.world import PRECOMMIT, PREVOTE, Scene, make_commit, make_set
 from tests.state.ledger_world import ADDRESS, genesis_state, key_of
 
@@ -78,6 +79,19 @@ def evidence() -> DuplicateVoteEvidence:
     scene = Scene()
     first, second = scene.vote(0, PREVOTE, 0, "A"), scene.vote(0, PREVOTE, 0, "B")
     return DuplicateVoteEvidence.of(first, second, scene.validators, 1_700_000_000_000_000_000)
+
+
+@cache
+def evidence_messages() -> tuple[bytes, ...]:
+    """One proof of each kind, and an attack that nobody can be named for."""
+    chain = Chain((3, 2, 1, 1)).grow(6)
+    forged = (chain.forged(5, app_hash=sha256(b"false")), chain.forged(4, data_hash=sha256(b"other"), round_=2))
+    items = (
+        chain.double_vote(4),
+        chain.double_proposal(5),
+        *(LightClientAttackEvidence.of(block, min(block.header.height, 4), chain) for block in forged),
+    )
+    return tuple(encode_trusted(evidence_to_wire(item)) for item in items)
 
 
 def frames() -> tuple[bytes, ...]:

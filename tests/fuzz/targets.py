@@ -16,7 +16,7 @@ import trio
 from consensus import messages as m
 from consensus.block import Block
 from consensus.commit import Commit, PqCommit
-from consensus.evidence import DuplicateVoteEvidence
+from consensus.evidence import DuplicateVoteEvidence, evidence_from_wire, evidence_proto, evidence_to_wire
 from consensus.gossip import Summary
 from consensus.replay import decode_entry
 from consensus.vote import Proposal, Vote
@@ -80,6 +80,13 @@ def _block(data: bytes) -> None:
     if encode_trusted(block.to_wire()) != data:
         raise AssertionError("decodes to something that is encoded otherwise")
     block.block_id()
+
+
+def _evidence(data: bytes) -> None:
+    item = evidence_from_wire(decode(data, bytes_max=WIRE_BYTES_MAX))
+    if encode_trusted(evidence_to_wire(item)) != data:
+        raise AssertionError("decodes to something that is encoded otherwise")
+    _ignore((item.hash(), item.offence, item.offences, item.misbehavior(), evidence_proto(item)))
 
 
 def _consensus(data: bytes) -> None:
@@ -270,6 +277,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     Target("commit", _wire(Commit), lambda: _encoded(seeds.block_and_commit()[1]), "msgpack"),
     Target("pq_commit", _wire(PqCommit), lambda: _encoded(seeds.block_and_commit()[2]), "msgpack"),
     Target("evidence", _wire(DuplicateVoteEvidence), lambda: _encoded(seeds.evidence()), "msgpack"),
+    Target("evidence_message", _evidence, seeds.evidence_messages, "msgpack"),
     Target("consensus_message", _consensus, seeds.consensus_messages, "msgpack"),
     Target("core", _core, seeds.consensus_messages, "msgpack"),
     Target("block_message", _propagation, seeds.block_messages, "msgpack"),
