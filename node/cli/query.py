@@ -145,10 +145,11 @@ def validator(name: str, node: str, as_json: bool) -> None:
 
     async def ask(client: Client) -> dict[str, Any]:
         found = await read_validator(client, name)
-        answer: dict[str, Any] = (await client.call("stake_validator", validator=found["validator"]))["validator"]
-        return answer
+        whole: dict[str, Any] = (await client.call("stake_validator", validator=found["validator"]))["validator"]
+        return whole
 
-    _show(as_json, _run(node, ask))
+    found = _run(node, ask)
+    answer(as_json, found, [f"{key}: {value if len(str(value)) <= 80 else str(value)[:64] + '...'}" for key, value in found.items()])
 
 
 @query.command()
