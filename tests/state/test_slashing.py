@@ -9,10 +9,11 @@ import pytest
 from state.codes import Code
 from state.invariants_staking import check_action
 from state.misbehavior import Misbehavior, MisbehaviorKind
+from state.modules import unbonding
 from state.modules.operation import TREASURY_ADDRESS, OpContext
 from state.modules.slashing import slash
 from state.primitives.limits import AMOUNT_MAX
-from state.schema_staking import pool_key, redelegation_key, unbonding_key
+from state.schema_staking import UNBONDING_QUEUE_KEY, pool_key, redelegation_key, unbonding_key
 from state.view import View
 from tests.state.ledger_world import ADDRESS
 from tests.state.staking_world import BOND, STAKE, StakingWorld, address_of, register_op, rotate_op
@@ -273,3 +274,22 @@ def test_amounts_of_any_size() -> None:
     world.audit()
 
 
+
+
+def test_a_late_sweep_has_no_economic_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """I31: one entry per block is swept; the others are due all the same."""
+    monkeypatch.setattr(unbonding, "SWEEP_ENTRIES_MAX", 1)
+    world = StakingWorld(HALF)
+    for account in ("alice", "bob", "carol"):
+        world.stake(account, "delegate", validator="v0", amount=1_000)
+        world.stake(account, "undelegate", validator="v0", amount=1_000)
+    world.now += 100
+    world.cheats = (Misbehavior(MisbehaviorKind.DOUBLE_VOTE, address_of("v0"), 2, (world.now - 1) * 10**9, 10, 40),)
+    world.blocks(1)
+    assert slashed(world) == (5_000, 0, 0)
+    assert [world.balance(name) for name in ("alice", "bob", "carol")] == [1_000_000, 999_000, 999_000]
+    assert world.stake("carol", "claim", validator="v0").code == Code.OK  # and bob's is swept in the same block
+    assert [world.balance(name) for name in ("alice", "bob", "carol")] == [1_000_000] * 3
+    world.blocks(2)
+    assert world.read(UNBONDING_QUEUE_KEY) == (3, 3)
+    world.audit()
