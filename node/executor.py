@@ -23,7 +23,7 @@ from consensus.messages import ReportEvidence
 from consensus.validation import ChainTip, make_block, validate_block
 from node.clock import Clock
 from node.evidence.history import StoreHistory
-from node.evidence.pool import EvidencePool
+from node.evidence.pool import EvidencePool, make_own_error
 from node.indexer.rows import index_rows
 from node.mempool.mempool import Mempool
 from node.roles import ChainState
@@ -235,8 +235,7 @@ class LedgerExecutor:
         self._records.commit(height, result.records)
         self.state = state
         self._executions.clear()
-        if self._evidence is not None:
-            self._evidence.decided()
+        self._after_evidence(block)
         self._after(block, execution)
         stored = time.perf_counter()
         seconds = {"execute": executed - started, "tree": rooted - executed, "store": stored - rooted}
@@ -274,6 +273,16 @@ class LedgerExecutor:
             index_rows(height, receipts),
             tuple(offence for item in block.evidence for offence in item.offences),
         )
+
+    def _after_evidence(self, block: Block) -> None:
+        for item in block.evidence:
+            accused = [found.address for found in item.misbehavior()]
+            self._log.warning("misbehaviour punished", height=item.height, validators=accused)
+            if self._proposer_address in accused:
+                error = make_own_error(item)
+                self._log.error("we are punished", code=error.code, reason=error.message, hint=error.hint)
+        if self._evidence is not None:
+            self._evidence.decided()
 
     def _after(self, block: Block, execution: Execution) -> None:
         touched: dict[bytes, None] = {}

@@ -5,7 +5,7 @@ time; and from peers, as whole proofs. Each offence waits once. What the file ho
 written whole, so a crash leaves the old or the new one. If it is damaged the node starts without it, since peers hold the same proofs.
 Punished offences are remembered by the store, in the batch of their height.
 
-A proof against ourselves is never kept nor spread by us; blocks of others that carry one are valid nevertheless.
+A good proof against ourselves is told to the operator and never kept nor spread; blocks of others that carry one are valid nevertheless.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from consensus.vote import Proposal, Vote
 from node.keystore import write_private_file
 from state.primitives.codec import Value, decode, encode_trusted
 from state.primitives.errors import (
+    DoubleSignError,
     InvalidEvidenceError,
     KeyFileError,
     MalformedError,
@@ -94,6 +95,7 @@ class EvidencePool:
         self._pending: dict[bytes, Evidence] = {}  # by offence
         self._sizes: dict[bytes, int] = {}
         self._reports: dict[_ReportKey, ReportEvidence] = {}
+        self._own: dict[bytes, None] = {}  # proofs against us, of which the operator was told
         self._load()
 
     # reading
@@ -141,6 +143,9 @@ class EvidencePool:
             verify_evidence(item, self._chain_id, self._history, self._verifier)
         except UnknownHistoryError:
             return Added.UNKNOWN
+        if self._is_own(item):
+            self._tell_of_own(item)
+            return Added.OWN
         self._keep(item)
         self._save()
         for callback in self.on_added:
@@ -152,11 +157,10 @@ class EvidencePool:
         size, offence = size_of(item), item.offence
         if size > EVIDENCE_BYTES_MAX:
             raise InvalidEvidenceError(f"a proof of {size} bytes; at most {EVIDENCE_BYTES_MAX} are allowed")
-        accused = [found.address for found in item.misbehavior()]
         tip = self._tip()
         if offence in self._pending:
             return Added.KNOWN
-        if self._own_address in accused:
+        if offence in self._own:
             return Added.OWN
         if item.height > self._history.height:
             return Added.EARLY
@@ -169,6 +173,16 @@ class EvidencePool:
         if len(self._pending) >= EVIDENCE_PENDING_MAX or size > room or about >= EVIDENCE_PER_ACCUSED_MAX:
             return Added.FULL
         return None
+
+    def _is_own(self, item: Evidence) -> bool:
+        return any(found.address == self._own_address for found in item.misbehavior())
+
+    def _tell_of_own(self, item: Evidence) -> None:
+        """Our signer does not sign twice, so somebody else has the key. It is too late to stop: others have the proof."""
+        while len(self._own) >= EVIDENCE_PENDING_MAX:
+            del self._own[next(iter(self._own))]
+        self._own[item.offence] = None
+        self._warn("evidence", make_own_error(item))
 
     def _keep(self, item: Evidence) -> None:
         self._pending[item.offence] = item
@@ -279,11 +293,19 @@ class EvidencePool:
 
     def _load_item(self, item: Evidence) -> None:
         try:
-            if self._find_reason(item) is None:
+            if self._find_reason(item) is None and not self._is_own(item):
                 verify_evidence(item, self._chain_id, self._history, self._verifier)
                 self._keep(item)
         except (InvalidEvidenceError, UnknownHistoryError) as error:
             self._warn("evidence", error)
+
+
+def make_own_error(item: Evidence) -> DoubleSignError:
+    """What the operator of the accused is told."""
+    return DoubleSignError(
+        f"others have a proof that this validator's key signed contradicting messages at height {item.height}: a second instance uses it",
+        hint="find and stop the other instance; stake is slashed for it, and a validator that was tombstoned cannot come back",
+    )
 
 
 def _leader(item: Evidence) -> bytes:

@@ -14,7 +14,7 @@ from consensus.validation import validate_block
 from node.evidence import pool as pool_module
 from node.evidence.pool import Added, EvidencePool
 from state.params import ConsensusParams
-from state.primitives.errors import InvalidEvidenceError, QenexError, StorageError
+from state.primitives.errors import DoubleSignError, InvalidEvidenceError, QenexError, StorageError
 from state.primitives.hashing import sha256
 from state.primitives.limits import EVIDENCE_PENDING_MAX, EVIDENCE_PER_ACCUSED_MAX, EVIDENCE_PER_BLOCK_MAX
 from tests.consensus.evidence_world import A, B, Chain, S
@@ -100,7 +100,7 @@ def test_what_honest_nodes_may_disagree_about_is_left_out_without_an_error(why: 
     assert bench.pool.add(item) is why
     assert len(bench.pool) == 0
     assert bench.added == []
-    if why is not Added.UNKNOWN:
+    if why not in (Added.UNKNOWN, Added.OWN):
         assert bench.verifier.calls == 0  # nothing was spent on it
 
 
@@ -148,6 +148,21 @@ def test_l6_nobody_reports_himself() -> None:
     for height in (6, 7):
         bench.pool.report(bench.report(height))
     assert bench.pool.statistics() == {"pending": 0, "bytes": 0, "reports": 0}
+
+
+def test_l6_a_good_proof_against_ourselves_is_told_to_the_operator_once_and_a_bad_one_is_not() -> None:
+    bench = Bench(own=1)
+    item = bench.chain.double_vote(4)
+    for _ in range(3):
+        assert bench.pool.add(item) is Added.OWN
+    (told,) = bench.warnings
+    assert isinstance(told, DoubleSignError)
+    assert "a second instance uses it" in told.message
+    with pytest.raises(InvalidEvidenceError):
+        bench.pool.add(replace(bench.chain.double_vote(5), total_power=9))
+    assert len(bench.warnings) == 1
+    assert len(bench.pool) == 0
+    assert bench.added == []
 
 
 # durability
