@@ -314,6 +314,8 @@ class Assembler:
             # whoever relays has rebuilt the block first, so this peer made the difference
             self._complain(assembly.source, "announced a block under another identity")
             assembly.compact, assembly.txs = None, []
+            assembly.holders.pop(assembly.source, None)
+            assembly.tried[assembly.source] = None  # it has nothing else to offer: the others first
             return self._ask_next(assembly, now_ns)
         self.add_block(block)
         self._done.append(block)
