@@ -8,7 +8,7 @@ tree is updated and everything of the height goes into one synchronous batch. Wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ from state.validators import ValidatorSet
 from state.view import RecordCache
 
 MS: Final = 1_000_000
+RunBlocking = Callable[..., Awaitable[Any]]  # (function, *arguments), in a thread; the simulator has none
 EXECUTIONS_MAX: Final = 4  # results of candidate blocks kept at one height
 BLOCK_OVERHEAD_BYTES: Final = 64 * 1024  # header, commit of 200 validators
 EVIDENCE_SHARE: Final = 2  # at most half of a block is evidence
@@ -80,8 +81,10 @@ class LedgerExecutor:
         proposer_address: bytes,
         verifier: Verifier,
         clock: Clock,
+        run_blocking: RunBlocking = trio.to_thread.run_sync,
     ) -> None:
         self.state = state
+        self._run_blocking = run_blocking
         self.on_committed: list[Callable[[CommittedBlock], None]] = []
         self.history = StoreHistory(store)
         self._store = store
@@ -230,7 +233,7 @@ class LedgerExecutor:
         state = ChainState(tip, commit, pq_commit, had_txs=bool(block.txs))
         batch = self._make_batch(block, commit, pq_commit, execution, old, state)
         rows = self._store.prepare(batch)
-        await trio.to_thread.run_sync(self._store.write_prepared, rows)
+        await self._run_blocking(self._store.write_prepared, rows)
         self._store.finish(batch)
         self._records.commit(height, result.records)
         self.state = state

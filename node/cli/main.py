@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "genesis": ("node.cli.genesis", "genesis", "The ceremony that starts a network of several operators."),
     "testnet": ("node.cli.testnet", "testnet", "A local network of real validator processes."),
     "bench": ("node.cli.bench", "bench", "Measure: load through RPC, one node's pipeline."),
+    "simulate": ("node.cli.simulate", "simulate", "Whole clusters in one process, under faults drawn from seeds."),
     "light": ("node.cli.light", "light", "Verify headers from nodes you do not trust; a verifying RPC proxy."),
     "version": ("node.cli.node", "version", "Show versions."),
 }

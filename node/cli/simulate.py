@@ -1,0 +1,195 @@
+"""`qenex simulate`: clusters in one process under faults, from seeds; planted bugs; shrinking a run that fails."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option, table
+from state.primitives.errors import ConfigError
+
+LOCKSTEP_PER_SEED = 100  # scenarios for each swarm when both generators run: about as long
+JOBS_MAX = 256
+
+
+@click.command()
+@click.option("--seeds", type=click.IntRange(0), help="Swarms of whole nodes [default: 20, or 0 with --lockstep].")
+@click.option("--seed", type=click.IntRange(0), help="Run this one seed (alone, unless --seeds says how many from it on).")
+@click.option("--lockstep", type=click.IntRange(0), help="Lock-step scenarios [default: 100 for each seed, 0 with --faults].")
+@click.option("--validators", type=click.IntRange(0, 200), default=0, help="How many validators [default: 4 to 7, by the seed].")
+@click.option("--heights", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Heights of a swarm.")
+@click.option("--faults", help="Profile of faults for swarms: all, none, network, crash, disk, clock, byzantine [default: all].")
+@click.option("--accountability", is_flag=True, help="Lock-step with more than a third of cheats: every fork must convict a third.")
+@click.option("--bug", help="Plant this bug and count the scenarios until it is caught.")
+@click.option("--list-bugs", is_flag=True, help="Name the bugs that can be planted.")
+@click.option("--mask", default="", help="Numbers of faults to leave out, such as 3,7,12 (with --seed).")
+@click.option("--trace", is_flag=True, help="Print every event (with --seed).")
+@click.option("--shrink", is_flag=True, help="Make a failing run smaller (with --seed, or with --bug).")
+@click.option("--jobs", type=click.IntRange(1, JOBS_MAX), help="Processes [default: one for each processor].")
+@json_option
+def simulate(**options: Any) -> int:
+    """Run whole clusters in one process, with virtual time and faults from a seed, and check what must always hold.
+
+    Two generators: swarms of whole nodes under network, disk, clock and crash faults and with validators that cheat; and lock-step
+    scenarios, in which an adversary decides who hears whom in each round. The same seed gives the same run, byte for byte.
+    Exit code 1 if anything was violated, did not go on after healing, or (in a large run) was never reached.
+    """
+    if options["list_bugs"]:
+        return _list_bugs(options["as_json"])
+    _check(options)
+    if options["bug"] is not None:
+        return _hunt(options)
+    if options["trace"] or options["shrink"] or options["mask"]:
+        return _one(options)
+    return _sweep(options)
+
+
+def _check(options: dict[str, Any]) -> None:
+    from node.simulator.bugs import BUGS
+    from node.simulator.swarm import FAULT_PROFILES
+
+    faults, bug = options["faults"], options["bug"]
+    if faults is not None and faults not in FAULT_PROFILES:
+        raise ConfigError(f"there is no profile of faults {faults!r}", hint=f"one of {', '.join(FAULT_PROFILES)}")
+    if bug is not None and bug not in BUGS:
+        raise ConfigError(f"there is no bug {bug!r}", hint="see: qenex simulate --list-bugs")
+    if options["validators"] and not options["lockstep"] and options["validators"] < 4:
+        raise ConfigError("a cluster has at least 4 validators")
+    if (options["lockstep"] or bug is not None or options["accountability"]) and options["validators"] not in (0, 4, 5, 6, 7):
+        raise ConfigError("lock-step scenarios have 4 to 7 validators")
+    needs_seed = options["trace"] or options["mask"] or (options["shrink"] and bug is None)
+    if needs_seed and options["seed"] is None:
+        raise ConfigError("--trace, --mask and --shrink need --seed")
+
+
+def _list_bugs(as_json: bool) -> int:
+    from node.simulator.bugs import BUGS
+
+    rows = [(bug.name, bug.rule, str(bug.budget), bug.text) for bug in BUGS.values()]
+    data = [{"bug": name, "rule": rule, "budget": int(budget), "text": text} for name, rule, budget, text in rows]
+    answer(as_json, data, table(rows, ("bug", "rule", "budget", "what it does")))
+    return EXIT_OK
+
+
+def _hunt(options: dict[str, Any]) -> int:
+    from node.simulator.bugs import BUGS, planted
+    from node.simulator.lockstep import run_lockstep
+    from node.simulator.shrink import shrink
+    from node.simulator.sweep import hunt
+
+    name, first = options["bug"], options["seed"] or 0
+    after, why = hunt(name, first, BUGS[name].budget, options["validators"], options["jobs"] or os.cpu_count() or 1)
+    data: dict[str, Any] = {"bug": name, "caught": bool(after), "after": after}
+    lines = [f"{name}: caught after {after} scenarios: {why}" if after else f"{name}: not caught in {BUGS[name].budget} scenarios"]
+    if after and options["shrink"]:
+        with planted(name) as bug:
+            seed, validators = first + after - 1, options["validators"]
+            small = shrink(lambda mask: run_lockstep(seed, validators=validators, mask=mask, habits=bug.habits))
+        data |= {"seed": seed, "faults": small.kept, "mask": sorted(small.mask), "runs": small.runs}
+        lines.append(f"smallest run: seed {seed} with {small.kept} faults, found in {small.runs} runs")
+    answer(options["as_json"], data, lines)
+    return EXIT_OK if after else EXIT_FAILED
+
+
+def _one(options: dict[str, Any]) -> int:
+    """One seed, watched or made smaller."""
+    from node.simulator.lockstep import run_lockstep
+    from node.simulator.shrink import shrink
+    from node.simulator.swarm import run_swarm
+    from node.simulator.verdict import Verdict
+
+    seed, validators = options["seed"], options["validators"]
+    mask = _parse_mask(options["mask"])
+    trace = click.echo if options["trace"] else None
+    is_lockstep = bool(options["lockstep"]) or options["accountability"]
+
+    def run(more: frozenset[int], say: Any = None) -> Verdict:
+        if is_lockstep:
+            return run_lockstep(seed, validators=validators, mask=mask | more, exceeds=options["accountability"], trace=say)
+        faults = options["faults"] or "all"
+        return run_swarm(seed, validators=validators, heights=options["heights"], faults=faults, mask=mask | more, trace=say)
+
+    verdict = run(frozenset(), trace)
+    data: dict[str, Any] = {
+        "seed": seed, "violations": list(verdict.violations), "liveness_failures": list(verdict.liveness_failures),
+        "sometimes": verdict.sometimes, "heights": verdict.heights, "faults": verdict.faults_drawn, "trace_hash": verdict.trace_hash,
+        **verdict.figures,
+    }  # fmt: skip
+    lines = [*verdict.violations, *verdict.liveness_failures, f"seed {seed}: {'ok' if verdict.is_ok else 'FAILED'}, {verdict.trace_hash}"]
+    if options["shrink"] and not verdict.is_ok:
+        small = shrink(run)
+        left_out = ",".join(map(str, sorted(mask | small.mask)))
+        replay = f"qenex simulate --seed {seed} --mask {left_out}" + (" --lockstep 1" if is_lockstep else "")
+        data |= {"mask": sorted(mask | small.mask), "kept": small.kept, "replay": replay}
+        lines.append(f"still fails with {small.kept} faults: {replay}")
+    answer(options["as_json"], data, lines)
+    return EXIT_OK if verdict.is_ok else EXIT_FAILED
+
+
+def _parse_mask(text: str) -> frozenset[int]:
+    try:
+        return frozenset(int(part) for part in text.split(",") if part)
+    except ValueError as error:
+        raise ConfigError(f"--mask {text} is not a list of numbers") from error
+
+
+def _sweep(options: dict[str, Any]) -> int:
+    from node.simulator.sweep import LOCKSTEP, SWARM, make_parts, run_sweep
+
+    first, validators = options["seed"] or 0, options["validators"]
+    lockstep, seeds, faults = options["lockstep"], options["seeds"], options["faults"]
+    if seeds is None:
+        seeds = 0 if lockstep is not None or options["accountability"] else 1 if options["seed"] is not None else 20
+    if lockstep is None:
+        is_both = faults is None and validators in (0, 4, 5, 6, 7)
+        lockstep = LOCKSTEP_PER_SEED * seeds if is_both else 1_000 if options["accountability"] else 0
+    profile = "accountability" if options["accountability"] else "all"
+    parts = make_parts(SWARM, first, seeds, validators, options["heights"], faults or "all")
+    parts += make_parts(LOCKSTEP, first, lockstep, validators, 1, profile)
+    totals = _run(parts, run_sweep, options, seeds + lockstep)
+    per_s = round((totals.seeds or totals.scenarios) / totals.seconds, 2) if totals.seconds else 0.0
+    data: dict[str, Any] = {
+        "seeds": totals.seeds, "scenarios": totals.scenarios, "violations": totals.violations,
+        "liveness_failures": totals.liveness_failures, "sometimes": dict(sorted(totals.sometimes.items())),
+        "seeds_per_s": per_s, "trace_hash": totals.trace_hash,
+    }  # fmt: skip
+    if totals.failures:
+        data["failures"] = [
+            {"seed": item.seed, "kind": item.kind, "message": item.message, "replay": _replay(item, options)} for item in totals.failures
+        ]
+    if totals.never_reached:
+        data["never_reached"] = totals.never_reached
+    lines = [f"{totals.seeds} seeds, {totals.scenarios} scenarios in {totals.seconds:.1f} s ({per_s:g} per second)"]
+    lines += [f"{totals.violations} safety violations, {totals.liveness_failures} liveness failures, trace {totals.trace_hash[:16]}"]
+    lines += [f"  {times:>9,}  {what}" for what, times in sorted(totals.sometimes.items())]
+    lines += [f"never reached: {what}" for what in totals.never_reached]
+    lines += [f"FAILED {item.kind}: {item.message}\n  {_replay(item, options)}" for item in totals.failures]
+    answer(options["as_json"], data, lines)
+    return EXIT_FAILED if totals.violations or totals.liveness_failures or totals.never_reached else EXIT_OK
+
+
+def _run(parts: Any, run_sweep: Any, options: dict[str, Any], count: int) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=options["as_json"]) as progress:
+        task = progress.add_task("simulating", total=count)
+
+        def on_part(part: Any, totals: Any) -> None:
+            wrong = totals.violations + totals.liveness_failures
+            speed = totals.scenarios / totals.seconds if totals.seconds else 0.0
+            progress.update(task, advance=part.count, description=f"{part.generator} {speed:.1f}/s, {wrong} failures")
+
+        return run_sweep(parts, options["jobs"] or os.cpu_count() or 1, on_part)
+
+
+def _replay(item: Any, options: dict[str, Any]) -> str:
+    command = f"qenex simulate --seed {item.seed}"
+    if options["validators"]:
+        command += f" --validators {options['validators']}"
+    if item.generator == "lockstep":
+        return command + (" --accountability" if options["accountability"] else " --lockstep 1") + " --trace"
+    return f"{command} --seeds 1 --faults {options['faults'] or 'all'} --heights {options['heights']} --trace"
