@@ -22,6 +22,7 @@ from typing import Any
 
 QENEX = [sys.executable, "-m", "node.cli.main"]
 AT_TIP_SECONDS_MAX = 60.0
+DOUBLE_SIGNATURE_LINE = "double signature seen"  # what node.executor logs
 
 
 def rpc(url: str, method: str, **params: Any) -> Any:
@@ -149,10 +150,12 @@ def compare(urls: list[str], home: Path) -> dict[str, Any]:
             int(meta["num_txs"])
             for meta in rpc(urls[0], "blockchain", minHeight=str(low), maxHeight=str(high))["block_metas"]
         )
-    double = 0
+    double = sum(
+        len(rpc(urls[0], "block", height=str(height))["block"]["evidence"]["evidence"]) for height in range(1, top + 1)
+    )
     for file in home.glob("node*/*.log"):
         text = file.read_text(errors="replace")
-        double += text.count("double vote seen") + text.count("DOUBLE_SIGN")
+        double += text.count(DOUBLE_SIGNATURE_LINE) + text.count("DOUBLE_SIGN")
     return {
         "heights": top,
         "transactions_in_chain": transfers,

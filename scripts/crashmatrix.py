@@ -1,0 +1,134 @@
+"""The crash matrix: every persistence step of a validator by its number, times the modes, on a real network of four under load.
+
+The victim is one of four; the others go on. It is started with a fail point (`crash_node.py`), ends by SIGKILL at that step, and is started
+with the next. So each start has to cope with what the step before left behind, and nobody mends anything. At the end all nodes have the
+same blocks, every transfer that was reported committed is everywhere, and no block carries evidence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import trio
+from chaos import Load, Nodes, count_lost
+from killtest import QENEX, compare, height_of
+
+STEP_SECONDS_MAX = 20.0
+
+
+class Matrix:
+    """One run on a network that is up."""
+
+    def __init__(self, nodes: Nodes, victim: int) -> None:
+        self.nodes, self.victim = nodes, victim
+        self.seen: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self.kills = 0
+        self.not_reached = 0
+
+    async def run(self, steps: int, modes: list[str]) -> None:
+        for mode in modes:
+            for step in range(1, steps + 1):
+                await self.kill_at(step, mode)
+                if step % 10 == 0:
+                    heights = [await trio.to_thread.run_sync(height_of, url) for url in self.nodes.urls]
+                    print(f"{mode} {step}/{steps}: {self.kills} kills, heights {heights}", file=sys.stderr)
+
+    async def kill_at(self, step: int, mode: str) -> None:
+        home = self.nodes.home / f"node{self.victim}"
+        command = [sys.executable, str(Path(__file__).with_name("crash_node.py")), str(step), mode, "start", "--home", str(home)]
+        log = home / "crash.log"
+        with log.open("wb") as file:
+            child = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+        with trio.move_on_after(STEP_SECONDS_MAX) as scope:
+            while child.poll() is None:
+                await trio.sleep(0.02)
+        if scope.cancelled_caught:
+            self.not_reached += 1
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            return
+        text = log.read_text(errors="replace")
+        found = re.search(r"fail point \d+ \w+ (.+)", text)
+        if child.returncode == -signal.SIGKILL and found:
+            self.kills += 1
+            self.seen[found.group(1)] += 1
+        else:
+            self.problems.append(f"step {step} {mode}: the node ended by itself with {child.returncode}: {text[-400:]}")
+
+
+async def run(nodes: Nodes, steps: int, modes: list[str], seed: int) -> dict[str, Any]:
+    victim = nodes.count - 1
+    urls, nodes.urls = nodes.urls, nodes.urls[:-1]
+    matrix, load = Matrix(nodes, victim), Load(nodes, random.Random(seed))
+    started = time.monotonic()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(load.run)
+        await matrix.run(steps, modes)
+        nodes.start(victim)
+        back = time.monotonic()
+        nodes.urls = urls
+        while time.monotonic() - back < 60:
+            try:
+                heights = [await trio.to_thread.run_sync(height_of, url) for url in urls]
+            except OSError:
+                heights = [0]
+            if len(heights) == len(urls) and min(heights) >= max(heights) - 1:
+                break
+            await trio.sleep(0.1)
+        else:
+            matrix.problems.append(f"the victim did not come back to the tip: {heights}")
+        recovery = time.monotonic() - back
+        load.is_over = True
+        with trio.move_on_after(30):
+            while load.waiting:
+                await trio.sleep(0.1)
+        lost = await count_lost(nodes, load)
+        verdict = await trio.to_thread.run_sync(compare, urls, nodes.home)
+        nursery.cancel_scope.cancel()
+    is_ok = verdict["ok"] and not matrix.problems and not lost and matrix.kills > 0 and bool(load.acknowledged)
+    return {
+        "steps": steps, "modes": modes, "kills": matrix.kills, "not_reached": matrix.not_reached, "kinds": dict(matrix.seen),
+        "seconds": round(time.monotonic() - started, 1), "recovery_s": round(recovery, 2), "acknowledged": len(load.acknowledged),
+        "lost": lost, "problems": matrix.problems, **verdict, "ok": is_ok,
+    }  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--modes", default="before,after,torn")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--base-port", type=int, default=32656)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="qenex-crashmatrix-") as folder:
+        home = Path(folder) / "net"
+        up = [*QENEX, "testnet", "up", "--detach", "--home", str(home), "--base-port", str(options.base_port), "--block-interval", "0.2"]
+        subprocess.run(up, check=True, stdout=sys.stderr)
+        nodes = Nodes(home, 4)
+        try:
+            status = subprocess.run([*QENEX, "testnet", "status", "--home", str(home), "--json"], check=True, capture_output=True)
+            found = json.loads(status.stdout)["nodes"]
+            nodes.urls = [node["rpc"] for node in found]
+            subprocess.run(["kill", "-9", str(found[-1]["pid"])], check=True)
+            verdict = trio.run(run, nodes, options.steps, options.modes.split(","), options.seed)
+        finally:
+            nodes.end_all()
+            subprocess.run([*QENEX, "testnet", "down", "--home", str(home)], check=False, stdout=sys.stderr)
+    print(json.dumps(verdict))
+    return 0 if verdict["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
