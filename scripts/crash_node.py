@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,7 +64,7 @@ def _halve(descriptor: int, data: Any, *place: int) -> None:
 
 def missing_targets() -> list[str]:
     """Functions that this wraps and that are not used any more."""
-    sources = {module: open(module.__file__, encoding="utf-8").read() for module in WRAPPED}  # noqa: SIM115
+    sources = {module: Path(str(module.__file__)).read_text(encoding="utf-8") for module in WRAPPED}
     needed = {(wal, "write"), (wal, "fdatasync"), (signer, "pwrite"), (signer, "fdatasync")}
     missing = [f"{module.__name__}.os.{name}" for module, name in needed if f"os.{name}(" not in sources[module]]
     if not hasattr(leveldb.LevelDb, "_write"):
