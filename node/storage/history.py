@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from node.storage.leveldb import Database
-from node.storage.rows import undo_range
+from node.storage.rows import LEAF, STATE, after, undo_range
 from node.storage.trees import Past
 from state.primitives.codec import encode_trusted, unpack
 from state.primitives.errors import MalformedError, StorageCorruptError
@@ -58,6 +58,15 @@ class History:
                     return True, before
         return False, None
 
+    def changes_of(self, height: int) -> dict[bytes, bytes | None]:
+        """What one height changed: raw key to its value before."""
+        found: dict[bytes, bytes | None] = {}
+        ranges = [undo_range(shard, height - 1, height) for shard in range(SHARDS)]
+        for rows in self._db.scan_ranges(ranges):
+            for _, page in rows:
+                found.update(_changes_of(page))
+        return found
+
     def roots_at(self, height: int, tip: int, latest: Sequence[bytes | None]) -> list[bytes | None]:
         """The root of each shard at a height."""
         roots = list(latest)
@@ -66,6 +75,34 @@ class History:
             if rows:
                 roots[shard] = _root_of(rows[0][1])
         return roots
+
+    def shard_rows(self, shard: int, height: int, tip: int) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """(kh, raw key, value) of everything in a shard at a height, in the tree's order. Not while a height is being written."""
+        then: dict[bytes, tuple[bytes, bytes | None]] = {}
+        for page in self._pages(shard, height, tip):
+            for changed, before in _changes_of(page):
+                then.setdefault(key_hash(changed), (changed, before))
+        gone = iter(sorted(then.items()))
+        waiting = next(gone, None)
+        start = LEAF + shard.to_bytes(1, "big")
+        for row, leaf in self._db.scan(start, after(LEAF) if shard == SHARDS - 1 else after(start)):
+            kh = row[1:]
+            while waiting is not None and waiting[0] <= kh:
+                key, before = waiting[1]
+                if before is not None:
+                    yield waiting[0], key, before
+                waiting = next(gone, None)
+            if kh not in then:
+                key = leaf[HASH_BYTES:]
+                value = self._db.get(STATE + key)
+                if value is None or key_hash(key) != kh:
+                    raise StorageCorruptError(f"the tree has a leaf {kh.hex()} but the state has no value for it")
+                yield kh, key, value
+        while waiting is not None:
+            key, before = waiting[1]
+            if before is not None:
+                yield waiting[0], key, before
+            waiting = next(gone, None)
 
     def rewind(
         self, kh: bytes, is_present: bool, height: int, tip: int, latest: Sequence[bytes | None]

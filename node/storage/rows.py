@@ -8,6 +8,7 @@
 | u | shard (1), height (8) | undo page: root of the shard before (32, zeros if empty), ((raw key, value before or nil), ...) |
 | t | height | root |
 | b c p e v | height | block, commit, post-quantum commit, receipts, validators from that height on |
+| g | height | the tip after that height, for going back to it |
 | o | offence | height of the block that carries the proof |
 | x | transaction hash | height (8), index (4) |
 | h | block hash | height |
@@ -23,7 +24,7 @@ from typing import Final, TypeAlias
 
 from state.tree import bucket_range
 
-FORMAT: Final = b"2"
+FORMAT: Final = b"3"
 FORMAT_KEY: Final = b"mformat"
 TIP_KEY: Final = b"mtip"
 FILLING_KEY: Final = b"mfilling"  # there while `bulk` works: such a store is no store
@@ -35,8 +36,9 @@ ROOT: Final = b"t"
 BLOCK_HASH: Final = b"h"
 TX: Final = b"x"
 OFFENCE: Final = b"o"
+TIP_AT: Final = b"g"
 INDEX: Final = b"i"
-HEIGHT_LETTERS_PRUNED: Final = ("b", "c", "p", "e")  # validators stay: a set may begin long before it is asked for
+HEIGHT_LETTERS_PRUNED: Final = ("b", "c", "p", "e", "g")  # validators stay: a set may begin long before it is asked for
 
 Row: TypeAlias = tuple[bytes, bytes | None]  # None deletes
 

@@ -36,6 +36,7 @@ from state.primitives.errors import (
     StorageError,
 )
 from state.primitives.hashing import EMPTY_HASH, HASH_BYTES
+from state.tree import SHARDS
 from state.tree_hash import Leaves, key_hash
 
 _RESTORE: Final = "restore the database from a snapshot, or empty the data folder's db and let the node catch up again"
@@ -246,6 +247,7 @@ class Store:
             rows.append((names.TX + tx_hash, place + index.to_bytes(4, "big")))
         rows += [(names.OFFENCE + offence, place) for offence in batch.offences]
         rows += [(names.INDEX + key, value) for key, value in batch.index_rows]
+        rows.append((names.TIP_AT + place, batch.tip))
         rows.append((names.TIP_KEY, encode_trusted((batch.height, staged.root, batch.tip))))
         return rows
 
@@ -380,6 +382,46 @@ class Store:
         self._db.write([*final, (names.TIP_KEY, encode_trusted((height, root, tip)))])
         self.height, self.tip = height, tip
         return root
+
+    def tip_at(self, height: int) -> bytes | None:
+        """The tip after an earlier height, or None if it is not kept."""
+        return self._db.get(names.TIP_AT + height_bytes(height)) if height >= 0 else None
+
+    def changed_at(self, height: int) -> dict[bytes, bytes | None]:
+        """What the last height changed: raw key to its value before."""
+        return self._history.changes_of(height)
+
+    def roll_back(self, doomed: Iterable[bytes]) -> bytes:
+        """Undo the last height in one batch: state, tree, rows of the height. `doomed` are rows that the caller knows of (index,
+        transactions, block hash, validators, offences). Returns the root. Raises `StorageError` if it cannot be undone."""
+        height = self.height
+        tip, wanted = self.tip_at(height - 1), self.root_at(height - 1)
+        if tip is None or wanted is None or self._staged is not None:
+            raise StorageError(f"height {height} cannot be undone: height {height - 1} is not kept")
+        before = self.changed_at(height)
+        changes = sorted(before.items())
+        with self._fatal():
+            self._trees.start(changes)
+            update = self._trees.result()
+        if update.root != wanted:
+            self._db.poison()
+            raise StorageCorruptError(f"undoing height {height} does not give the root of height {height - 1}", hint=_RESTORE)
+        rows: list[Row] = [(names.STATE + key, value) for key, value in changes]
+        for (key, _), (kh, leaf) in zip(changes, update.leaves, strict=True):
+            rows.append((names.LEAF + kh, None if leaf is None else leaf + key))
+        rows += [(names.bucket_key(bucket), found) for bucket, found in update.touched.buckets.items()]
+        place = height_bytes(height)
+        rows += [(names.UNDO + shard.to_bytes(1, "big") + place, None) for shard in range(SHARDS)]
+        rows += [(letter.encode() + place, None) for letter in names.HEIGHT_LETTERS_PRUNED]
+        rows += [(names.ROOT + place, None), *((key, None) for key in doomed)]
+        rows.append((names.TIP_KEY, encode_trusted((height - 1, wanted, tip))))
+        self._db.write(rows)
+        with self._fatal():
+            self._trees.settle()
+        self._values = ValueCache(self._options.values_max, self._options.values_bytes_max)
+        self.height, self.tip = height - 1, tip
+        self._base = 0 if self._base == height else self._base
+        return wanted
 
     def prune(self, retain_height: int, limit: int = 1000) -> int:
         """Delete blocks and history below `retain_height`, at most `limit` heights a call; returns how many. Index rows stay."""
