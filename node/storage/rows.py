@@ -59,6 +59,11 @@ def leaf_range(bucket: int) -> tuple[bytes, bytes]:
     return LEAF + start, after(LEAF) if stop is None else LEAF + stop
 
 
+def shard_range(shard: int) -> tuple[bytes, bytes]:
+    """Where the leaves of a shard stand."""
+    return LEAF + bytes((shard,)), LEAF + bytes((shard + 1,)) if shard < 255 else after(LEAF)
+
+
 def undo_range(shard: int, above: int, to: int) -> tuple[bytes, bytes]:
     """Where the undo pages of a shard stand for heights above one and up to another."""
     prefix = UNDO + shard.to_bytes(1, "big")

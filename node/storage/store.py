@@ -12,20 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from node.storage import rows as names
+from node.storage.batch import HeightBatch as HeightBatch  # callers know the store
+from node.storage.batch import Staged
+from node.storage.batch import StoreOptions as StoreOptions
 from node.storage.bulk import fill_database
 from node.storage.cache import ValueCache
 from node.storage.history import History, encode_undo
-from node.storage.leveldb import MIB, Database, LevelDb
+from node.storage.leveldb import Database, LevelDb
 from node.storage.proving import absence_from, existence_from
 from node.storage.prune import compact_pruned, prune_heights
 from node.storage.rows import Row, after, height_bytes
 from node.storage.tree_client import WorkerTree
 from node.storage.trees import InlineTree, TreeService
+from node.storage.undo import undo_rows
 from state.primitives.codec import decode, encode_trusted
 from state.primitives.errors import (
     HomeError,
@@ -36,55 +39,9 @@ from state.primitives.errors import (
     StorageError,
 )
 from state.primitives.hashing import EMPTY_HASH, HASH_BYTES
-from state.tree import SHARDS
 from state.tree_hash import Leaves, key_hash
 
 _RESTORE: Final = "restore the database from a snapshot, or empty the data folder's db and let the node catch up again"
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOptions:
-    """Bounds of memory, and where the tree is kept.
-
-    `cache_bytes` is LevelDB's block cache, `tables_bytes_max` what it keeps mapped of its files; `values_max` and `values_bytes_max` bound
-    the state values kept in front of it; `leaves_max` the leaves of the tree, about 110 bytes each. `tree_worker` hashes in a process
-    of its own.
-    """
-
-    cache_bytes: int = 32 * MIB
-    values_max: int = 200_000
-    leaves_max: int = 1_500_000
-    values_bytes_max: int = 64 * MIB
-    tables_bytes_max: int = 192 * MIB
-    tree_worker: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class HeightBatch:
-    """What one height leaves behind, encoded. `height_rows` are (letter of b c p e v, height, bytes); `tip` is for `Store.tip`.
-
-    `offences` are the names of what its evidence proves.
-    """
-
-    height: int
-    tip: bytes
-    block_hash: bytes = b""
-    height_rows: tuple[tuple[str, int, bytes], ...] = ()
-    tx_hashes: tuple[bytes, ...] = ()
-    index_rows: Sequence[tuple[bytes, bytes]] = field(default=())
-    offences: tuple[bytes, ...] = ()
-
-
-@dataclass(slots=True)
-class _Staged:
-    """A height between `stage` and `finish`: its changes, what readers still see, and the rows so far."""
-
-    height: int
-    changes: list[tuple[bytes, bytes | None]]
-    before: dict[bytes, bytes | None]
-    rows: list[Row]
-    root: bytes = b""
-    is_prepared: bool = False
 
 
 class Store:
@@ -95,7 +52,7 @@ class Store:
         self._options = options
         self._values = ValueCache(options.values_max, options.values_bytes_max)
         self._history = History(database)
-        self._staged: _Staged | None = None
+        self._staged: Staged | None = None
         self.height = -1
         self.tip = b""
         self._base = next((int.from_bytes(key[1:], "big") for key, _ in database.scan(b"b", b"c", values=False)), 0)
@@ -212,7 +169,7 @@ class Store:
         for key, _ in given:
             found = cached(key)
             before[key] = read(names.STATE + key) if found is miss else found  # type: ignore[assignment]
-        self._staged = _Staged(height, given, before, [(names.STATE + key, value) for key, value in given])
+        self._staged = Staged(height, given, before, [(names.STATE + key, value) for key, value in given])
 
     def stage_result(self) -> bytes:
         """The second half of `stage`."""
@@ -274,7 +231,7 @@ class Store:
         self.finish(batch)
         return root
 
-    def _staging(self) -> _Staged:
+    def _staging(self) -> Staged:
         if self._staged is None:
             raise StorageError("no height is staged")
         return self._staged
@@ -327,9 +284,29 @@ class Store:
         is_found, value = self._history.find(key, height, self.height)
         return value if is_found else self.get(key)
 
+    def shard_roots_at(self, height: int) -> list[bytes | None]:
+        """The root of each shard after a height that is kept."""
+        return self._history.roots_at(height, self.height, self._trees.shard_roots())
+
+    def shard_at(self, shard: int, height: int) -> tuple[tuple[bytes, bytes], ...]:
+        """Every (raw key, value) of a shard after a height that is kept, in the order of hashed keys."""
+        then = self._history.shard_changes(shard, height, self.height)
+        start, stop = names.shard_range(shard)
+        now = {row[HASH_BYTES:] for _, row in self._db.scan(start, stop)}
+        found = []
+        for key in sorted(now | then.keys(), key=key_hash):
+            value = then[key] if key in then else self.get(key)
+            if value is not None:
+                found.append((key, value))
+        return tuple(found)
+
     def root_at(self, height: int) -> bytes | None:
         """The root after a height, or None if it is not kept."""
         return self._db.get(names.ROOT + height_bytes(height)) if 0 <= height <= self.height else None
+
+    def shard_rows(self, shard: int, height: int) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """(kh, raw key, value) of everything in a shard after a height that is kept, in the tree's order; see `History.shard_rows`."""
+        return self._history.shard_rows(shard, height, self.height)
 
     # blocks and index
 
@@ -370,7 +347,9 @@ class Store:
 
     # housekeeping
 
-    def bulk_load(self, rows: Iterable[tuple[bytes, bytes]], height: int, tip: bytes) -> bytes:
+    def bulk_load(
+        self, rows: Iterable[tuple[bytes, bytes]], height: int, tip: bytes, height_rows: Iterable[tuple[str, int, bytes]] = ()
+    ) -> bytes:
         """Fill an empty store with state, streaming: for homes with millions of accounts. Returns the root."""
         if self.height >= 0 or next(self._db.scan(names.STATE, after(names.STATE), values=False), None) is not None:
             raise StorageError("only an empty store can be filled", hint="choose another folder")
@@ -378,9 +357,12 @@ class Store:
         self._trees.close()
         self._trees = self._open_trees()
         root = self.root
-        final: list[Row] = [(names.ROOT + height_bytes(height), root), (names.FILLING_KEY, None)]
+        place = height_bytes(height)
+        final: list[Row] = [(names.ROOT + place, root), (names.TIP_AT + place, tip), (names.FILLING_KEY, None)]
+        final += [(letter.encode() + height_bytes(number), data) for letter, number, data in height_rows]
         self._db.write([*final, (names.TIP_KEY, encode_trusted((height, root, tip)))])
         self.height, self.tip = height, tip
+        self._base = height if self._db.get(b"b" + place) is not None else 0
         return root
 
     def tip_at(self, height: int) -> bytes | None:
@@ -406,14 +388,7 @@ class Store:
         if update.root != wanted:
             self._db.poison()
             raise StorageCorruptError(f"undoing height {height} does not give the root of height {height - 1}", hint=_RESTORE)
-        rows: list[Row] = [(names.STATE + key, value) for key, value in changes]
-        for (key, _), (kh, leaf) in zip(changes, update.leaves, strict=True):
-            rows.append((names.LEAF + kh, None if leaf is None else leaf + key))
-        rows += [(names.bucket_key(bucket), found) for bucket, found in update.touched.buckets.items()]
-        place = height_bytes(height)
-        rows += [(names.UNDO + shard.to_bytes(1, "big") + place, None) for shard in range(SHARDS)]
-        rows += [(letter.encode() + place, None) for letter in names.HEIGHT_LETTERS_PRUNED]
-        rows += [(names.ROOT + place, None), *((key, None) for key in doomed)]
+        rows = undo_rows(height, changes, update, doomed)
         rows.append((names.TIP_KEY, encode_trusted((height - 1, wanted, tip))))
         self._db.write(rows)
         with self._fatal():
