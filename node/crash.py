@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+BUNDLE_PREFIX: Final = "crash-"
 INPUT_TEXT_MAX: Final = 2_000  # characters kept of one input: a block's text may have millions
 BUNDLES_MAX: Final = 20  # a supervisor that restarts a failing node for ever must not fill the disk
 _PACKAGES: Final = ("qenex-node", "trio", "msgpack", "plyvel", "cryptography", "pynacl", "pyopenssl")
@@ -26,7 +27,7 @@ def write_bundle(
     """Write the bundle and return its directory; None if there are too many already or the disk refuses."""
     with suppress(OSError):
         for number in range(BUNDLES_MAX):
-            directory = data_directory / (f"crash-{height}" + (f"-{number}" if number else ""))
+            directory = data_directory / (f"{BUNDLE_PREFIX}{height}" + (f"-{number}" if number else ""))
             if directory.exists():
                 continue
             directory.mkdir(mode=0o700, parents=True)

@@ -317,6 +317,21 @@ class Signer:
         self._sequence = sequence
 
 
+def peek_record(path: Path) -> SignerRecord:
+    """The record in a file, for tools that only look: nothing is locked or written. Raises `SignerRecordError`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise _disk_error(path, "open", error) from error
+    try:
+        _check_owner(path, descriptor)
+        return _read(path, descriptor)[1]
+    except OSError as error:
+        raise _disk_error(path, "read", error) from error
+    finally:
+        os.close(descriptor)
+
+
 class _UnreadableRecordError(SignerRecordError):
     """The file is there but holds no record. Same code: for callers it is the same refusal."""
 
@@ -347,6 +362,10 @@ def _check_file(path: Path, descriptor: int) -> None:
             f"the signer record {path} is in use by another process",
             hint="this validator runs already; stop that process first",
         ) from None
+    _check_owner(path, descriptor)
+
+
+def _check_owner(path: Path, descriptor: int) -> None:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o022 or status.st_uid != os.geteuid():
         raise SignerRecordError(

@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "bench": ("node.cli.bench", "bench", "Measure: load through RPC, one node's pipeline."),
     "simulate": ("node.cli.simulate", "simulate", "Whole clusters in one process, under faults drawn from seeds."),
     "light": ("node.cli.light", "light", "Verify headers from nodes you do not trust; a verifying RPC proxy."),
+    "doctor": ("node.cli.doctor", "doctor", "Look at a stopped node's home: what is wrong, what to do."),
     "version": ("node.cli.node", "version", "Show versions."),
 }
 

@@ -1,8 +1,8 @@
 """A stopped node's database, readable without a single change to it.
 
 LevelDB has no way to open without writing: it replays its log, starts a new manifest and deletes what is no longer needed. So it is
-opened in a temporary folder of symbolic links: it reads the home's files through them, writes only files of its own beside them, and deletes
-only links. Meanwhile the home's own lock is held, so that no node starts and moves the files. Nothing is interpreted here.
+opened in a temporary folder of symbolic links: it reads the home's files through them, writes only files of its own beside them, and
+deletes only links. Meanwhile the home's own lock is held, so that no node starts and moves the files. Nothing is interpreted here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Final
 from node.storage.store import Store, StoreOptions
 from state.primitives.errors import HomeError
 
+SHADOW_PREFIX: Final = "qenex-shadow-"
 LOCK: Final = "LOCK"
 _OWN: Final = (LOCK, "LOG", "LOG.old")  # LevelDB makes these itself
 _COPIED: Final = "CURRENT"  # a few bytes that it replaces
@@ -70,7 +71,7 @@ def _held(path: Path) -> Iterator[None]:
 @contextmanager
 def _linked(path: Path) -> Iterator[Path]:
     try:
-        folder = Path(tempfile.mkdtemp(prefix="qenex-shadow-"))
+        folder = Path(tempfile.mkdtemp(prefix=SHADOW_PREFIX))
     except OSError as error:
         raise HomeError(f"cannot make a temporary folder: {error.strerror}", hint="set TMPDIR to a folder with free space") from error
     try:

@@ -18,8 +18,8 @@ from consensus.vote import VoteType, vote_sign_bytes
 from genesis.testnet import ASSET, NetworkOptions
 from node.app import Opened, open_home
 from node.bench.signing import LoadAccount, TransferPlan, sign_transfers
-from node.clock import SystemClock
 from node.cli.main import main
+from node.clock import SystemClock
 from node.config import Overrides
 from node.executor import LedgerExecutor
 from node.keystore import Role, read_key_file
@@ -31,8 +31,7 @@ from node.workers import InlineChecker
 from state.primitives.ids import parse_address
 from state.primitives.keys import KeyKind
 from state.view import RecordCache
-
-BASE_PORT = 28_000  # never listened on
+from tests.node.ports import free_base_port
 
 
 class Ran(NamedTuple):
@@ -68,7 +67,7 @@ def make_network(root: Path, validators: int = 1, **options: Any) -> Path:
     create_network(
         root,
         NetworkOptions(
-            validators=validators, base_port=BASE_PORT, time_ns=started_ns, vote_key_kind=KeyKind.MLDSA44, **options
+            validators=validators, base_port=free_base_port(), time_ns=started_ns, vote_key_kind=KeyKind.MLDSA44, **options
         ),
     )
     return root / "node0"
