@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "simulate": ("node.cli.simulate", "simulate", "Whole clusters in one process, under faults drawn from seeds."),
     "light": ("node.cli.light", "light", "Verify headers from nodes you do not trust; a verifying RPC proxy."),
     "doctor": ("node.cli.doctor", "doctor", "Look at a stopped node's home: what is wrong, what to do."),
+    "rollback": ("node.cli.maintenance", "rollback", "Undo the last height of a stopped node, or down to a height."),
     "version": ("node.cli.node", "version", "Show versions."),
 }
 
