@@ -25,7 +25,7 @@ from consensus.validation import ChainTip
 from genesis.build import build_changes, build_params, build_validators
 from genesis.document import Document, parse
 from node.clock import SystemClock
-from node.config import Config, Home, Overrides, load_config
+from node.config import Config, Home, Overrides, StateSync, load_config
 from node.driver import check_record_against_chain
 from node.engine import Edges, Engine
 from node.evidence.gossip import EvidenceGossip
@@ -43,13 +43,15 @@ from node.rpc.events import EventBus
 from node.rpc.server import serve_rpc
 from node.signer import Signer
 from node.source import StoreSource
+from node.statesync.run import join_network
+from node.statesync.server import SnapshotServer
 from node.storage.store import Store, StoreOptions
 from node.telemetry.logs import configure_logs
 from node.telemetry.metrics import NodeMetrics, serve_metrics
 from node.telemetry.observer import measure_block, refresh
 from node.wal import Wal
 from node.workers import InlineChecker, WorkerPool, default_worker_count, make_checker
-from p2p.channels import BLOCK, CONSENSUS, EVIDENCE, MEMPOOL, SYNC
+from p2p.channels import BLOCK, CONSENSUS, EVIDENCE, MEMPOOL, SNAPSHOT, SYNC
 from p2p.handshake import PROTOCOL_VERSION, Greeting
 from p2p.identity import NodeIdentity
 from p2p.limits import LinkLimits
@@ -100,6 +102,8 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
     config = load_config(home.config_file, overrides=overrides.settings)
     document = parse(_read_genesis(home.genesis_file))
     identity = NodeIdentity(_read_keys(home.node_key_file, Role.NODE, overrides).key.seed)
+    if overrides.state_sync is not None and not home.db_dir.exists():
+        _join(home, config, document, identity, overrides.state_sync)
     store = open_store(home, config, document)
     stack.callback(store.close)
     state = load_state(store)
@@ -126,12 +130,26 @@ def _read_genesis(path: Path) -> bytes:
         raise HomeError(f"cannot read {path}: {error.strerror}", hint="get the document from another operator") from error
 
 
+def _join(home: Home, config: Config, document: Document, identity: NodeIdentity, wanted: StateSync) -> None:
+    """Make the database from peers' snapshots."""
+    log = structlog.get_logger()
+
+    def warn(who: str, error: QenexError) -> None:
+        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)
+
+    greeting = _make_greeting(config, document, 0)
+    join_network(home, config, document, identity, greeting, store_options(config), wanted, warn, lambda text: log.info(text))
+
+
+def store_options(config: Config) -> StoreOptions:
+    """The store's bounds as the operator set them."""
+    settings = config.storage
+    return StoreOptions(settings.cache_bytes, settings.values_max, settings.leaves_max, tree_worker=config.workers.tree)
+
+
 def open_store(home: Home, config: Config, document: Document) -> Store:
     """The store of a home; a new one gets the first state of its genesis document."""
-    settings = config.storage
-    options = StoreOptions(
-        settings.cache_bytes, settings.values_max, settings.leaves_max, tree_worker=config.workers.tree
-    )
+    options = store_options(config)
     home.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = Store.open(home.db_dir, options) if home.db_dir.exists() else Store.create(home.db_dir, options)
     if not store.tip:
@@ -189,6 +207,7 @@ class _Parts:
     engine: Engine
     gossip: MempoolGossip
     evidence_gossip: EvidenceGossip
+    snapshots: SnapshotServer
     switch: Switch
     backend: NodeBackend
     metrics: NodeMetrics
@@ -207,6 +226,7 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
         await nursery.start(parts.engine.run)
         await nursery.start(parts.gossip.run)
         await nursery.start(parts.evidence_gossip.run)
+        await nursery.start(parts.snapshots.run)
         p2p_address = await nursery.start(parts.switch.run)
         await nursery.start(keep_scores, opened.home.peer_scores_file, parts.switch.scores, parts.clock, parts.warn)
         rpc_address = await nursery.start(serve_rpc, parts.backend, config.rpc, log)
@@ -302,21 +322,16 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     executor.on_committed.append(on_committed)
     metrics.validators.set(len(state.tip.validators))
     metrics.on_scrape(lambda: refresh(metrics, mempool, engine, switch))
-    return _Parts(checker, engine, gossip, evidence_gossip, switch, backend, metrics, clock, warn)
+    snapshots = SnapshotServer(
+        switch, switch.inbound(SNAPSHOT), store, StoreSource(store), config.storage.snapshot_interval
+    )
+    return _Parts(checker, engine, gossip, evidence_gossip, snapshots, switch, backend, metrics, clock, warn)
 
 
 def _make_switch(opened: Opened, clock: SystemClock, warn: Callable[[str, QenexError], None]) -> Switch:
     config, document = opened.config, opened.document
     host, port = _split(config.p2p.listen)
-    greeting = Greeting(
-        PROTOCOL_VERSION,
-        document.hash,
-        VERSION,
-        config.moniker,
-        config.p2p.listen if port else "",
-        (),
-        opened.state.height,
-    )
+    greeting = _make_greeting(config, document, opened.state.height)
     limits = LinkLimits(inbound_max=config.p2p.inbound_max, handshakes_max=config.p2p.handshakes_max)
     settings = SwitchSettings(
         host, port, parse_peers(config.p2p.peers), frozenset(document.allowed_node_ids), limits
@@ -330,6 +345,11 @@ def _make_switch(opened: Opened, clock: SystemClock, warn: Callable[[str, QenexE
         warn=warn,
         scores=load_scores(opened.home.peer_scores_file, trio.current_time(), clock.now_ns(), warn),
     )
+
+
+def _make_greeting(config: Config, document: Document, height: int) -> Greeting:
+    listen = config.p2p.listen if _split(config.p2p.listen)[1] else ""
+    return Greeting(PROTOCOL_VERSION, document.hash, VERSION, config.moniker, listen, (), height)
 
 
 def _split(listen: str) -> tuple[str, int]:

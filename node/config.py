@@ -72,6 +72,7 @@ class StorageConfig(Section, frozen=True):
     cache_bytes: Annotated[int, Meta(ge=_MIB, le=1 << 40, description="1048576 or more (bytes of LevelDB blocks)")] = 64 * _MIB
     values_max: Annotated[int, Meta(ge=1_000, le=100_000_000, description="1000 to 100000000 (state values kept)")] = 200_000
     leaves_max: Annotated[int, Meta(ge=1_000, le=100_000_000, description="1000 to 100000000 (tree leaves kept)")] = 2_500_000
+    snapshot_interval: Annotated[int, Meta(ge=0, le=1_000_000, description="0 to 1000000 (blocks; 0: none)")] = 100
 
 
 class WorkersConfig(Section, frozen=True):
@@ -196,6 +197,15 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
+class StateSync:
+    """Join by a snapshot: the block to trust, and for how many seconds a verified header is trusted."""
+
+    height: int
+    hash: bytes
+    period_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Overrides:
     """What the command line adds for one run of a node.
 
@@ -206,6 +216,7 @@ class Overrides:
     settings: Mapping[str, str] = field(default_factory=dict)
     passphrase: Callable[[Path], bytes] | None = None
     accept_empty_signer_record: bool = False
+    state_sync: StateSync | None = None
 
 
 def load_config(

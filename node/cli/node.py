@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from node.cli.options import PassphraseReader, home_option, passphrase_option, user_root
 from node.cli.output import answer, json_option
 from state.primitives.errors import ConfigError
+
+if TYPE_CHECKING:
+    from node.config import StateSync
 
 _HOME_HELP = "The node's home directory (default: $QENEX_HOME/node or ~/.qenex/node)."
 
@@ -75,12 +79,20 @@ def init(
     is_flag=True,
     help="The signer's record is lost and this key runs nowhere else: begin a new record.",
 )
+@click.option("--state-sync", is_flag=True, help="A node without a database begins with a snapshot of its peers, not with block 1.")
+@click.option("--trust-height", type=click.IntRange(min=1), help="With --state-sync: a height whose block hash you know.")
+@click.option("--trust-hash", help="With --state-sync: the hash of that block's header, 64 hex digits.")
+@click.option("--trust-period", type=click.IntRange(min=1), default=24, show_default=True, help="Hours for which a header is trusted.")
 @passphrase_option
 @json_option
 def start(
     home: Path | None,
     settings: tuple[str, ...],
     accept_empty_signer_record: bool,
+    state_sync: bool,
+    trust_height: int | None,
+    trust_hash: str | None,
+    trust_period: int,
     passphrase_file: Path | None,
     as_json: bool,
 ) -> int:
@@ -96,6 +108,7 @@ def start(
         settings=_parse_settings(settings),
         passphrase=PassphraseReader(passphrase_file),
         accept_empty_signer_record=accept_empty_signer_record,
+        state_sync=_parse_state_sync(state_sync, trust_height, trust_hash, trust_period),
     )
     with claim_home(root):
         return run(root, overrides=overrides)
@@ -110,6 +123,20 @@ def version(as_json: bool) -> None:
     own = metadata.version("qenex-node")
     data = {"version": own, "python": platform.python_version(), "block_protocol": 11, "abci": "2.0.0"}
     answer(as_json, data, [f"qenex {own} (Python {data['python']}, block protocol {data['block_protocol']})"])
+
+
+def _parse_state_sync(is_wanted: bool, height: int | None, text: str | None, period: int) -> StateSync | None:
+    from node.config import StateSync
+
+    try:
+        found = bytes.fromhex(text or "")
+    except ValueError:
+        found = b""
+    if not is_wanted and height is None and text is None:
+        return None
+    if not is_wanted or height is None or len(found) != 32:
+        raise ConfigError("--state-sync, --trust-height and --trust-hash belong together; the hash has 64 hex digits")
+    return StateSync(height, found, period * 3_600)
 
 
 def _parse_settings(settings: tuple[str, ...]) -> dict[str, str]:

@@ -49,7 +49,7 @@ class TrustedStart:
 
 
 class LightClient:
-    """`start` it once, then `verify_to` any height."""
+    """`start` it once, then `verify_to` any height. `needs_agreement`: of the witnesses one at least must answer and agree."""
 
     def __init__(
         self,
@@ -61,7 +61,10 @@ class LightClient:
         clock: Clock,
         warn: Warn,
         make_evidence: MakeEvidence,
+        *,
+        needs_agreement: bool = True,
     ) -> None:
+        self._needs_agreement = needs_agreement
         self.chain_id = ""  # that of the first trusted header
         self.primary = primary
         self.witnesses = list(witnesses)
@@ -232,7 +235,7 @@ class LightClient:
                 self._warn(witness.url, error)
                 continue
             await self._accuse(block, trace[-1], base, witness)
-        if not agreeing:
+        if not agreeing and self._needs_agreement:
             raise ClientError(
                 f"no witness confirms block {block.header.height}", hint="give other witnesses, or try again when they have caught up"
             )

@@ -132,6 +132,9 @@ BLOCK_MESSAGE_BYTES_MAX = 4 * 1024 * 1024  # 50,000 hashes, a commit of 200 and 
 BLOCKS_HEARD_MAX = 64  # block hashes of which we remember who spoke of them first
 PROPAGATION_QUEUE_MAX = 32  # answers waiting for one slow peer: 8 MB, a whole block
 
+SNAPSHOT_MESSAGE_BYTES_MAX = 15 * 1024 * 1024  # one shard of the state: 10,000,000 accounts are about 5 MB each
+TIP_BYTES_MAX = 64 * 1024  # priorities of 200 validators and the rest
+
 PEER_SCORES_BYTES_MAX = 512 * 1024  # of 4,096 peers
 
 # RPC

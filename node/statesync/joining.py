@@ -1,0 +1,234 @@
+"""Joining by a snapshot: from a block hash one trusts to a store that can follow the chain, with peers that may lie.
+
+Offers come from all peers. A header is verified by the light client (every signature, both kinds, compared between peers), the shard roots
+of an offer must fold to its app hash, each chunk must give its shard's root, the rest of the tip must agree with headers and state.
+Proposer priorities stand in no header: they are replayed over the headers that follow and must name the proposers that really proposed.
+Whoever sends something false is blamed and asked no more; one honest peer is enough. No disk layout and no message format in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from consensus import proposer
+from consensus.commit import Verifier
+from consensus.fields import read_list, read_tuple
+from consensus.light import LightBlock, Trust, verify_light_block
+from node.clock import Clock
+from node.light.attack import make_attack_evidence
+from node.light.client import LightClient, TrustedStart
+from node.light.trusted import TrustedStore
+from node.statesync import messages as m
+from node.statesync.desk import Desk, PeerProvider
+from node.statesync.restore import ChunkFolder, fold_shards
+from node.sync.messages import CertifiedBlock
+from state.params import ConsensusParams
+from state.primitives.codec import Value, decode, encode_trusted
+from state.primitives.errors import ClientError, InvalidCommitError, MalformedError, ProofError, QenexError
+from state.primitives.limits import TIP_BYTES_MAX
+from state.schema import CONSENSUS_PARAMS_KEY
+from state.tree_hash import key_hash
+
+PROPOSERS_CHECKED_MAX: Final = 24
+ROUNDS_OF_ASKING: Final = 20
+ASK_AGAIN_S: Final = 1.0
+
+Warn = Callable[[str, QenexError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A verified offer, its chunks fetched: everything a store begins with."""
+
+    offer: m.Offer
+    app_hash: bytes
+    block: CertifiedBlock
+    sets: tuple[LightBlock, ...]  # of the offer's height and the two after it
+    folder: ChunkFolder
+
+    def height_rows(self) -> list[tuple[str, int, bytes]]:
+        """Rows of heights for the store."""
+        height, block = self.offer.height, self.block
+        rows = [("v", light.header.height, encode_trusted(light.validators.to_wire())) for light in self.sets]
+        return [
+            *rows,
+            ("b", height, encode_trusted(block.block.to_wire())),
+            ("c", height, encode_trusted(block.commit.to_wire())),
+            ("p", height, encode_trusted(block.pq_commit.to_wire())),
+        ]
+
+
+class Joiner:
+    """`join` once."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        start: TrustedStart,
+        trust: Trust,
+        store: TrustedStore,
+        make_folder: Callable[[int, tuple[bytes | None, ...]], ChunkFolder],
+        verifier: Verifier,
+        clock: Clock,
+        warn: Warn,
+        say: Callable[[str], None],
+    ) -> None:
+        self._desk = desk
+        self._start = start
+        self._trust = trust
+        self._store = store
+        self._make_folder = make_folder
+        self._verifier = verifier
+        self._clock = clock
+        self._warn = warn
+        self._say = say
+        self.chunks = 0
+
+    async def join(self) -> Snapshot:
+        """A verified snapshot. Raises `ClientError` when no peer gives a good one."""
+        for _ in range(ROUNDS_OF_ASKING):
+            offers = await self._collect_offers()
+            for peer, offer in sorted(offers.items(), key=lambda item: (-item[1].height, item[0])):
+                if peer not in self._desk.peers:
+                    continue
+                try:
+                    return await self._take(peer, offer, [other for other in offers if other != peer])
+                except (MalformedError, ProofError, InvalidCommitError) as error:
+                    self._warn(peer, error)
+                    self._desk.blame(peer, error)
+                except ClientError as error:
+                    self._warn(peer, error)
+            await trio.sleep(ASK_AGAIN_S)
+        raise ClientError("no peer gives a snapshot that holds", hint="are the peers up to date, and do they make snapshots?")
+
+    async def _collect_offers(self) -> dict[str, m.Offer]:
+        offers: dict[str, m.Offer] = {}
+
+        async def ask(peer: str) -> None:
+            try:
+                found = await self._desk.ask(peer, m.Question(m.OFFER))
+            except ClientError as error:
+                self._warn(peer, error)
+                return
+            if isinstance(found, m.Offer):
+                offers[peer] = found
+
+        async with trio.open_nursery() as nursery:
+            for peer in list(self._desk.peers):
+                nursery.start_soon(ask, peer)
+        return offers
+
+    async def _take(self, peer: str, offer: m.Offer, others: list[str]) -> Snapshot:
+        if offer.latest < offer.height + 2:
+            raise MalformedError("a snapshot has two blocks after it at least")
+        witnesses = [PeerProvider(self._desk, other, offer.latest) for other in others if other in self._desk.peers]
+        primary = PeerProvider(self._desk, peer, offer.latest)
+        client = LightClient(
+            primary, witnesses, self._store, self._trust, self._verifier, self._clock, self._warn, make_attack_evidence,
+            needs_agreement=False,  # five peers that say nothing must not keep out who has one honest one
+        )  # fmt: skip
+        await client.start(self._start if self._store.get(self._start.height) is None else None)
+        following = await client.verify_to(offer.height + 1)
+        self._check_offer(offer, following)
+        sets = (await client.verify_to(offer.height), following, await client.verify_to(offer.height + 2))
+        await self._check_priorities(offer, primary, client, sets)
+        block = await primary.certified(offer.height)
+        self._check_block(block, sets[0], client.chain_id)
+        self._say(f"snapshot of height {offer.height}, app hash {following.header.app_hash.hex()[:16]}, from {1 + len(others)} peers")
+        folder = self._make_folder(offer.height, offer.shard_roots)
+        await self._fetch(offer, folder)
+        self._check_params(offer, folder)
+        return Snapshot(offer, following.header.app_hash, block, sets, folder)
+
+    def _check_offer(self, offer: m.Offer, following: LightBlock) -> None:
+        """The shard roots and the tip against the verified header. Raises `ProofError`."""
+        header = following.header
+        if fold_shards(offer.shard_roots) != header.app_hash:
+            raise ProofError("the shard roots of a snapshot do not give the app hash")
+        fields = _read_tip(offer.tip)
+        wanted = (header.chain_id, offer.height, header.last_block_id.to_wire(), header.app_hash, header.last_results_hash)
+        if (fields[0], fields[2], fields[3], fields[6], fields[7]) != wanted:
+            raise ProofError("the tip of a snapshot is not that of the next header")
+
+    def _check_block(self, block: CertifiedBlock, light: LightBlock, chain_id: str) -> None:
+        """The block of the snapshot's height with the commit it was decided with. Raises `InvalidCommitError`."""
+        if block.block.block_id() != light.commit.block_id:
+            raise InvalidCommitError("a snapshot comes with another block")
+        proof = LightBlock(block.block.header, block.commit, block.pq_commit, light.validators)
+        verify_light_block(proof, chain_id, self._verifier)
+
+    async def _check_priorities(self, offer: m.Offer, peer: PeerProvider, client: LightClient, sets: tuple[LightBlock, ...]) -> None:
+        """Replay the proposer's turns over the headers that follow. Raises `ProofError` for priorities that name another proposer."""
+        fields = _read_tip(offer.tip)
+        priorities = tuple(read_list(fields[5], 200, "priorities"))
+        if len(priorities) != len(sets[1].validators) or any(type(item) is not int for item in priorities):
+            raise ProofError("a snapshot's priorities are not those of its validators")
+        if fields[4] is None or _time_of(fields) != sets[0].header.time_ns:
+            raise ProofError("a snapshot's tip has another time than its block")
+        last = min(offer.latest, offer.height + PROPOSERS_CHECKED_MAX)
+        blocks = {light.header.height: light for light in sets}
+        for height in range(offer.height + 3, last + 1):
+            blocks[height] = await client.verify_to(height)
+        for height in range(offer.height + 1, last):
+            light, after = blocks[height], blocks[height + 1]
+            if light.commit.round == 0:
+                wanted = proposer.proposer_of(light.validators, priorities, 0).address
+                if light.header.proposer_address != wanted:
+                    raise ProofError(f"a snapshot's priorities name another proposer than that of block {height}")
+            priorities = proposer.advance(light.validators, priorities, 1)
+            priorities = proposer.update_priorities(light.validators, priorities, after.validators)
+
+    async def _fetch(self, offer: m.Offer, folder: ChunkFolder) -> None:
+        """Every missing chunk, from all peers at once. Raises `ClientError` when nobody is left."""
+        waiting = folder.missing[::-1]
+        total = len(waiting)
+
+        async def serve(peer: str) -> None:
+            while waiting and peer in self._desk.peers:
+                shard = waiting.pop()
+                try:
+                    rows = await self._desk.ask(peer, m.Question(m.CHUNK, offer.height, shard))
+                    if not isinstance(rows, tuple):
+                        raise MalformedError("a chunk is a list of rows")
+                    folder.put(shard, rows)  # type: ignore[arg-type]
+                    self.chunks += 1
+                    if self.chunks % 32 == 0:
+                        self._say(f"{total - len(waiting)} of {total} chunks")
+                except (ProofError, MalformedError) as error:
+                    waiting.append(shard)
+                    self._warn(peer, error)
+                    self._desk.blame(peer, error)
+                    return
+                except ClientError as error:
+                    waiting.append(shard)
+                    self._warn(peer, error)
+                    return
+
+        while waiting:
+            before = len(waiting)
+            async with trio.open_nursery() as nursery:
+                for peer in list(self._desk.peers):
+                    nursery.start_soon(serve, peer)
+            if waiting and (not self._desk.peers or len(waiting) >= before):
+                raise ClientError(f"{len(waiting)} chunks of the snapshot are missing and no peer gives them")
+
+    def _check_params(self, offer: m.Offer, folder: ChunkFolder) -> None:
+        """The parameters of the tip are those of the state. Raises `ProofError`."""
+        rows = dict(folder.read(key_hash(CONSENSUS_PARAMS_KEY)[0]))
+        stored = rows.get(CONSENSUS_PARAMS_KEY)
+        params = ConsensusParams() if stored is None else ConsensusParams.from_record(decode(stored))
+        if _read_tip(offer.tip)[8] != params.to_record():
+            raise ProofError("a snapshot's tip has other parameters than its state")
+
+
+def _read_tip(data: bytes) -> tuple[Value, ...]:
+    return read_tuple(decode(data, bytes_max=TIP_BYTES_MAX), 10, "a tip")
+
+
+def _time_of(fields: tuple[Value, ...]) -> int:
+    seconds, nanos = read_tuple(fields[4], 2, "a time")
+    return int(seconds) * 1_000_000_000 + int(nanos)
