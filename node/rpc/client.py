@@ -20,6 +20,7 @@ import msgspec
 import trio
 import trio_websocket
 
+from node.rpc.errors import LIMIT_EXCEEDED
 from state.codes import Code
 from state.params import FeeParams
 from state.primitives.codec import Value, decode
@@ -33,6 +34,7 @@ from state.transaction import build, call, sign
 
 CALL_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.05
+_PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 0.0)  # after each refusal for asking too much
 VALID_SECONDS: Final = 600
 _EVENT_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -77,7 +79,18 @@ class Client:
         await self._http.__aexit__(kind, error, trace)
 
     async def call(self, method: str, **params: Any) -> Any:
-        """Any method of the RPC by name; its result."""
+        """Any method of the RPC by name; its result. A node that says "too much" is asked again, more and more slowly."""
+        for pause in _PAUSES:
+            answer = await self._post(method, params)
+            if "error" not in answer:
+                return answer["result"]
+            found = answer["error"]
+            if found.get("code") != LIMIT_EXCEEDED:
+                break
+            await trio.sleep(pause)
+        raise ClientError(f"{method}: {found.get('data') or found.get('message')}")
+
+    async def _post(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params})
         try:
             response = await self._http.post(self.url, content=body, headers={"content-type": "application/json"})
@@ -90,10 +103,7 @@ class Client:
             raise ClientError(f"{self.url} does not speak JSON-RPC") from error
         if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
             raise ClientError(f"{self.url} does not speak JSON-RPC")
-        if "error" in answer:
-            found = answer["error"]
-            raise ClientError(f"{method}: {found.get('data') or found.get('message')}")
-        return answer["result"]
+        return answer
 
     # reading
 

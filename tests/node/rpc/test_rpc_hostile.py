@@ -18,12 +18,13 @@ import trio_websocket
 from node.config import RpcConfig
 from node.rpc import connections, server
 from node.rpc.budget import Budgets
+from node.rpc.client import Client
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError
 from node.rpc.events import EventBus
 from node.rpc.method import Method
 from node.rpc.methods import METHODS
 from node.rpc.server import serve_rpc
-from state.primitives.errors import StorageCorruptError, StorageError
+from state.primitives.errors import ClientError, StorageCorruptError, StorageError
 
 
 class Backend:
@@ -244,6 +245,21 @@ async def test_a_client_that_asks_too_much() -> None:
         codes = [answer.get("error", {}).get("code") for answer in answers]
         assert codes[:4] == [None] * 4
         assert LIMIT_EXCEEDED in codes
+
+
+async def test_our_client_slows_down_when_told(autojump_clock: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client("http://127.0.0.1:1")
+    answers = [{"error": {"code": LIMIT_EXCEEDED, "data": "more than 1 unit per second"}}] * 3 + [{"result": {"a": 1}}]
+
+    async def post(_method: str, _params: Any) -> Any:
+        return answers.pop(0)
+
+    monkeypatch.setattr(client, "_post", post)
+    assert await client.call("health") == {"a": 1}
+    assert trio.current_time() > 0.7
+    answers += [{"error": {"code": LIMIT_EXCEEDED, "data": "more than 1 unit per second"}}] * 20
+    with pytest.raises(ClientError, match="more than 1"):
+        await client.call("health")
 
 
 async def test_no_places_for_subscribers() -> None:
