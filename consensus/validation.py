@@ -152,7 +152,25 @@ def validate_block(
     has accepted the block already, so that evidence from heights that are not kept here need not be judged again.
     """
     header = block.header
-    expected = (
+    for what, found, wanted in compare_header(block, tip):
+        if found != wanted:
+            raise InvalidBlockError(f"block {header.height} has a wrong {what}: {_show(found)}, not {_show(wanted)}")
+    if header.time_ns <= tip.last_block_time_ns:
+        raise InvalidBlockError(f"block {header.height} is not later than the block before it")
+    if tip.validators.by_address(header.proposer_address) is None:
+        raise InvalidBlockError(f"block {header.height} names a proposer that is no validator")
+    if len(block.txs) > tip.params.block_txs_max:
+        raise InvalidBlockError(f"block {header.height} has more transactions than allowed")
+    if sum(map(len, block.txs)) + sum(map(size_of, block.evidence)) > tip.params.block_bytes_max:
+        raise InvalidBlockError(f"block {header.height} has more bytes of transactions and evidence than allowed")
+    _validate_evidence(block, tip, verifier, history, is_decided=is_decided)
+    _validate_last_commit(block, tip, verifier)
+
+
+def compare_header(block: Block, tip: ChainTip) -> tuple[tuple[str, object, object], ...]:
+    """(what, found, wanted) of every field of the header that follows from the chain or from the block's own parts."""
+    header = block.header
+    return (
         ("app version", header.app_version, tip.params.app_version),
         ("chain id", header.chain_id, tip.chain_id),
         ("height", header.height, tip.height + 1),
@@ -166,19 +184,6 @@ def validate_block(
         ("last results hash", header.last_results_hash, tip.last_results_hash),
         ("evidence hash", header.evidence_hash, evidence_hash(block.evidence)),
     )
-    for what, found, wanted in expected:
-        if found != wanted:
-            raise InvalidBlockError(f"block {header.height} has a wrong {what}: {_show(found)}, not {_show(wanted)}")
-    if header.time_ns <= tip.last_block_time_ns:
-        raise InvalidBlockError(f"block {header.height} is not later than the block before it")
-    if tip.validators.by_address(header.proposer_address) is None:
-        raise InvalidBlockError(f"block {header.height} names a proposer that is no validator")
-    if len(block.txs) > tip.params.block_txs_max:
-        raise InvalidBlockError(f"block {header.height} has more transactions than allowed")
-    if sum(map(len, block.txs)) + sum(map(size_of, block.evidence)) > tip.params.block_bytes_max:
-        raise InvalidBlockError(f"block {header.height} has more bytes of transactions and evidence than allowed")
-    _validate_evidence(block, tip, verifier, history, is_decided=is_decided)
-    _validate_last_commit(block, tip, verifier)
 
 
 def _validate_last_commit(block: Block, tip: ChainTip, verifier: Verifier) -> None:

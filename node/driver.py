@@ -38,7 +38,7 @@ from consensus.replay import decode_entry
 from consensus.timeouts import Timeouts
 from consensus.vote import Proposal, Vote
 from node.clock import Clock
-from node.crash import write_bundle
+from node.crash import leaf_of, write_bundle
 from node.own_key import require_one_instance
 from node.pacing import compute_pace
 from node.roles import ChainState, Executor, Outbox
@@ -393,7 +393,8 @@ class Driver:
         }
         inputs = map(repr, self._recent)
         directory = write_bundle(self._data_directory, self.state.height + 1, error, summary, inputs)
-        failure = error if isinstance(error, QenexError) else ConsensusFailure(f"consensus failed: {error!r}")
+        leaf = leaf_of(error)
+        failure = leaf if isinstance(leaf, QenexError) else ConsensusFailure(f"consensus failed: {leaf!r}")
         self._warn("consensus", failure)
         if directory is not None:
             self._warn("consensus", ConsensusFailure(f"diagnostic bundle: {directory}"))

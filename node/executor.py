@@ -25,6 +25,7 @@ from node.clock import Clock
 from node.evidence.history import StoreHistory
 from node.evidence.pool import EvidencePool, make_own_error
 from node.indexer.rows import index_rows
+from node.maintenance.divergence import Divergence
 from node.mempool.mempool import Mempool
 from node.roles import ChainState
 from node.storage.store import HeightBatch, Store
@@ -219,10 +220,13 @@ class LedgerExecutor:
     async def commit(self, block: Block, commit: Commit, pq_commit: PqCommit) -> ChainState:
         """See `node.roles.Executor`."""
         started = time.perf_counter()
-        if block.block_id() not in self._executions:
-            # decided by others before we judged it: the same rules, and now a fault is fatal
-            validate_block(block, self.state.tip, self._verifier, self.history, is_decided=True)
-        execution = await self._execute(block)
+        try:
+            if block.block_id() not in self._executions:
+                # decided by others before we judged it: the same rules, and now a fault is fatal
+                validate_block(block, self.state.tip, self._verifier, self.history, is_decided=True)
+            execution = await self._execute(block)
+        except InvalidBlockError as error:
+            raise Divergence(self._store, self._chain_id, self.state.tip, block, commit, pq_commit, error) from error
         executed = time.perf_counter()
         result, height = execution.result, block.header.height
         root = self._store.stage(height, result.changes)

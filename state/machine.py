@@ -82,10 +82,12 @@ class BlockResult:
 class BlockExecution:
     """One block in the making: `deliver` each transaction, then `finish`."""
 
-    def __init__(self, reader: Reader, context: BlockContext, verified: Verified = NOTHING_VERIFIED) -> None:
+    def __init__(
+        self, reader: Reader, context: BlockContext, verified: Verified = NOTHING_VERIFIED, *, view: View | None = None
+    ) -> None:
         if isinstance(reader, RecordCache) and context.height != reader.height + 1:
             raise ConsensusFailure(f"block {context.height} on a record cache at height {reader.height}")
-        self.view = View(reader)
+        self.view = View(reader) if view is None else view
         self.consensus_params = read_consensus_params(self.view)
         self._verified = verified
         fees = read_fee_params(self.view)

@@ -163,6 +163,13 @@ class UnknownHistoryError(LocalError):
     name = "UNKNOWN_HISTORY"
 
 
+class StateDivergenceError(ConsensusFailure):
+    """More than 2/3 of the power decided on another state than this node has computed. The process stops."""
+
+    code = 2315
+    name = "STATE_DIVERGENCE"
+
+
 class InvalidBlockError(RemoteError):
     """A block breaks a chain rule."""
 
