@@ -26,7 +26,7 @@ from node.mempool.mempool import Mempool
 from node.mempool.pool import Pool
 from node.storage.store import Store
 from node.workers import InlineChecker
-from state.primitives.errors import InvalidBlockError
+from state.primitives.errors import StateDivergenceError
 from state.primitives.hashing import sha256, validator_address
 from state.primitives.keys import CONTEXT_VOTE, KeyKind
 from state.schema_staking import Pool as Stake
@@ -185,7 +185,7 @@ async def test_a_block_that_repeats_an_offence_is_refused(nodes: tuple[Node, Nod
     again = await builder.build()
     assert len(again.evidence) == 1
     assert not await judge.executor.validate(again)
-    with pytest.raises(InvalidBlockError, match="punished before"):
+    with pytest.raises(StateDivergenceError, match="punished before"):
         await judge.decide(again)
 
 
