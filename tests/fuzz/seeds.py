@@ -12,6 +12,7 @@ from consensus.block import Block
 from consensus.commit import Commit, PqCommit
 from consensus.evidence import DuplicateVoteEvidence, LightClientAttackEvidence, evidence_to_wire
 from consensus.gossip import RoundSummary, Summary
+from consensus.light import LightBlock
 from consensus.messages import Persist, Step
 from consensus.vote import Proposal, Vote
 from genesis.testnet import NetworkOptions, plan_network
@@ -19,7 +20,9 @@ from node.compact import COMPACT, HAVE, LACK, TXS, WANT_BLOCK, WANT_TXS, Compact
 from node.consensus_gossip import SUMMARY, encode_messages
 from node.mempool.gossip import ANNOUNCE, BODIES, WANT
 from node.signer import SignerRecord
+from node.statesync import messages as snapshots
 from node.storage.store import HeightBatch, Store
+from node.sync.messages import CertifiedBlock
 from node.wal import Wal
 from p2p.channels import BLOCK, CONSENSUS, MEMPOOL
 from p2p.frames import GRANT, PING, encode_control, encode_frame
@@ -210,3 +213,19 @@ def signer_records() -> tuple[bytes, ...]:
 
 def records() -> tuple[bytes, ...]:
     return tuple(value for _, value in genesis_changes(genesis_state())[:20] if value is not None)
+
+
+def snapshot_messages() -> tuple[bytes, ...]:
+    block, commit, pq_commit = block_and_commit()
+    light = LightBlock(block.header, commit, pq_commit, make_set((1, 1, 1, 1)))
+    rows = ((b" h1", b"\x91\x01"), (b" h2", b"\x91\x02"))
+    offer = snapshots.Offer(100, b"tip", (bytes([1]) * 32, *(None,) * 255), 130)
+    return (
+        *(snapshots.Question(kind, 100, 7, b" key").encode() for kind in range(1, 6)),
+        snapshots.encode_offer(snapshots.Question(snapshots.OFFER), offer),
+        snapshots.encode_chunk(snapshots.Question(snapshots.CHUNK, 100, 7), rows),
+        snapshots.encode_light(snapshots.Question(snapshots.LIGHT, 1), light),
+        snapshots.encode_proof(snapshots.Question(snapshots.PROOF, 1, 0, b" h1"), b"x", proofs()[0]),
+        snapshots.encode_certified(snapshots.Question(snapshots.BLOCK, 1), CertifiedBlock(block, commit, pq_commit)),
+        snapshots.encode_missing(snapshots.Question(snapshots.OFFER)),
+    )

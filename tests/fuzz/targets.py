@@ -29,6 +29,8 @@ from node.rpc.methods import METHODS
 from node.rpc.params import read_params
 from node.rpc.query import parse_query
 from node.signer import SignerRecord
+from node.statesync import messages as snapshots
+from node.statesync.restore import check_chunk, fold_shards
 from node.sync import messages as sync
 from node.wal import read_frames
 from p2p import handshake
@@ -140,6 +142,19 @@ def _sync(data: bytes) -> None:
         sync.decode_block(message)
     elif sync.encode_message(message) != data:
         raise AssertionError("decodes to something that is encoded otherwise")
+
+
+def _snapshot(data: bytes) -> None:
+    message = snapshots.decode_message(data)
+    if isinstance(message, snapshots.Question):
+        if message.encode() != data:
+            raise AssertionError("decodes to something that is encoded otherwise")
+        return
+    question, content = message
+    if question.kind == snapshots.CHUNK and isinstance(content, tuple):
+        check_chunk(question.shard, content, None)  # type: ignore[arg-type]
+    elif isinstance(content, snapshots.Offer):
+        fold_shards(content.shard_roots)
 
 
 class _Nobody:
@@ -282,6 +297,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     Target("core", _core, seeds.consensus_messages, "msgpack"),
     Target("block_message", _propagation, seeds.block_messages, "msgpack"),
     Target("sync_message", _sync, _sync_seeds, "msgpack"),
+    Target("snapshot_message", _snapshot, seeds.snapshot_messages, "msgpack"),
     Target("mempool_message", _mempool, seeds.mempool_messages, "msgpack"),
     Target("frames", _frames, seeds.frames, "bytes"),
     Target("handshake", _handshake, seeds.greetings, "msgpack"),
