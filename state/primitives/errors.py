@@ -125,6 +125,13 @@ class TreeWorkerError(StorageError):
     name = "TREE_WORKER"
 
 
+class ExportFileError(CorruptError):
+    """An exported state is damaged, unfinished, or not of the network it is meant for."""
+
+    code = 2213
+    name = "EXPORT_FILE"
+
+
 # 2300: consensus, log, signer
 
 

@@ -95,6 +95,8 @@ STATE_VALUE_BYTES_MAX = 128 * 1024  # 32 hybrid keys are 84 kB
 # Storage
 UNDO_PAGE_BYTES_MAX = 1 << 31  # our own bytes, checksummed: as large as the largest records of one shard in one block make it
 PRUNE_ROWS_MAX = 20_000  # rows deleted in one batch: 10 ms of writing
+EXPORT_FRAME_BYTES_MAX = 32 * 1024 * 1024  # the largest block with its commits, twice
+EXPORT_ROWS_BYTES = 1024 * 1024  # rows of one frame of an exported state: what is held at once
 BULK_ROWS_MAX = 20_000  # rows written at once when a store is filled
 
 # Tree worker
