@@ -31,6 +31,8 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "light": ("node.cli.light", "light", "Verify headers from nodes you do not trust; a verifying RPC proxy."),
     "doctor": ("node.cli.doctor", "doctor", "Look at a stopped node's home: what is wrong, what to do."),
     "rollback": ("node.cli.maintenance", "rollback", "Undo the last height of a stopped node, or down to a height."),
+    "export": ("node.cli.maintenance", "export_command", "Write a stopped node's whole state into one file."),
+    "import": ("node.cli.maintenance", "import_command", "Make a new home's database from an exported state."),
     "version": ("node.cli.node", "version", "Show versions."),
 }
 

@@ -1,16 +1,24 @@
-"""Commands for a stopped node's data: going back. What they do is in `node.maintenance`; words, questions and progress are here."""
+"""Commands for a stopped node's data: going back, carrying state away and bringing it in.
+
+What they do is in `node.maintenance`; words, questions and progress are here.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from node.cli.options import home_option, user_root
 from node.cli.output import answer, json_option
 from state.primitives.errors import ConfigError
+from state.primitives.hashing import HASH_BYTES
+
+if TYPE_CHECKING:
+    from node.maintenance.export import Exported
 
 HOME_HELP: Final = "The node's home directory (default: $QENEX_HOME/node or ~/.qenex/node)."
 
@@ -64,3 +72,74 @@ def rollback(home: Path | None, target: int | None, yes: bool, as_json: bool) ->
     lines += [f"set aside: {path}" for path in aside]
     lines.append(f"next: qenex start --home {root}; the undone heights come again from its peers")
     answer(as_json, data, lines)
+
+
+def _show_shards(as_json: bool) -> Callable[[int, int], None]:
+    """Progress of 256 shards, in a few lines."""
+
+    def show(shards: int, records: int) -> None:
+        if not as_json and shards % 32 == 0:
+            click.echo(f"{shards * 100 // 256} %, {records} records", err=True)
+
+    return show
+
+
+@click.command("export")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@home_option(HOME_HELP)
+@click.option("--height", type=click.IntRange(min=0), help="Of which height (default: the newest whose app hash a block carries).")
+@json_option
+def export_command(file: Path, home: Path | None, height: int | None, as_json: bool) -> None:
+    """Write the whole state of a stopped node, with what proves it, into one file."""
+    from node.maintenance.export import export_state, make_head
+    from node.maintenance.opening import open_stopped
+
+    root = home or user_root() / "node"
+    with open_stopped(root, read_only=True) as node:
+        done = export_state(node.store, make_head(node, height), file, _show_shards(as_json))
+    _answer_state(as_json, done, file, [f"written: {file}"])
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@home_option("The new node's home, made by qenex init; it has no database yet.", required=True)
+@click.option("--trust-hash", metavar="HEX", default="", help="Hash of the block after the state, from somebody you trust.")
+@json_option
+def import_command(file: Path, home: Path, trust_hash: str, as_json: bool) -> None:
+    """Make the database of a new home from an exported state; everything in it is checked first."""
+    from node.maintenance.doctor import examine
+    from node.maintenance.export import import_state
+    from node.maintenance.opening import read_home
+
+    opened, document = read_home(home)
+    done = import_state(opened, document, file, _parse_hash(trust_hash), _show_shards(as_json))
+    findings = [finding for finding in examine(home).findings if finding.counts]
+    lines = [*(finding.line() for finding in findings), f"imported into {home}"]
+    if not trust_hash and done.block_hash:
+        lines.append(f"compare the hash of block {done.height + 1} with another operator before you start the node")
+    _answer_state(as_json, done, file, lines, findings=[finding.to_json() for finding in findings])
+
+
+def _parse_hash(text: str) -> bytes:
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
+        data = b"?"
+    if len(data) not in (0, HASH_BYTES):
+        raise ConfigError(f"--trust-hash {text} is not a block's hash", hint="64 hex digits")
+    return data
+
+
+def _answer_state(as_json: bool, done: Exported, file: Path, lines: list[str], **more: object) -> None:
+    data = {
+        "file": str(file),
+        "height": str(done.height),
+        "app_hash": done.app_hash.hex().upper(),
+        "fixed_by_block": done.block_hash.hex().upper(),
+        "records": done.records,
+        "bytes": done.size,
+        **more,
+    }
+    proof = f"block {done.height + 1} {done.block_hash.hex().upper()}" if done.block_hash else "no block yet: only its makers vouch for it"
+    facts = [f"height {done.height}, app hash {done.app_hash.hex().upper()}", f"fixed by {proof}"]
+    answer(as_json, data, [*facts, f"{done.records} records, {done.size} bytes", *lines])
