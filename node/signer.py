@@ -27,15 +27,14 @@ No consensus logic may go in here beyond those refusals, and nothing may be sign
 
 from __future__ import annotations
 
-import fcntl
 import os
-import stat
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Final, Self
 from zlib import crc32
 
+from node.files import CREATE, MACHINE, NO_LINK, READ_WRITE, Files
 from state.primitives.codec import decode, encode_trusted
 from state.primitives.errors import DoubleSignError, MalformedError, SignerRecordError
 from state.primitives.hashing import validator_address
@@ -137,18 +136,28 @@ class Signer:
     `sign` blocks for one ML-DSA signature and one disk write.
     """
 
-    def __init__(self, path: Path, descriptor: int, key: PrivateKey, pq_key: PrivateKey, record: SignerRecord) -> None:
+    def __init__(
+        self, path: Path, descriptor: int, key: PrivateKey, pq_key: PrivateKey, record: SignerRecord, files: Files = MACHINE
+    ) -> None:
         self.path = path
         self.record = record
         self._key = key
         self._pq_key = pq_key
         self._descriptor = descriptor
         self._sequence = 0
+        self._files = files
         self._failed = False
 
     @classmethod
     def create(
-        cls, path: Path, chain_id: bytes, key: PrivateKey, pq_key: PrivateKey, *, abstain_through: int = 0
+        cls,
+        path: Path,
+        chain_id: bytes,
+        key: PrivateKey,
+        pq_key: PrivateKey,
+        *,
+        abstain_through: int = 0,
+        files: Files = MACHINE,
     ) -> Self:
         """Make the record of a new key. Refuses to replace an existing file.
 
@@ -159,32 +168,34 @@ class Signer:
             record = replace(record, height=abstain_through, round=ROUND_MAX, step=int(Step.PRECOMMIT))
         temporary = path.with_name(path.name + ".new")
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if path.exists():
+            files.make_folder(path.parent)
+            if files.exists(path):
                 raise SignerRecordError(f"{path} exists already", hint="a signer record is never overwritten")
-            temporary.unlink(missing_ok=True)
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            signer = cls(path, descriptor, key, pq_key, record)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(descriptor, bytes(_FILE))
+            files.remove(temporary)
+            descriptor = files.open(temporary, READ_WRITE | CREATE | NO_LINK)
+            signer = cls(path, descriptor, key, pq_key, record, files)
+            files.lock(descriptor)
+            files.write(descriptor, bytes(_FILE))
             signer._write(record)
-            os.fsync(descriptor)
-            os.link(temporary, path)  # fails if the file came into being meanwhile
-            temporary.unlink()
-            _sync_directory(path.parent)
+            files.sync(descriptor)
+            files.link(temporary, path)  # fails if the file came into being meanwhile
+            files.remove(temporary)
+            files.sync_folder(path.parent)
         except OSError as error:
             raise _disk_error(path, "create", error) from error
         return signer
 
     @classmethod
-    def open(cls, path: Path, chain_id: bytes, key: PrivateKey, pq_key: PrivateKey) -> Self:
+    def open(
+        cls, path: Path, chain_id: bytes, key: PrivateKey, pq_key: PrivateKey, *, files: Files = MACHINE
+    ) -> Self:
         """Open the record of an existing key and lock it.
 
         Raises `SignerRecordError` if it is missing, damaged, of another key or chain, or in use.
         """
         address = _check_keys(key, pq_key)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = files.open(path, READ_WRITE | NO_LINK)
         except FileNotFoundError:
             raise SignerRecordError(
                 f"the signer record {path} is missing, but its key is present", hint=_LOST_HINT
@@ -192,8 +203,8 @@ class Signer:
         except OSError as error:
             raise _disk_error(path, "open", error) from error
         try:
-            _check_file(path, descriptor)
-            sequence, record = _read(path, descriptor)
+            _check_file(path, descriptor, files)
+            sequence, record = _read(path, descriptor, files)
             if record.address != address or record.chain_id != chain_id:
                 what = "validator key" if record.address != address else "chain"
                 raise SignerRecordError(
@@ -201,12 +212,12 @@ class Signer:
                     hint="key, record and genesis belong together; put back the files of this validator",
                 )
         except OSError as error:
-            os.close(descriptor)
+            files.close(descriptor)
             raise _disk_error(path, "read", error) from error
         except SignerRecordError:
-            os.close(descriptor)
+            files.close(descriptor)
             raise
-        signer = cls(path, descriptor, key, pq_key, record)
+        signer = cls(path, descriptor, key, pq_key, record, files)
         signer._sequence = sequence
         return signer
 
@@ -299,7 +310,7 @@ class Signer:
     def close(self) -> None:
         """Release the file and its lock."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            self._files.close(self._descriptor)
             self._descriptor = -1
         self._failed = True
 
@@ -311,9 +322,9 @@ class Signer:
         if len(copy) > SIGNER_COPY_BYTES:
             raise SignerRecordError(f"a signer record of {len(copy)} bytes does not fit its slot")
         slot = copy.ljust(SIGNER_COPY_BYTES, b"\0") * 2
-        if os.pwrite(self._descriptor, slot, (sequence & 1) * _SLOT) != len(slot):
+        if self._files.write_at(self._descriptor, slot, (sequence & 1) * _SLOT) != len(slot):
             raise OSError(28, "the record was written in part")
-        os.fdatasync(self._descriptor)
+        self._files.sync_data(self._descriptor)
         self._sequence = sequence
 
 
@@ -324,8 +335,8 @@ def peek_record(path: Path) -> SignerRecord:
     except OSError as error:
         raise _disk_error(path, "open", error) from error
     try:
-        _check_owner(path, descriptor)
-        return _read(path, descriptor)[1]
+        _check_owner(path, descriptor, MACHINE)
+        return _read(path, descriptor, MACHINE)[1]
     except OSError as error:
         raise _disk_error(path, "read", error) from error
     finally:
@@ -336,9 +347,9 @@ class _UnreadableRecordError(SignerRecordError):
     """The file is there but holds no record. Same code: for callers it is the same refusal."""
 
 
-def _read(path: Path, descriptor: int) -> tuple[int, SignerRecord]:
+def _read(path: Path, descriptor: int, files: Files) -> tuple[int, SignerRecord]:
     """The newest record of the file. Raises `_UnreadableRecordError`."""
-    data = os.pread(descriptor, _FILE + 1, 0)
+    data = files.read_at(descriptor, _FILE + 1, 0)
     found: list[tuple[int, SignerRecord]] = []
     for offset in range(0, _FILE, SIGNER_COPY_BYTES):
         copy = data[offset : offset + SIGNER_COPY_BYTES]
@@ -354,20 +365,19 @@ def _read(path: Path, descriptor: int) -> tuple[int, SignerRecord]:
     return max(found, key=lambda pair: pair[0])
 
 
-def _check_file(path: Path, descriptor: int) -> None:
+def _check_file(path: Path, descriptor: int, files: Files) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        files.lock(descriptor)
     except BlockingIOError:
         raise SignerRecordError(
             f"the signer record {path} is in use by another process",
             hint="this validator runs already; stop that process first",
         ) from None
-    _check_owner(path, descriptor)
+    _check_owner(path, descriptor, files)
 
 
-def _check_owner(path: Path, descriptor: int) -> None:
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o022 or status.st_uid != os.geteuid():
+def _check_owner(path: Path, descriptor: int, files: Files) -> None:
+    if not files.is_private(descriptor):
         raise SignerRecordError(
             f"the signer record {path} can be written by other users", hint=f"chown it to this user; chmod 600 {path}"
         )
@@ -397,14 +407,6 @@ def _disk_error(path: Path, action: str, error: OSError) -> SignerRecordError:
         f"signer record {path}: cannot {action}: {error.strerror or error}",
         hint="check the disk, its free space and the file's owner, then start the node again",
     )
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 _LOST_HINT: Final = (

@@ -19,12 +19,12 @@ further use, because after a failed fsync nobody knows what is on the disk.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from node.files import APPEND, CREATE, MACHINE, Files
 from state.primitives.codec import Value, decode, encode_trusted
 from state.primitives.errors import ConsensusLogError, MalformedError
 from state.primitives.limits import WAL_ENTRY_BYTES_MAX, WAL_FRAME_BYTES_MAX
@@ -42,7 +42,7 @@ class Wal:
     empty. `position` is the durable length of the file in bytes: what the signer's record should remember.
     """
 
-    def __init__(self, directory: Path, chain_id: bytes, height: int) -> None:
+    def __init__(self, directory: Path, chain_id: bytes, height: int, files: Files = MACHINE) -> None:
         self.directory = directory
         self.chain_id = chain_id
         self.height = height
@@ -53,17 +53,20 @@ class Wal:
         self._pending_bytes = 0
         self._descriptor = -1
         self._failed = False
+        self._files = files
 
     @classmethod
-    def open(cls, directory: Path, chain_id: bytes, height: int, *, signed_position: int = 0) -> Wal:
+    def open(
+        cls, directory: Path, chain_id: bytes, height: int, *, signed_position: int = 0, files: Files = MACHINE
+    ) -> Wal:
         """Open the log for `height`, the one after the last height in the store; `directory` is made if missing.
 
         `signed_position` is the `position` at which the signer last signed in this height, 0 if it did not.
         Raises `ConsensusLogError` if the disk fails or the log belongs to another chain.
         """
-        wal = cls(directory, chain_id, height)
+        wal = cls(directory, chain_id, height, files)
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.make_folder(directory)
             wal._read(signed_position)
         except OSError as error:
             raise wal._failure("open", error) from error
@@ -99,10 +102,10 @@ class Wal:
             created = self._descriptor < 0
             if created:
                 self._create(damaged=self.damaged)
-            _write_all(self._descriptor, frame)
-            os.fdatasync(self._descriptor)
+            self._files.write(self._descriptor, frame)
+            self._files.sync_data(self._descriptor)
             if created:
-                _sync_directory(self.directory)
+                self._files.sync_folder(self.directory)
         except OSError as error:
             raise self._failure("write", error) from error
         self.position += len(frame)
@@ -120,14 +123,14 @@ class Wal:
             raise ConsensusLogError(f"the log cannot go back from height {self.height} to {height}")
         try:
             self._close_descriptor()
-            self.path.unlink(missing_ok=True)
+            self._files.remove(self.path)
             self.height = height
             self.damaged = False
             self.entries = ()
             self.position = 0
             self._pending.clear()
             self._pending_bytes = 0
-            if self.path.exists():  # the store went back in time; what was logged then is not ours to extend
+            if self._files.exists(self.path):  # the store went back in time; what was logged then is not ours to extend
                 self._set_aside()
         except OSError as error:
             raise self._failure("rotate", error) from error
@@ -158,26 +161,26 @@ class Wal:
     # reading
 
     def _read(self, signed_position: int) -> None:
-        for path in sorted(self.directory.glob(f"*{SUFFIX}")):
-            if path.name < self.path.name:
-                path.unlink()
-        if not self.path.exists():
+        for name in self._files.names(self.directory):
+            if name.endswith(SUFFIX) and name < self.path.name:
+                self._files.remove(self.directory / name)
+        if not self._files.exists(self.path):
             if signed_position > 0:
                 self._restart_damaged()
             return
-        data = self.path.read_bytes()
+        data = self._files.read(self.path)
         entries, length, intact = read_frames(data)
         title = self._check_title(entries[0]) if entries else None
         if title is True or not intact or length < signed_position or (title is None and entries):
             self._restart_damaged()
             return
         if not entries:  # torn while it was being created
-            self.path.unlink()
+            self._files.remove(self.path)
             return
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        self._descriptor = self._files.open(self.path, APPEND)
         if length < len(data):
-            os.ftruncate(self._descriptor, length)
-            os.fsync(self._descriptor)
+            self._files.truncate(self._descriptor, length)
+            self._files.sync(self._descriptor)
         self.entries = tuple(entry for frame in entries[1:] for entry in frame)
         self.position = length
 
@@ -193,32 +196,31 @@ class Wal:
         return frame[3]
 
     def _restart_damaged(self) -> None:
-        if self.path.exists():
+        if self._files.exists(self.path):
             self._set_aside()
         self.damaged = True
         self._create(damaged=True)
-        os.fdatasync(self._descriptor)
-        _sync_directory(self.directory)
+        self._files.sync_data(self._descriptor)
+        self._files.sync_folder(self.directory)
 
     def _set_aside(self) -> None:
         number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.damaged-{number}")).exists():
+        while self._files.exists(aside := self.path.with_name(f"{self.path.name}.damaged-{number}")):
             number += 1
-        self.path.rename(aside)
-        _sync_directory(self.directory)
+        self._files.rename(self.path, aside)
+        self._files.sync_folder(self.directory)
 
     # writing
 
     def _create(self, *, damaged: bool) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._descriptor = os.open(self.path, flags, 0o600)
+        self._descriptor = self._files.open(self.path, APPEND | CREATE)
         title = _frame(encode_trusted([VERSION, self.chain_id, self.height, damaged]))
-        _write_all(self._descriptor, title)
+        self._files.write(self._descriptor, title)
         self.position = len(title)
 
     def _close_descriptor(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            self._files.close(self._descriptor)
             self._descriptor = -1
 
     def _failure(self, action: str, error: OSError | None) -> ConsensusLogError:
@@ -265,17 +267,3 @@ def read_frames(data: bytes) -> tuple[list[tuple[Value, ...]], int, bool]:
 def _frame(payload: bytes) -> bytes:
     size = len(payload).to_bytes(4, "big")
     return size + crc32(size).to_bytes(4, "big") + crc32(payload).to_bytes(4, "big") + payload
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
