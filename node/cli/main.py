@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "rollback": ("node.cli.maintenance", "rollback", "Undo the last height of a stopped node, or down to a height."),
     "export": ("node.cli.maintenance", "export_command", "Write a stopped node's whole state into one file."),
     "import": ("node.cli.maintenance", "import_command", "Make a new home's database from an exported state."),
+    "state": ("node.cli.state", "state", "Which records of two states differ."),
     "version": ("node.cli.node", "version", "Show versions."),
 }
 
