@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "export": ("node.cli.maintenance", "export_command", "Write a stopped node's whole state into one file."),
     "import": ("node.cli.maintenance", "import_command", "Make a new home's database from an exported state."),
     "state": ("node.cli.state", "state", "Which records of two states differ."),
+    "inspect": ("node.cli.maintenance", "inspect", "Answer RPC from a stopped node's data, reading only."),
     "version": ("node.cli.node", "version", "Show versions."),
 }
 

@@ -1,4 +1,4 @@
-"""Commands for a stopped node's data: going back, carrying state away and bringing it in.
+"""Commands for a stopped node's data: going back, carrying state away and bringing it in, reading it over RPC.
 
 What they do is in `node.maintenance`; words, questions and progress are here.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from node.cli.options import home_option, user_root
-from node.cli.output import answer, json_option
+from node.cli.output import EXIT_OK, answer, json_option
 from state.primitives.errors import ConfigError
 from state.primitives.hashing import HASH_BYTES
 
@@ -143,3 +144,40 @@ def _answer_state(as_json: bool, done: Exported, file: Path, lines: list[str], *
     proof = f"block {done.height + 1} {done.block_hash.hex().upper()}" if done.block_hash else "no block yet: only its makers vouch for it"
     facts = [f"height {done.height}, app hash {done.app_hash.hex().upper()}", f"fixed by {proof}"]
     answer(as_json, data, [*facts, f"{done.records} records, {done.size} bytes", *lines])
+
+
+@click.command()
+@home_option(HOME_HELP)
+@click.option("--listen", metavar="HOST:PORT", help="Where to answer (default: [rpc] listen of config.toml).")
+@json_option
+def inspect(home: Path | None, listen: str | None, as_json: bool) -> int:
+    """Answer the RPC's reading methods from a stopped node's data, until Ctrl-C. Nothing is changed."""
+    import trio
+
+    from genesis.document import compute_node_id
+    from node.config import load_config
+    from node.crash import leaf_of
+    from node.keystore import read_key_info
+    from node.maintenance.inspect import inspect_until_signal, make_backend
+    from node.maintenance.opening import open_stopped, read_home
+    from node.telemetry.logs import configure_logs
+
+    root = home or user_root() / "node"
+    opened, _ = read_home(root)
+    config = load_config(opened.config_file, overrides={} if listen is None else {"rpc.listen": listen})
+    configure_logs(level="warning", as_json=config.log.format == "json", moniker=config.moniker)
+    node_id = compute_node_id(read_key_info(opened.node_key_file).keys[0]) if opened.node_key_file.exists() else ""
+
+    with open_stopped(root, read_only=True) as node:
+
+        def show(address: str) -> None:
+            data = {"listening": address, "height": str(node.store.height), "base_height": str(node.store.base_height())}
+            answer(as_json, data, [f"listening on http://{address}, height {node.store.height}; Ctrl-C ends it"])
+            sys.stdout.flush()
+
+        backend = make_backend(node, config.moniker, node_id, metadata.version("qenex-node"))
+        try:
+            trio.run(inspect_until_signal, backend, config.rpc, show)
+        except BaseExceptionGroup as group:
+            raise leaf_of(group) from None
+    return EXIT_OK
