@@ -15,15 +15,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from node import keystore, signer, wal
+from node import keystore
 from node.cli.main import main
+from node.files import RealFiles
 from node.storage import leveldb
 
-WRAPPED = {
-    wal: ("write", "fdatasync", "fsync", "ftruncate"),
-    signer: ("write", "pwrite", "fdatasync", "fsync", "link"),
-    keystore: ("fsync", "write", "rename", "replace", "link"),
-}
+FILE_STEPS = ("write", "write_at", "truncate", "sync", "sync_data", "sync_folder", "rename", "link", "remove")
+KEYSTORE_STEPS = ("write", "fsync", "rename", "replace", "link")  # of `os`: the evidence file and the pid file
 
 
 class FailPoint:
@@ -57,16 +55,24 @@ class FailPoint:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _halve(descriptor: int, data: Any, *place: int) -> None:
-    half = bytes(data)[: len(data) // 2]
-    os.pwrite(descriptor, half, *place) if place else os.write(descriptor, half)
+def _halve_write(_files: RealFiles, descriptor: int, data: bytes) -> None:
+    os.write(descriptor, data[: len(data) // 2])
+
+
+def _halve_write_at(_files: RealFiles, descriptor: int, data: bytes, offset: int) -> None:
+    os.pwrite(descriptor, data[: len(data) // 2], offset)
+
+
+_HALVES = {"write": _halve_write, "write_at": _halve_write_at}
 
 
 def missing_targets() -> list[str]:
-    """Functions that this wraps and that are not used any more."""
-    sources = {module: Path(str(module.__file__)).read_text(encoding="utf-8") for module in WRAPPED}
-    needed = {(wal, "write"), (wal, "fdatasync"), (signer, "pwrite"), (signer, "fdatasync")}
-    missing = [f"{module.__name__}.os.{name}" for module, name in needed if f"os.{name}(" not in sources[module]]
+    """Functions that this wraps and that are not there, or not what the node uses, any more."""
+    missing = [f"RealFiles.{name}" for name in FILE_STEPS if not hasattr(RealFiles, name)]
+    for module in ("wal", "signer"):
+        source = (Path(str(keystore.__file__)).parent / f"{module}.py").read_text(encoding="utf-8")
+        calls = ("os.write(", "os.pwrite(", "os.fsync(", "os.fdatasync(", "os.ftruncate(")
+        missing += [f"{module}: {name}" for name in calls if name in source]
     if not hasattr(leveldb.LevelDb, "_write"):
         missing.append("LevelDb._write")
     return missing
@@ -74,13 +80,12 @@ def missing_targets() -> list[str]:
 
 def install(point: FailPoint) -> None:
     """Put the points in."""
-    for module, names in WRAPPED.items():
-        short = module.__name__.rpartition(".")[2]
-        namespace = SimpleNamespace(**{name: getattr(os, name) for name in dir(os)})
-        for name in names:
-            halve = _halve if name in ("write", "pwrite") else None
-            setattr(namespace, name, point.wrap(f"{short} {name}", getattr(os, name), halve))
-        module.os = namespace  # type: ignore[attr-defined]
+    for name in FILE_STEPS:
+        setattr(RealFiles, name, point.wrap(f"file {name}", getattr(RealFiles, name), _HALVES.get(name)))
+    namespace = SimpleNamespace(**{name: getattr(os, name) for name in dir(os)})
+    for name in KEYSTORE_STEPS:
+        setattr(namespace, name, point.wrap(f"keystore {name}", getattr(os, name), None))
+    keystore.os = namespace  # type: ignore[attr-defined]
     write = leveldb.LevelDb._write
     leveldb.LevelDb._write = point.wrap("database batch", write, None)  # type: ignore[method-assign]
 
