@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -124,5 +124,3 @@ def _time(value: Json) -> Value:
 def _unbase64(value: Json) -> bytes:
     return base64.b64decode(value, validate=True)
 
-
-Reader = Callable[[Json], Any]
