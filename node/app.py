@@ -33,6 +33,7 @@ from node.evidence.pool import EvidencePool
 from node.executor import CommittedBlock, LedgerExecutor, load_state, write_genesis
 from node.gc_tuning import tune_gc
 from node.keystore import KeySet, Role, read_key_file
+from node.maintenance.pruning import Pruner, Retention
 from node.mempool.gossip import MempoolGossip
 from node.mempool.mempool import ACCOUNT_TXS_MAX, Mempool
 from node.mempool.pool import Pool
@@ -208,6 +209,7 @@ class _Parts:
     gossip: MempoolGossip
     evidence_gossip: EvidenceGossip
     snapshots: SnapshotServer
+    pruner: Pruner
     switch: Switch
     backend: NodeBackend
     metrics: NodeMetrics
@@ -227,6 +229,7 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
         await nursery.start(parts.gossip.run)
         await nursery.start(parts.evidence_gossip.run)
         await nursery.start(parts.snapshots.run)
+        await nursery.start(parts.pruner.run)
         p2p_address = await nursery.start(parts.switch.run)
         await nursery.start(keep_scores, opened.home.peer_scores_file, parts.switch.scores, parts.clock, parts.warn)
         rpc_address = await nursery.start(serve_rpc, parts.backend, config.rpc, log)
@@ -325,7 +328,9 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     snapshots = SnapshotServer(
         switch, switch.inbound(SNAPSHOT), store, StoreSource(store), config.storage.snapshot_interval
     )
-    return _Parts(checker, engine, gossip, evidence_gossip, snapshots, switch, backend, metrics, clock, warn)
+    retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
+    pruner = Pruner(store, retention, lambda: executor.state.tip, log)
+    return _Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, switch, backend, metrics, clock, warn)
 
 
 def _make_switch(opened: Opened, clock: SystemClock, warn: Callable[[str, QenexError], None]) -> Switch:

@@ -72,6 +72,7 @@ class StorageConfig(Section, frozen=True):
     cache_bytes: Annotated[int, Meta(ge=_MIB, le=1 << 40, description="1048576 or more (bytes of LevelDB blocks)")] = 64 * _MIB
     values_max: Annotated[int, Meta(ge=1_000, le=100_000_000, description="1000 to 100000000 (state values kept)")] = 200_000
     leaves_max: Annotated[int, Meta(ge=1_000, le=100_000_000, description="1000 to 100000000 (tree leaves kept)")] = 2_500_000
+    retain_blocks: Annotated[int, Meta(ge=0, le=1 << 62, description="0 (keep all) or how many of the last blocks to keep")] = 0
     snapshot_interval: Annotated[int, Meta(ge=0, le=1_000_000, description="0 to 1000000 (blocks; 0: none)")] = 100
 
 

@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "import": ("node.cli.maintenance", "import_command", "Make a new home's database from an exported state."),
     "state": ("node.cli.state", "state", "Which records of two states differ."),
     "inspect": ("node.cli.maintenance", "inspect", "Answer RPC from a stopped node's data, reading only."),
+    "prune": ("node.cli.maintenance", "prune", "Delete a stopped node's old blocks and give their space back."),
     "version": ("node.cli.node", "version", "Show versions."),
 }
 

@@ -148,6 +148,44 @@ def _answer_state(as_json: bool, done: Exported, file: Path, lines: list[str], *
 
 @click.command()
 @home_option(HOME_HELP)
+@click.option("--retain", type=click.IntRange(min=1), help="How many blocks to keep (default: [storage] retain_blocks).")
+@json_option
+def prune(home: Path | None, retain: int | None, as_json: bool) -> None:
+    """Delete a stopped node's old blocks and states, and compact its database. A running node does it by itself."""
+    from node.config import load_config
+    from node.maintenance.opening import open_stopped, read_home
+    from node.maintenance.pruning import Retention, prune_stopped
+
+    root = home or user_root() / "node"
+    opened, _ = read_home(root)
+    settings = load_config(opened.config_file).storage
+    blocks = retain or settings.retain_blocks
+    if not blocks:
+        raise ConfigError("how many blocks to keep is not said", hint="give --retain N, or set [storage] retain_blocks")
+    before = _size_of(opened.db_dir)
+
+    def show(done: int, of: int) -> None:
+        if not as_json and done % 1_000 < 16:
+            click.echo(f"height {done} of {of}", err=True)
+
+    with open_stopped(root, read_only=False) as node:
+        retention = Retention(blocks, settings.snapshot_interval)
+        pruned = prune_stopped(node.store, node.state.tip, retention, show)
+        base, height = node.store.base_height(), node.store.height
+    after = _size_of(opened.db_dir)
+    data = {"home": str(root), "pruned": pruned, "base_height": str(base), "height": str(height), "bytes_before": before, "bytes": after}
+    lines = [f"pruned {pruned} heights; blocks {base} to {height} are kept", f"{before} bytes before, {after} bytes now"]
+    if height - base + 1 > retention.blocks:
+        lines.append(f"more than {blocks} blocks stay: evidence, snapshots or going back need them")
+    answer(as_json, data, lines)
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*")) if folder.is_dir() else 0
+
+
+@click.command()
+@home_option(HOME_HELP)
 @click.option("--listen", metavar="HOST:PORT", help="Where to answer (default: [rpc] listen of config.toml).")
 @json_option
 def inspect(home: Path | None, listen: str | None, as_json: bool) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from consensus.block import Block
 from node.config import Home
-from node.indexer.rows import index_rows
+from node.maintenance.block_rows import block_rows
 from node.maintenance.opening import StoppedNode
 from node.signer import peek_record
 from node.storage import rows as names
@@ -22,8 +22,6 @@ from node.storage.store import Store
 from node.wal import SUFFIX
 from state.primitives.codec import decode
 from state.primitives.errors import HomeError, SignerRecordError, StorageCorruptError, StorageError
-from state.primitives.hashing import sha256
-from state.receipts import Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +125,7 @@ def _rows_of(store: Store, height: int) -> Iterator[bytes]:
             f"block {height} was made on another state than the one of height {height - 1} here",
             hint="move data/db away and let the node catch up again",
         )
-    yield names.BLOCK_HASH + block.header.hash()
-    for tx in block.txs:
-        yield names.TX + sha256(tx)
-    for key, _ in index_rows(height, tuple(Receipt.from_wire(item) for item in decode(receipts))):
-        yield names.INDEX + key
+    yield from block_rows(block, receipts)
     for item in block.evidence:
         for offence in item.offences:
             yield names.OFFENCE + offence

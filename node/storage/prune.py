@@ -1,42 +1,62 @@
-"""Forgetting old heights: their blocks, commits, receipts, roots and undo pages. Index rows, transaction rows and validator sets stay.
+"""Forgetting old heights: their blocks, commits, receipts, roots and undo pages, and what only the ledger's types can name.
 
-Roots go first and blocks last: a height without its root answers "not kept", and whatever a crash leaves behind is found again,
-because the lowest block says where the next pruning begins. Which heights may go is the caller's decision.
+Validator sets and punished offences stay. Roots go first and blocks last: a height without its root answers "not kept", and whatever a
+crash leaves behind is found again, because the lowest block says where the next pruning begins; a height's own rows go in one batch.
+Which heights may go is the caller's decision. Deleted rows take space until they are compacted: in steps, so that a running node has time
+between them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
+from node.storage import rows as names
 from node.storage.leveldb import Database
-from node.storage.rows import HEIGHT_LETTERS_PRUNED, ROOT, UNDO, Row, after, height_bytes, undo_range
-from state.primitives.limits import PRUNE_ROWS_MAX
+from node.storage.rows import HEIGHT_LETTERS_PRUNED, ROOT, Row, after, height_bytes, undo_range
+from state.primitives.limits import HEIGHT_MAX, PRUNE_ROWS_MAX
 from state.tree import SHARDS
 
+# Rows that belong to a block and its receipts, as stored: names of transactions, index rows
+DerivedRows: TypeAlias = Callable[[bytes, bytes], Iterable[bytes]]
 
-def prune_heights(database: Database, base: int, stop: int) -> None:
-    """Delete the heights below `stop`; `base` is the lowest block."""
+
+def no_rows(_block: bytes, _receipts: bytes) -> Iterable[bytes]:
+    """For blocks that nothing else belongs to."""
+    return ()
+
+
+def prune_heights(database: Database, heights: range, derived: DerivedRows = no_rows) -> None:
+    """Delete these heights; the first is the lowest block, and what lies below it goes too."""
     pending: list[Row] = []
-    for key in _doomed(database, base, stop):
-        pending.append((key, None))
+    for group in _doomed(database, heights, derived):
+        pending += [(key, None) for key in group]
         if len(pending) >= PRUNE_ROWS_MAX:
             database.write_unsynced(pending)
             pending = []
     database.write_unsynced(pending)
 
 
-def _doomed(database: Database, base: int, stop: int) -> Iterator[bytes]:
-    for key, _ in database.scan(ROOT, ROOT + height_bytes(stop), values=False):
-        yield key
+def _doomed(database: Database, heights: range, derived: DerivedRows) -> Iterator[Iterable[bytes]]:
+    first, stop = max(0, heights.start - 1), heights.stop  # the state before the first block has pages, too
+    for key, _ in database.scan(ROOT + height_bytes(first), ROOT + height_bytes(stop), values=False):
+        yield (key,)
     for shard in range(SHARDS):
-        for key, _ in database.scan(*undo_range(shard, -1, stop - 1), values=False):
-            yield key
-    for height in range(base, stop):
-        for letter in HEIGHT_LETTERS_PRUNED:
-            yield letter.encode() + height_bytes(height)
+        yield [key for key, _ in database.scan(*undo_range(shard, first - 1, stop - 1), values=False)]
+    for height in heights:
+        block, receipts = database.get(b"b" + height_bytes(height)), database.get(b"e" + height_bytes(height))
+        if block is not None and receipts is not None:
+            yield derived(block, receipts)
+    for height in range(first, stop):
+        yield [letter.encode() + height_bytes(height) for letter in HEIGHT_LETTERS_PRUNED]
 
 
-def compact_pruned(database: Database) -> None:
-    """Rewrite the ranges that pruning leaves holes in."""
-    for prefix in (*(letter.encode() for letter in HEIGHT_LETTERS_PRUNED), ROOT, UNDO):
-        database.compact(prefix, after(prefix))
+def compaction_steps(stop: int | None) -> Iterator[tuple[bytes, bytes]]:
+    """Ranges that pruning leaves holes in: below a height, or with None everything, rows in no order of height included."""
+    for letter in (*(letter.encode() for letter in HEIGHT_LETTERS_PRUNED), ROOT):
+        yield letter, after(letter) if stop is None else letter + height_bytes(stop)
+    for shard in range(SHARDS):
+        yield undo_range(shard, -1, HEIGHT_MAX if stop is None else stop - 1)
+    if stop is None:
+        for letter in (names.BLOCK_HASH, names.TX, names.INDEX, names.STATE, names.LEAF, names.BUCKET):
+            yield letter, after(letter)

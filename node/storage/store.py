@@ -24,7 +24,7 @@ from node.storage.cache import ValueCache
 from node.storage.history import History, encode_undo
 from node.storage.leveldb import Database, LevelDb
 from node.storage.proving import absence_from, existence_from
-from node.storage.prune import compact_pruned, prune_heights
+from node.storage.prune import DerivedRows, compaction_steps, no_rows, prune_heights
 from node.storage.rows import Row, after, height_bytes
 from node.storage.tree_client import WorkerTree
 from node.storage.trees import InlineTree, TreeService
@@ -56,6 +56,7 @@ class Store:
         self.height = -1
         self.tip = b""
         self._base = next((int.from_bytes(key[1:], "big") for key, _ in database.scan(b"b", b"c", values=False)), 0)
+        self._kept_from = 0  # heights below are pruned, or are being pruned
         self._trees = self._open_trees()
 
     @classmethod
@@ -302,7 +303,7 @@ class Store:
 
     def root_at(self, height: int) -> bytes | None:
         """The root after a height, or None if it is not kept."""
-        return self._db.get(names.ROOT + height_bytes(height)) if 0 <= height <= self.height else None
+        return self._db.get(names.ROOT + height_bytes(height)) if self._kept_from <= height <= self.height else None
 
     def shard_rows(self, shard: int, height: int) -> Iterator[tuple[bytes, bytes, bytes]]:
         """(kh, raw key, value) of everything in a shard after a height that is kept, in the tree's order; see `History.shard_rows`."""
@@ -312,6 +313,8 @@ class Store:
 
     def height_row(self, letter: str, height: int) -> bytes | None:
         """The row of a height: b block, c commit, p post-quantum commit, e receipts, v validators."""
+        if height < self._kept_from and letter != "v":
+            return None
         return self._db.get(letter.encode() + height_bytes(height))
 
     def latest_row(self, letter: str, height: int) -> tuple[int, bytes] | None:
@@ -398,15 +401,34 @@ class Store:
         self._base = 0 if self._base == height else self._base
         return wanted
 
-    def prune(self, retain_height: int, limit: int = 1000) -> int:
-        """Delete blocks and history below `retain_height`, at most `limit` heights a call; returns how many. Index rows stay."""
+    def prune(self, retain_height: int, limit: int = 1000, derived: DerivedRows = no_rows) -> int:
+        """Delete blocks and history below `retain_height`, at most `limit` heights a call; returns how many."""
+        heights = self.begin_prune(retain_height, limit)
+        self.delete_pruned(heights, derived)
+        return len(heights)
+
+    def begin_prune(self, retain_height: int, limit: int) -> range:
+        """The heights that go now, at most `limit`. From here on no reader finds them; `delete_pruned` comes next."""
         stop = min(retain_height, self.height, self._base + limit)
-        if self._base == 0 or stop <= self._base:
-            return 0
-        prune_heights(self._db, self._base, stop)
-        pruned, self._base = stop - self._base, stop
-        return pruned
+        heights = range(self._base, stop) if 0 < self._base < stop else range(0)
+        if heights:
+            self._base = self._kept_from = stop
+        return heights
+
+    def delete_pruned(self, heights: range, derived: DerivedRows = no_rows) -> None:
+        """Delete them, with the rows that `derived` names for each. May run in a thread beside everything else."""
+        if heights:
+            prune_heights(self._db, heights, derived)
+
+    def compaction_steps(self, *, is_whole: bool = False) -> list[tuple[bytes, bytes]]:
+        """Ranges for `compact_range`, one after the other: below the lowest height that is kept, or the whole database."""
+        return list(compaction_steps(None if is_whole else self._base))
+
+    def compact_range(self, start: bytes, stop: bytes) -> None:
+        """Give the space of deleted rows in a range back. Takes long; may run in a thread beside everything else."""
+        self._db.compact(start, stop)
 
     def compact(self) -> None:
-        """Give the space of pruned rows back. Takes long; may run in a thread beside everything else."""
-        compact_pruned(self._db)
+        """Give the space of all deleted rows back."""
+        for start, stop in self.compaction_steps(is_whole=True):
+            self.compact_range(start, stop)
