@@ -20,10 +20,12 @@ from node.storage.store import Store
 
 KEEP_MIN: Final = 10  # a node that goes back one height, a peer that asks for the last ones
 SNAPSHOTS_KEPT: Final = 2  # the newest is served while the one before is still being fetched
-PIECE_HEIGHTS: Final = 16  # about 4,500 rows and 10 ms without transactions
-COMPACT_HEIGHTS: Final = 500  # rows of this many heights lie dead at most, beside those of the piece
+PIECE_HEIGHTS: Final = 16  # at most; a few milliseconds without transactions
+PIECE_S_MAX: Final = 0.1  # a piece that took longer makes the next one smaller
+COMPACT_HEIGHTS: Final = 500  # fewer dead heights are not worth the writing
+COMPACT_SHARE: Final = 4  # nor is less than a quarter of what lives: the living are written again, too
 CHECK_S: Final = 2.0
-REST_MIN_S: Final = 0.05
+REST_MIN_S: Final = 0.005
 REST_FACTOR: Final = 4  # at most a fifth of the time
 NS_PER_S: Final = 1_000_000_000
 
@@ -71,6 +73,7 @@ class Pruner:
         self._tip = tip
         self._log = log
         self._dead = 0  # heights deleted since the last compaction
+        self._piece_heights = PIECE_HEIGHTS
         self.pruned = 0
         self.compactions = 0
 
@@ -82,16 +85,18 @@ class Pruner:
         while True:
             if not await self._piece():
                 await trio.sleep(CHECK_S)
-            if self._dead >= COMPACT_HEIGHTS:
+            if self._dead >= max(COMPACT_HEIGHTS, self._retention.kept // COMPACT_SHARE):
                 await self._compact()
 
     async def _piece(self) -> bool:
         """A few heights; whether there were any."""
         store = self._store
-        heights = store.begin_prune(find_stop(store, self._tip(), self._retention, PIECE_HEIGHTS), PIECE_HEIGHTS)
+        limit = self._piece_heights
+        heights = store.begin_prune(find_stop(store, self._tip(), self._retention, limit), limit)
         if not heights:
             return False
-        await self._resting(store.delete_pruned, heights, derived_rows)
+        took = await self._resting(store.delete_pruned, heights, derived_rows)
+        self._piece_heights = max(1, limit // 2) if took > PIECE_S_MAX else min(PIECE_HEIGHTS, limit * 2)
         self.pruned += len(heights)
         self._dead += len(heights)
         return True
@@ -103,11 +108,13 @@ class Pruner:
         self.compactions += 1
         self._log.info("old blocks pruned", lowest_height=self._store.base_height(), heights=self.pruned)
 
-    async def _resting(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Work in a thread, then leave the machine to the others."""
+    async def _resting(self, work: Callable[..., None], *arguments: Any) -> float:
+        """Work in a thread, then leave the machine to the others; how many seconds the work took."""
         started = trio.current_time()
         await trio.to_thread.run_sync(work, *arguments)
-        await trio.sleep(max(REST_MIN_S, REST_FACTOR * (trio.current_time() - started)))
+        took = trio.current_time() - started
+        await trio.sleep(max(REST_MIN_S, REST_FACTOR * took))
+        return took
 
 
 def prune_stopped(store: Store, tip: ChainTip, retention: Retention, progress: Callable[[int, int], None]) -> int:

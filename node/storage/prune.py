@@ -9,13 +9,15 @@ between them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from node.storage import rows as names
 from node.storage.leveldb import Database
 from node.storage.rows import HEIGHT_LETTERS_PRUNED, ROOT, Row, after, height_bytes, undo_range
 from state.primitives.limits import HEIGHT_MAX, PRUNE_ROWS_MAX
 from state.tree import SHARDS
+
+COMPACT_SHARDS: Final = 16  # in one step
 
 # Rows that belong to a block and its receipts, as stored: names of transactions, index rows
 DerivedRows: TypeAlias = Callable[[bytes, bytes], Iterable[bytes]]
@@ -55,8 +57,9 @@ def compaction_steps(stop: int | None) -> Iterator[tuple[bytes, bytes]]:
     """Ranges that pruning leaves holes in: below a height, or with None everything, rows in no order of height included."""
     for letter in (*(letter.encode() for letter in HEIGHT_LETTERS_PRUNED), ROOT):
         yield letter, after(letter) if stop is None else letter + height_bytes(stop)
-    for shard in range(SHARDS):
-        yield undo_range(shard, -1, HEIGHT_MAX if stop is None else stop - 1)
+    # undo pages stand shard by shard, the dead between the living: a few larger steps, since each also writes LevelDB's memory out
+    for shard in range(0, SHARDS, COMPACT_SHARDS):
+        yield undo_range(shard, -1, 0)[0], undo_range(shard + COMPACT_SHARDS - 1, 0, HEIGHT_MAX)[1]
     if stop is None:
         for letter in (names.BLOCK_HASH, names.TX, names.INDEX, names.STATE, names.LEAF, names.BUCKET):
             yield letter, after(letter)

@@ -21,7 +21,7 @@ from state.params import ConsensusParams
 from state.primitives.errors import ProofError
 from tests.node.maintenance.chain import Chain, make_home, qenex
 
-HEIGHT = 60
+HEIGHT = 40
 SHORT = ConsensusParams(evidence_blocks_max=1, evidence_age_s_max=3_600)
 
 
@@ -85,7 +85,7 @@ def test_evidence_keeps_its_heights(home: Path) -> None:
         assert find_stop(store, tip, retention, 1_000) == 1  # the last hour is kept, however few blocks are wanted
         assert find_stop(store, later(tip, 10**6), retention, 7) == 8
         assert find_stop(store, later(tip, 10**6), Retention(0), 1_000) == 1
-        assert find_stop(store, later(tip, 10**6), Retention(10, 20), 1_000) == HEIGHT + 1 - 50
+        assert find_stop(store, later(tip, 10**6), Retention(10, 5), 1_000) == HEIGHT + 1 - 20
         assert find_stop(store, later(tip, 10**6), Retention(1_000), 1_000) == 1
 
 
