@@ -399,3 +399,9 @@ def test_help() -> None:
     assert main(["doctor", "--help"]) == 0
 
 
+
+
+def test_every_code_is_documented() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    rows = {tuple(cell.strip() for cell in line.split("|")[1:4]) for line in text.splitlines() if line.startswith("| 3")}
+    assert rows == {(str(kind.code), kind.name, kind.severity) for kind in KINDS}
