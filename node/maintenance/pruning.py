@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -22,12 +22,14 @@ KEEP_MIN: Final = 10  # a node that goes back one height, a peer that asks for t
 SNAPSHOTS_KEPT: Final = 2  # the newest is served while the one before is still being fetched
 PIECE_HEIGHTS: Final = 16  # at most; a few milliseconds without transactions
 PIECE_S_MAX: Final = 0.1  # a piece that took longer makes the next one smaller
-COMPACT_HEIGHTS: Final = 500  # fewer dead heights are not worth the writing
+COMPACT_ROWS: Final = 100_000  # fewer dead rows are not worth the writing: some 5 MB
 COMPACT_SHARE: Final = 4  # nor is less than a quarter of what lives: the living are written again, too
 CHECK_S: Final = 2.0
 REST_MIN_S: Final = 0.005
 REST_FACTOR: Final = 4  # at most a fifth of the time
 NS_PER_S: Final = 1_000_000_000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Pruner:
         self._retention = retention
         self._tip = tip
         self._log = log
-        self._dead = 0  # heights deleted since the last compaction
+        self._dead_heights = self._dead_rows = 0  # deleted since the last compaction
         self._piece_heights = PIECE_HEIGHTS
         self.pruned = 0
         self.compactions = 0
@@ -85,7 +87,7 @@ class Pruner:
         while True:
             if not await self._piece():
                 await trio.sleep(CHECK_S)
-            if self._dead >= max(COMPACT_HEIGHTS, self._retention.kept // COMPACT_SHARE):
+            if self._dead_rows >= COMPACT_ROWS and self._dead_heights >= self._retention.kept // COMPACT_SHARE:
                 await self._compact()
 
     async def _piece(self) -> bool:
@@ -95,26 +97,27 @@ class Pruner:
         heights = store.begin_prune(find_stop(store, self._tip(), self._retention, limit), limit)
         if not heights:
             return False
-        took = await self._resting(store.delete_pruned, heights, derived_rows)
+        rows, took = await self._resting(store.delete_pruned, heights, derived_rows)
         self._piece_heights = max(1, limit // 2) if took > PIECE_S_MAX else min(PIECE_HEIGHTS, limit * 2)
         self.pruned += len(heights)
-        self._dead += len(heights)
+        self._dead_heights += len(heights)
+        self._dead_rows += rows
         return True
 
     async def _compact(self) -> None:
-        self._dead = 0
+        self._dead_heights = self._dead_rows = 0
         for start, stop in self._store.compaction_steps():
             await self._resting(self._store.compact_range, start, stop)
         self.compactions += 1
         self._log.info("old blocks pruned", lowest_height=self._store.base_height(), heights=self.pruned)
 
-    async def _resting(self, work: Callable[..., None], *arguments: Any) -> float:
-        """Work in a thread, then leave the machine to the others; how many seconds the work took."""
+    async def _resting(self, work: Callable[..., T], *arguments: Any) -> tuple[T, float]:
+        """Work in a thread, then leave the machine to the others; its result, and how many seconds it took."""
         started = trio.current_time()
-        await trio.to_thread.run_sync(work, *arguments)
+        result = await trio.to_thread.run_sync(work, *arguments)
         took = trio.current_time() - started
         await trio.sleep(max(REST_MIN_S, REST_FACTOR * took))
-        return took
+        return result, took
 
 
 def prune_stopped(store: Store, tip: ChainTip, retention: Retention, progress: Callable[[int, int], None]) -> int:

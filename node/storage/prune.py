@@ -13,11 +13,11 @@ from typing import Final, TypeAlias
 
 from node.storage import rows as names
 from node.storage.leveldb import Database
-from node.storage.rows import HEIGHT_LETTERS_PRUNED, ROOT, Row, after, height_bytes, undo_range
-from state.primitives.limits import HEIGHT_MAX, PRUNE_ROWS_MAX
+from node.storage.rows import HEIGHT_LETTERS_PRUNED, ROOT, UNDO, Row, after, height_bytes, undo_range
+from state.primitives.limits import PRUNE_ROWS_MAX
 from state.tree import SHARDS
 
-COMPACT_SHARDS: Final = 16  # in one step
+COMPACT_FIRST_BYTES: Final = 16  # of 256 in one step
 
 # Rows that belong to a block and its receipts, as stored: names of transactions, index rows
 DerivedRows: TypeAlias = Callable[[bytes, bytes], Iterable[bytes]]
@@ -28,15 +28,18 @@ def no_rows(_block: bytes, _receipts: bytes) -> Iterable[bytes]:
     return ()
 
 
-def prune_heights(database: Database, heights: range, derived: DerivedRows = no_rows) -> None:
-    """Delete these heights; the first is the lowest block, and what lies below it goes too."""
+def prune_heights(database: Database, heights: range, derived: DerivedRows = no_rows) -> int:
+    """Delete these heights; the first is the lowest block, and what lies below it goes too. Returns how many rows went."""
     pending: list[Row] = []
+    count = 0
     for group in _doomed(database, heights, derived):
         pending += [(key, None) for key in group]
         if len(pending) >= PRUNE_ROWS_MAX:
             database.write_unsynced(pending)
+            count += len(pending)
             pending = []
     database.write_unsynced(pending)
+    return count + len(pending)
 
 
 def _doomed(database: Database, heights: range, derived: DerivedRows) -> Iterator[Iterable[bytes]]:
@@ -54,12 +57,15 @@ def _doomed(database: Database, heights: range, derived: DerivedRows) -> Iterato
 
 
 def compaction_steps(stop: int | None) -> Iterator[tuple[bytes, bytes]]:
-    """Ranges that pruning leaves holes in: below a height, or with None everything, rows in no order of height included."""
+    """Ranges that pruning leaves holes in: of rows in order of height only those below one; with None the whole database."""
     for letter in (*(letter.encode() for letter in HEIGHT_LETTERS_PRUNED), ROOT):
         yield letter, after(letter) if stop is None else letter + height_bytes(stop)
-    # undo pages stand shard by shard, the dead between the living: a few larger steps, since each also writes LevelDB's memory out
-    for shard in range(0, SHARDS, COMPACT_SHARDS):
-        yield undo_range(shard, -1, 0)[0], undo_range(shard + COMPACT_SHARDS - 1, 0, HEIGHT_MAX)[1]
+    # elsewhere the dead lie between the living, which are written again with them; each step also writes LevelDB's memory out
+    for letter in (UNDO, names.TX):
+        for first in range(0, 256, COMPACT_FIRST_BYTES):
+            yield letter + bytes((first,)), letter + bytes((first + COMPACT_FIRST_BYTES - 1,)) + b"\xff" * 32
+    for letter in (names.BLOCK_HASH, names.INDEX):
+        yield letter, after(letter)
     if stop is None:
-        for letter in (names.BLOCK_HASH, names.TX, names.INDEX, names.STATE, names.LEAF, names.BUCKET):
+        for letter in (names.STATE, names.LEAF, names.BUCKET):
             yield letter, after(letter)

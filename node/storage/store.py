@@ -415,10 +415,9 @@ class Store:
             self._base = self._kept_from = stop
         return heights
 
-    def delete_pruned(self, heights: range, derived: DerivedRows = no_rows) -> None:
-        """Delete them, with the rows that `derived` names for each. May run in a thread beside everything else."""
-        if heights:
-            prune_heights(self._db, heights, derived)
+    def delete_pruned(self, heights: range, derived: DerivedRows = no_rows) -> int:
+        """Delete them, with the rows that `derived` names for each; how many rows. May run in a thread beside everything else."""
+        return prune_heights(self._db, heights, derived) if heights else 0
 
     def compaction_steps(self, *, is_whole: bool = False) -> list[tuple[bytes, bytes]]:
         """Ranges for `compact_range`, one after the other: below the lowest height that is kept, or the whole database."""

@@ -134,7 +134,7 @@ def test_a_kill_between_two_pieces_leaves_nothing_behind(home: Path, monkeypatch
 
 async def test_beside_a_running_chain(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning, "_is_expired", lambda history, tip, height: True)
-    for name, value in (("COMPACT_HEIGHTS", 50), ("REST_FACTOR", 0), ("REST_MIN_S", 0), ("CHECK_S", 0.01)):
+    for name, value in (("COMPACT_ROWS", 500), ("REST_FACTOR", 0), ("REST_MIN_S", 0), ("CHECK_S", 0.01)):
         monkeypatch.setattr(pruning, name, value)
     chain = Chain(home)
     pruner = Pruner(chain.store, Retention(15), lambda: chain.executor.state.tip, structlog.get_logger())
