@@ -5,13 +5,16 @@ also be wrong here. A broken invariant reverts the transaction with 203, keeps i
 Checked: I1 conservation; I2 no negative holding, no foreign hand on a module account, no record of a kind that the operation's row
 does not name; I3 what can be spent is not negative; I4 supply within its maximum, minting within the allowance; I12 no success
 without effect; I23 one sequence per transaction; I24 whoever is debited or re-keyed authorised it; I25 the fee. Source: ledger rules,
-section 3. Those of staking are in `state.invariants_staking`. Nothing here may change a record.
+section 3. Those of staking and of pools are in `state.invariants_staking` and `state.invariants_amm`. Nothing here may change a
+record.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from state.invariants_amm import check_amm
 from state.invariants_staking import check_staking
 from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level
 from state.primitives.codec import Value
@@ -32,6 +35,8 @@ from state.schema import (
 from state.transaction import Call, Transaction
 from state.view import View
 
+# what a module's own records must satisfy: (view, records before, acting account) -> the first that is broken, or nothing
+_OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes], str]]] = {"stake": check_staking, "amm": check_amm}
 _NOTHING: Final[tuple[int, ...]] = (0,)
 
 
@@ -118,7 +123,8 @@ def check_operation(view: View, mark: int, call: Call) -> str:
             return "I1: an asset was not conserved"
     if operation.moves_value and not moved:
         return "I12: an operation succeeded without effect"
-    return check_staking(view, first, account) if operation.module == "stake" else ""
+    check_module = _OF_MODULE.get(operation.module)
+    return "" if check_module is None else check_module(view, first, account)
 
 
 def _check_supply(view: View, key: bytes, supply: int) -> str:

@@ -180,6 +180,57 @@ MISBEHAVIOR_IGNORED: Final = EventKind(
     ),
 )
 STAKE_MINTED: Final = EventKind(54, "stake_minted", (("asset", TEXT), ("amount", AMOUNT)))
+POOL_CREATED: Final = EventKind(
+    100,
+    "pool_created",
+    (
+        ("pool", TEXT),
+        ("account", ACCOUNT),
+        ("asset_a", TEXT),
+        ("amount_a", AMOUNT),
+        ("asset_b", TEXT),
+        ("amount_b", AMOUNT),
+        ("shares", AMOUNT),
+        ("fee_ppm", NUMBER),
+    ),
+)
+_POOL_CHANGE: Final = (
+    ("pool", TEXT),
+    ("account", ACCOUNT),
+    ("asset_a", TEXT),
+    ("amount_a", AMOUNT),
+    ("asset_b", TEXT),
+    ("amount_b", AMOUNT),
+    ("shares", AMOUNT),
+)
+LIQUIDITY_ADDED: Final = EventKind(101, "liquidity_added", _POOL_CHANGE)
+LIQUIDITY_REMOVED: Final = EventKind(102, "liquidity_removed", _POOL_CHANGE)
+SWAPPED: Final = EventKind(
+    103,
+    "swap",
+    (
+        ("pool", TEXT),
+        ("account", ACCOUNT),
+        ("asset_in", TEXT),
+        ("amount_in", AMOUNT),
+        ("asset_out", TEXT),
+        ("amount_out", AMOUNT),
+    ),
+)
+PROTOCOL_FEE_MINTED: Final = EventKind(104, "protocol_fee", (("pool", TEXT), ("shares", AMOUNT)))
+PROTOCOL_FEE_SET: Final = EventKind(105, "protocol_fee_set", (("pool", TEXT), ("on", NUMBER)))
+POOL_SWITCHED: Final = EventKind(
+    106,
+    "pool_switched",
+    (("pool", TEXT), ("trade_until", NUMBER), ("deposit_until", NUMBER), ("withdraw_until", NUMBER)),
+)
+POOL_CLOSED: Final = EventKind(107, "pool_closed", _POOL_CHANGE)
+POOL_REPAIRED: Final = EventKind(
+    108,
+    "pool_repaired",
+    (("pool", TEXT), ("asset_a", TEXT), ("amount_a", AMOUNT), ("asset_b", TEXT), ("amount_b", AMOUNT), ("plan", BYTES)),
+)
+POOL_MEMBERS_SET: Final = EventKind(109, "pool_members_set", (("pool", TEXT), ("account", ACCOUNT), ("members", NUMBER)))
 BREAKER_TRIPPED: Final = EventKind(90, "breaker_tripped", (("module", TEXT), ("operation", NUMBER), ("reason", TEXT)))
 ACTION_DROPPED: Final = EventKind(91, "action_dropped", (("action", TEXT), ("reason", TEXT)))
 
@@ -208,6 +259,16 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         VALIDATOR_TOMBSTONED,
         MISBEHAVIOR_IGNORED,
         STAKE_MINTED,
+        POOL_CREATED,
+        LIQUIDITY_ADDED,
+        LIQUIDITY_REMOVED,
+        SWAPPED,
+        PROTOCOL_FEE_MINTED,
+        PROTOCOL_FEE_SET,
+        POOL_SWITCHED,
+        POOL_CLOSED,
+        POOL_REPAIRED,
+        POOL_MEMBERS_SET,
         BREAKER_TRIPPED,
         ACTION_DROPPED,
     )

@@ -19,6 +19,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | q | c or u | first and next number of the queue of what is to be forgotten |
 | q | c or u, number (8, big-endian) | forgotten at (Unix seconds), key |
 | v V f k d D x X r R w | | staking, see `state.schema_staking` |
+| l I i K | | pools, see `state.schema_amm` |
 | p | name of a group | parameters, see `state.params` |
 | b | | tripped breakers ((module, height, operation), ...), sorted by module |
 | N | V, owner (32); or P, p2p node id | an admission granted by governance; present means admitted |
@@ -35,6 +36,7 @@ import msgspec
 
 from state.primitives.codec import Value, decode_amount
 from state.primitives.errors import MalformedError, StorageCorruptError
+from state.schema_amm import AMM_DECODE, AMM_ENCODE
 from state.schema_staking import STAKING_DECODE, STAKING_ENCODE
 
 ACCOUNT: Final = ord("a")
@@ -185,6 +187,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     BREAKERS: _unpack,
     ADMISSION: _unpack,
     **STAKING_DECODE,
+    **AMM_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -201,6 +204,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     BREAKERS: _pack,
     ADMISSION: _pack,
     **STAKING_ENCODE,
+    **AMM_ENCODE,
 }
 
 

@@ -37,6 +37,10 @@ KINDS: Final = {
     "r": "redelegation",
     "R": "redelegation_queue",
     "w": "downtime",
+    "l": "amm_pool",
+    "I": "amm_pools",
+    "i": "amm_position",
+    "K": "amm_members",
 }
 
 

@@ -57,6 +57,13 @@ def get_asset(context: OpContext, code: str) -> Value:
     return record
 
 
+def require_movable(context: OpContext, code: str, sender: bytes, recipient: bytes) -> None:
+    """Fail unless an asset may go from one account to another: 401, 615. Every movement between two accounts asks this."""
+    _, _, flags, issuer, _ = get_asset(context, code)
+    if not flags & FLAG_TRANSFERABLE and issuer != sender and issuer != recipient:
+        raise OperationFailed(Code.NOT_TRANSFERABLE, f"{code} moves only to and from its issuer")
+
+
 def put_asset(view: View, code: str, record: Value) -> None:
     """Write a new asset's record and list its code, so that assets can be enumerated and the list be proved."""
     (number,) = view.get(ASSET_LIST_KEY) or (0,)
@@ -122,9 +129,7 @@ def transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     _require_amount(amount)
     if account == to:
         raise OperationFailed(Code.SELF_TRANSFER, "sender and recipient are one account")
-    _, _, flags, issuer, _ = get_asset(context, code)
-    if not flags & FLAG_TRANSFERABLE and issuer != account and issuer != to:
-        raise OperationFailed(Code.NOT_TRANSFERABLE, f"{code} moves only to and from its issuer")
+    require_movable(context, code, account, to)
     context.require_recipient(to)
     code_bytes = code.encode("ascii")
     context.debit(account, code_bytes, amount)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 from msgspec import Meta
@@ -30,6 +31,7 @@ from state.primitives.limits import (
     LEGS_MAX,
     MINTERS_MAX,
     MONIKER_CHARS_MAX,
+    POOL_MEMBERS_MAX,
     PPM,
     TAG_CHARS_MAX,
 )
@@ -183,6 +185,42 @@ def _read_legs(legs: Value) -> Value:
     return tuple(out)
 
 
+@lru_cache(maxsize=4096)
+def read_pool(text: str) -> str:
+    """The name of a pool, checked: two asset codes, the smaller one first."""
+    a, slash, b = text.partition("/")
+    if not slash or read_code(a) >= read_code(b):
+        raise malformed("a pool is named by its assets, the smaller code first: A/B")
+    return text
+
+
+def _read_optional_pool(text: str) -> str:
+    return read_pool(text) if text else text
+
+
+def _read_path(path: Value) -> Value:
+    if len(path) > LEGS_MAX:
+        raise too_large("a path is too long")
+    for code in path:
+        read_code(code)
+    return path
+
+
+def _read_members(members: Value) -> Value:
+    if len(members) > POOL_MEMBERS_MAX:
+        raise too_large(f"a pool has at most {POOL_MEMBERS_MAX} members")
+    if any(one >= other for one, other in pairwise(members)):
+        raise malformed("members are sorted, each once")
+    return members
+
+
+def _read_price(price: Value) -> Value:
+    numerator, denominator = read_amount(price[0]), read_amount(price[1])
+    if numerator and not denominator:
+        raise malformed("a price is a fraction; both parts zero mean no bound")
+    return numerator, denominator
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -232,6 +270,18 @@ def _show_hex(data: bytes) -> object:
     return data.hex()
 
 
+def _show_members(members: Value) -> object:
+    return [format_address(member) for member in members]
+
+
+def _write_price(price: Any) -> Any:
+    return encode_amount(price[0]), encode_amount(price[1])
+
+
+def _show_price(price: Value) -> object:
+    return [str(price[0]), str(price[1])] if price[1] else []
+
+
 Address: TypeAlias = Annotated[bytes, Meta(min_length=ACCOUNT_ADDRESS_BYTES, max_length=ACCOUNT_ADDRESS_BYTES)]
 _Keys: TypeAlias = tuple[tuple[int, int, bytes, int], ...]
 _Minters: TypeAlias = tuple[tuple[Address, bytes], ...]
@@ -259,3 +309,8 @@ PPM_NUMBER: Final = FieldKind("parts per million", int, _read_ppm, _same, _same)
 NUMBER: Final = FieldKind("number", int, _read_number, _same, str)
 MONIKER: Final = FieldKind("moniker", Annotated[str, Meta(max_length=MONIKER_CHARS_MAX)], _read_moniker, _same, _same)
 DETAILS: Final = FieldKind("details", Annotated[str, Meta(max_length=DETAILS_CHARS_MAX)], None, _same, _same)
+POOL: Final = FieldKind("pool", str, read_pool, _same, _same)
+OPTIONAL_POOL: Final = FieldKind("optional pool", str, _read_optional_pool, _same, _same)
+PATH: Final = FieldKind("path", tuple[str, ...], _read_path, _same, list)
+MEMBERS: Final = FieldKind("members", tuple[Address, ...], _read_members, _same, _show_members)
+PRICE: Final = FieldKind("price", tuple[bytes, bytes], _read_price, _write_price, _show_price)

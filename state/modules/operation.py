@@ -30,14 +30,18 @@ BONDED: Final = "bonded"  # stake that is in the pools of validators
 UNBONDING: Final = "unbonding"  # stake on its way out
 REWARDS: Final = "rewards"  # of validators and delegators, not yet claimed
 TREASURY: Final = "treasury"
+AMM: Final = "amm"  # the reserves of all pools
+GOVERNANCE: Final = "governance"  # holds nothing; who acts in operations that only governance may do
 MODULE_ACCOUNTS: Final[dict[bytes, str]] = {
-    module_address(name): name for name in (FEES, BONDED, UNBONDING, REWARDS, TREASURY)
+    module_address(name): name for name in (FEES, BONDED, UNBONDING, REWARDS, TREASURY, AMM, GOVERNANCE)
 }
 FEES_ADDRESS: Final = module_address(FEES)
 BONDED_ADDRESS: Final = module_address(BONDED)
 UNBONDING_ADDRESS: Final = module_address(UNBONDING)
 REWARDS_ADDRESS: Final = module_address(REWARDS)
 TREASURY_ADDRESS: Final = module_address(TREASURY)
+AMM_ADDRESS: Final = module_address(AMM)
+GOVERNANCE_ADDRESS: Final = module_address(GOVERNANCE)
 
 
 class Level(IntEnum):

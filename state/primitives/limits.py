@@ -87,6 +87,13 @@ SHARES_MAX = (1 << 1_280) - 1  # a pool slashed from 2^640 to 1 unit still takes
 MONIKER_CHARS_MAX = 64
 DETAILS_CHARS_MAX = 256
 
+# Pools
+POOL_RESERVE_MIN = 10_000  # base units of each side after anything but closing: below it one unit of rounding is a percentage
+POOL_FEE_PPM_MAX = 100_000  # a tenth: a pool of two assets is the only one, so nobody may make it useless
+POOL_MEMBERS_MAX = 256  # of one restricted pool; 9 kB
+POOL_PATH_ASSETS_MAX = 5  # four hops: each is four multiplications of 640 bits
+POOL_WITHDRAW_OFF_S_MAX = 72 * 3600  # how long withdrawals may be switched off at once; then they are on again by themselves
+
 # State
 RECORD_CACHE_RECORDS_MAX = 200_000  # decoded records kept between blocks, about 400 B each
 STATE_KEY_BYTES_MAX = 255  # ICS-23 verifiers accept at most this with a one-byte length

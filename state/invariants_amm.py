@@ -1,0 +1,211 @@
+"""Checks of pools on what an operation touched, and of the whole state; they know nothing of the handlers.
+
+I6: what the pools' account holds is the sum of their reserves, and a pool's shares are its positions and the locked ones. I7: a swap
+never lowers the product, also with the fee of its input left out, and mints nothing. I9: nothing but closing lowers the worth of a
+share, the protocol's own share of the growth aside, which is bounded. I11: a new pool has isqrt(ab) shares, a closed one nothing but
+the locked ones; accumulated prices grow once in a block, as they must. I24: nobody's position is touched by another. Source: ledger
+rules, section 3. Nothing here may change a record, and no arithmetic is shared with the handlers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import isqrt
+from typing import Final
+
+from state.modules.operation import AMM_ADDRESS, TREASURY_ADDRESS
+from state.primitives.codec import Value
+from state.primitives.limits import AMOUNT_MAX, POOL_FEE_PPM_MAX, POOL_RESERVE_MIN, PPM
+from state.schema import HOLDING, HOLDING_ADDRESS, HOLDING_CODE_START
+from state.schema_amm import (
+    AMM_LETTERS,
+    MEMBERS,
+    POOL,
+    POSITION,
+    POSITION_ADDRESS,
+    POSITION_POOL_START,
+    SWITCHES_KEY_BYTES,
+    Pool,
+)
+from state.view import View
+
+LOCKED: Final = 1_000
+_POOL_START: Final = 2
+
+
+class _Sums:
+    """What the records add up to; `add` with sign -1 takes a record away."""
+
+    def __init__(self) -> None:
+        self.reserves: dict[bytes, int] = {}  # by asset: of the pools less what their account holds
+        self.shares: dict[bytes, int] = {}  # by pool: of its positions less its own
+
+    def add(self, key: bytes, record: Value, sign: int) -> None:
+        """Count one record."""
+        tag = key[1]
+        if tag == HOLDING:
+            if key[HOLDING_ADDRESS] == AMM_ADDRESS:
+                self._hold(key[HOLDING_CODE_START:], -sign * record[0])
+        elif tag == POOL and len(key) > SWITCHES_KEY_BYTES:
+            pool = key[_POOL_START:]
+            a, _, b = pool.partition(b"/")
+            self._hold(a, sign * record[0])
+            self._hold(b, sign * record[1])
+            self.shares[pool] = self.shares.get(pool, 0) - sign * (record[2] - LOCKED)
+        elif tag == POSITION:
+            pool = key[POSITION_POOL_START:]
+            self.shares[pool] = self.shares.get(pool, 0) + sign * record[0]
+
+    def _hold(self, code: bytes, amount: int) -> None:
+        self.reserves[code] = self.reserves.get(code, 0) + amount
+
+    def find_problem(self) -> str:
+        """The first sum that is not zero."""
+        if any(self.reserves.values()):
+            return "I6: the pools' account does not hold the reserves of the pools"
+        return "I6: the shares of a pool are not its positions" if any(self.shares.values()) else ""
+
+
+def check_amm(view: View, first: Mapping[bytes, Value], account: bytes) -> str:
+    """I6, I7, I9, I11 and I24 over the records before (`first`) and now; the empty string if they hold. `account` acts."""
+    sums = _Sums()
+    values = view.values
+    for key, before in first.items():
+        after = values[key]
+        if before is not None:
+            sums.add(key, before, -1)
+        if after is not None:
+            sums.add(key, after, 1)
+        tag = key[1]
+        problem = ""
+        if tag == POOL:
+            if len(key) > SWITCHES_KEY_BYTES:
+                protocol = _protocol_gain(first, values, key[_POOL_START:])
+                problem = _check_pool(before, after, protocol)
+        elif tag == POSITION:
+            problem = _check_position(key, after, account)
+        elif tag == MEMBERS and key[:1] + b"l" + key[2:] in first and after is None:
+            problem = "" if not values[b" l" + key[2:]].reserve_a else "I24: the members of an open pool vanished"
+        if problem:
+            return problem
+    return sums.find_problem()
+
+
+def _protocol_gain(first: Mapping[bytes, Value], values: Mapping[bytes, Value], pool: bytes) -> int:
+    key = b" i" + TREASURY_ADDRESS + pool
+    if key not in first:
+        return 0
+    before, after = first[key], values[key]
+    return (after.shares if after is not None else 0) - (before.shares if before is not None else 0)
+
+
+def _check_position(key: bytes, after: Value, account: bytes) -> str:
+    if key[POSITION_ADDRESS] not in (account, TREASURY_ADDRESS):
+        return "I24: somebody else's position was touched"
+    if after is not None and (after.shares <= 0 or min(after) < 0):
+        return "I6: a position is out of range"
+    return ""
+
+
+def _check_pool(before: Pool | None, after: Pool | None, protocol: int) -> str:
+    if after is None:
+        return "I6: a pool vanished"
+    problem = check_pool_alone(after)
+    if problem:
+        return problem
+    if before is not None and not _has_right_prices(before, after):
+        return "I11: an accumulated price is not that of the reserves before the block"
+    if before is None or not before.reserve_a:
+        k = after.reserve_a * after.reserve_b
+        return "" if after.supply == isqrt(k) else "I11: a new pool has not the shares of its first deposit"
+    if not after.reserve_a:
+        return ""
+    if protocol > 0 and not _is_due(before, after, protocol):
+        return "I9: the protocol took more than its part"
+    if after.supply == before.supply and after.fee_ppm == before.fee_ppm:
+        problem = _check_swap(before, after)
+        if problem:
+            return problem
+    return _check_worth(before, after, protocol)
+
+
+def _has_right_prices(before: Pool, after: Pool) -> bool:
+    """Once in a block, because its time is one: by the price before it times the seconds since; never down."""
+    elapsed_s = after.price_s - before.price_s
+    gained = (after.price_a - before.price_a, after.price_b - before.price_b)
+    if elapsed_s == 0 or not before.reserve_a:
+        return gained == (0, 0) and elapsed_s >= 0
+    a, b = before.reserve_a, before.reserve_b
+    return elapsed_s > 0 and gained == ((b << 640) // a * elapsed_s, (a << 640) // b * elapsed_s)
+
+
+def check_pool_alone(record: Pool) -> str:
+    """What is true of every pool at any time: its numbers, and what an empty one has left."""
+    a, b = record.reserve_a, record.reserve_b
+    if not a:
+        return "" if not b and record.supply == LOCKED and not record.k_last else "I11: an empty pool has something left"
+    if not (POOL_RESERVE_MIN <= a <= AMOUNT_MAX and POOL_RESERVE_MIN <= b <= AMOUNT_MAX):
+        return "I6: a reserve is out of range"
+    if not LOCKED <= record.supply <= isqrt(a * b) or not 0 <= record.fee_ppm <= POOL_FEE_PPM_MAX:
+        return "I11: a pool has more shares than its reserves allow"
+    return "I9: the protocol counts from a product above the pool's" if record.k_last > a * b else ""
+
+
+def _check_swap(before: Pool, after: Pool) -> str:
+    """One side rose, the other fell by no more than the product allows without the fee of the input."""
+    in_a, in_b = after.reserve_a - before.reserve_a, after.reserve_b - before.reserve_b
+    a, b = after.reserve_a * PPM, after.reserve_b * PPM
+    if in_a > 0:
+        a -= in_a * before.fee_ppm
+    if in_b > 0:
+        b -= in_b * before.fee_ppm
+    if in_a >= 0 and in_b >= 0:
+        return ""  # nothing left the pool
+    if in_a <= 0 and in_b <= 0:
+        return "I7: a swap took from both sides"
+    return "" if a * b >= before.reserve_a * before.reserve_b * PPM * PPM else "I7: a swap lowered the product"
+
+
+def _check_worth(before: Pool, after: Pool, protocol: int) -> str:
+    """A share is worth no less, counted after the protocol's new shares; those come out of what has grown since `k_last` alone.
+
+    When the protocol takes its shares out, the new ones among them cannot be told apart: then only the second is asked.
+    """
+    k_before, k_after = before.reserve_a * before.reserve_b, after.reserve_a * after.reserve_b
+    is_taken_out = protocol < 0 and before.k_last
+    if not is_taken_out and k_after * (before.supply + max(0, protocol)) ** 2 < k_before * after.supply**2:
+        return "I9: a share lost worth"
+    if protocol and k_after * before.supply**2 < before.k_last * after.supply**2:
+        return "I9: the protocol took of what was there before"
+    return ""
+
+
+def _is_due(before: Pool, after: Pool, protocol: int) -> bool:
+    """At most a sixth of the growth of sqrt(k) since `k_last`, as a part of all shares.
+
+    A deposit of one asset swaps before it counts, so the growth is looked for in both states.
+    """
+    if not before.is_protocol_on or not before.k_last:
+        return False
+    root_last = isqrt(before.k_last)
+    root = max(isqrt(before.reserve_a * before.reserve_b), isqrt(after.reserve_a * after.reserve_b))
+    return protocol * (5 * root + root_last) <= before.supply * (root - root_last)
+
+
+def audit_amm(records: Iterable[tuple[bytes, Value]]) -> tuple[str, ...]:
+    """Whole-state audit of I6 and I11 over all (key, record); what is wrong, in a stated order."""
+    sums = _Sums()
+    known = {key: record for key, record in records if key[1] in AMM_LETTERS or key[1] == HOLDING}
+    problems = []
+    for key in sorted(known):
+        record = known[key]
+        sums.add(key, record, 1)
+        problem = ""
+        if key[1] == POOL and len(key) > SWITCHES_KEY_BYTES:
+            problem = check_pool_alone(record)
+        elif key[1] == POSITION and (record.shares <= 0 or b" l" + key[POSITION_POOL_START:] not in known):
+            problem = "I6: a position without shares or pool"
+        if problem:
+            problems.append(f"{problem} ({key.hex()})")
+    problem = sums.find_problem()
+    return (*problems, problem) if problem else tuple(problems)
