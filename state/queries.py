@@ -20,6 +20,8 @@ from state.primitives.errors import MalformedError
 from state.primitives.ids import check_asset_code, format_address, parse_address
 from state.primitives.keys import KeyKind
 from state.primitives.limits import STATE_KEY_BYTES_MAX
+from state.queries_amm import check_pool, show_members, show_pool_list, show_position
+from state.queries_amm import show_pool as show_amm_pool
 from state.queries_staking import (
     read_validator_id,
     show_delegation,
@@ -51,6 +53,9 @@ from state.schema import (
     nonces_key,
     supply_key,
 )
+from state.schema_amm import MEMBERS, POOL_LIST, POOL_LIST_KEY, POSITION, members_key, position_key
+from state.schema_amm import POOL as AMM_POOL
+from state.schema_amm import pool_key as amm_pool_key
 from state.schema_staking import (
     DELEGATION,
     DELEGATOR,
@@ -87,7 +92,8 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
 
     Paths: /account/ADDRESS /nonces/ADDRESS /holding/ADDRESS/CODE /asset/CODE /supply/CODE /minter/ADDRESS/CODE
     /validator/HEX /validators /pool/HEX /stake /delegation/HEX/ADDRESS /delegations/ADDRESS /unbonding/HEX/ADDRESS
-    /redelegation/HEX/HEX/ADDRESS /params/GROUP. Raises `MalformedError` for any other path or a mistyped name.
+    /redelegation/HEX/HEX/ADDRESS /pools /pool/A/B /members/A/B /position/ADDRESS/A/B /params/GROUP.
+    Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")
     if path.rstrip("/") == "/store/key":
@@ -124,6 +130,10 @@ _PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
         read_validator_id(source), read_validator_id(destination), parse_address(address)
     ),
     ("validators", 0): lambda: VALIDATORS_KEY,
+    ("pools", 0): lambda: POOL_LIST_KEY,
+    ("pool", 2): lambda a, b: amm_pool_key(check_pool(a, b)),
+    ("members", 2): lambda a, b: members_key(check_pool(a, b)),
+    ("position", 3): lambda address, a, b: position_key(parse_address(address), check_pool(a, b)),
     ("params", 1): _params_path,
 }
 
@@ -208,6 +218,10 @@ _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     DELEGATOR: show_delegator,
     UNBONDING: show_entries,
     REDELEGATION: show_entries,
+    AMM_POOL: show_amm_pool,
+    POOL_LIST: show_pool_list,
+    POSITION: show_position,
+    MEMBERS: show_members,
 }
 
 

@@ -106,6 +106,18 @@ def pipeline(txs: int, accounts: int, block_txs: int, workers: str, directory: P
 
 
 @bench.command()
+@click.option("--swaps", type=click.IntRange(1), default=50_000, show_default=True)
+@json_option
+def amm(swaps: int, as_json: bool) -> None:
+    """Measure swaps in the state machine, signatures left out."""
+    from node.bench.amm import run_amm
+
+    data = run_amm(swaps).to_json()
+    lines = [f"{swaps} swaps, {data['failed']} failed: {data['per_second']} per second, p50 {data['p50_us']} us, p99 {data['p99_us']} us"]
+    answer(as_json, data, [*lines, *(f"  {name:<12} {value:>8} us" for name, value in data["stages_us"].items())])
+
+
+@bench.command()
 @click.option("--accounts", type=click.IntRange(0), required=True, help="How many accounts the home's state holds.")
 @home_option("The home to make.", required=True)
 @json_option

@@ -10,6 +10,7 @@ import click
 
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option, table
+from node.cli.query_amm import COMMANDS as AMM_COMMANDS
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ _HOME_HELP = "Directory whose keys/ gives names to accounts (default: yours, the
 @click.group()
 def query() -> None:
     """Ask a node."""
+
+
+for _command in AMM_COMMANDS:
+    query.add_command(_command)
 
 
 @query.command()

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from node.cli.amm import amm
 from node.cli.sending import base_units_option, common
 from node.cli.stake import stake
 from state.primitives.errors import ConfigError
@@ -21,6 +22,7 @@ def tx() -> None:
 
 
 tx.add_command(stake)
+tx.add_command(amm)
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 

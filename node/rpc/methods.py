@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import chain, staking, transactions
+from node.rpc import amm, chain, staking, transactions
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -14,6 +14,8 @@ _PER_PAGE: Final = Param("per_page", Kind.INT, 30)
 _PROVE: Final = Param("prove", Kind.BOOL, False)
 _ORDER: Final = Param("order_by", Kind.TEXT, "")
 _QUERY: Final = Param("query", Kind.TEXT)
+_POOL: Final = Param("pool", Kind.TEXT)
+_ACCOUNT: Final = Param("account", Kind.TEXT)
 _TX: Final = Param("tx", Kind.BYTES)
 _HASH: Final = Param("hash", Kind.BYTES)
 
@@ -49,6 +51,22 @@ METHODS: Final[dict[str, Method]] = {
         staking.stake_delegation, (Param("validator", Kind.TEXT), Param("delegator", Kind.TEXT))
     ),
     "stake_delegations": Method(staking.stake_delegations, (Param("delegator", Kind.TEXT),), cost=20),
+    "amm_pools": Method(amm.amm_pools, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=20),
+    "amm_pool": Method(amm.amm_pool, (_POOL,)),
+    "amm_position": Method(amm.amm_position, (_ACCOUNT, _POOL)),
+    "amm_positions": Method(amm.amm_positions, (_ACCOUNT,), cost=20),
+    "amm_quote": Method(
+        amm.amm_quote,
+        (
+            Param("operation", Kind.TEXT),
+            Param("target", Kind.TEXT),
+            Param("amount", Kind.TEXT),
+            Param("asset", Kind.TEXT, ""),
+            Param("amount_b", Kind.TEXT, "0"),
+            Param("account", Kind.TEXT, ""),
+        ),
+        cost=2,
+    ),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),
