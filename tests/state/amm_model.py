@@ -1,6 +1,7 @@
 """An independent model of a pool, slow and obvious, in fractions; and a command that compares it with the arithmetic.
 
     python tests/state/amm_model.py --operations 100000 --seed 1
+    python tests/state/amm_model.py --operations 100000 --ledger
 
 The model never uses the closed forms of `state.modules.amm_math`. What may leave a pool follows from one sentence: the product of the
 reserves, the fee of the input left out, may not fall. Roots are found by bisection. Amounts are drawn from one unit to 2^640.
@@ -15,17 +16,38 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from state.codes import Code
+from state.invariants import check_operation
 from state.modules import amm_math
+from state.modules.amm_pool import get_position
+from state.modules.assets import FLAG_TRANSFERABLE
+from state.modules.operation import GOVERNANCE_ADDRESS, TREASURY_ADDRESS, OpContext
+from state.modules.table import BY_NAME
+from state.primitives.errors import OperationFailed
+from state.primitives.limits import AMOUNT_MAX
+from state.schema import asset_key, holding_key, supply_key
+from state.schema_amm import Pool, pool_key
+from state.transaction import Call
+from state.view import View
 
 LOCKED = 1_000
 
 
+OWNER = b"o" * 32
+BOUNDS = (Code.BELOW_MIN_RESERVES, Code.INSUFFICIENT_FUNDS, Code.OVERFLOW_MAX)  # of the ledger, which the model does not have
+
+
 class Refused(Exception):
-    """The model refuses: nothing would move, or too much is asked for."""
+    """Nothing would move, or more than there is."""
+
+
+class TooMuch(Exception):
+    """The ledger's own bounds: the least reserves, what the account holds."""
 
 
 def root(number: int) -> int:
@@ -83,10 +105,10 @@ class ModelPool:
             self._give("protocol", Fraction(floor(self.supply * part / (1 - part))))
 
     def set_protocol(self, is_on: bool) -> None:
-        """Switch the protocol's fee; it never takes of what grew while it was off."""
-        self._pay_protocol()
+        """Switch the protocol's fee; it counts from the first deposit or withdrawal while it is on."""
+        if is_on != self.is_protocol_on:
+            self.root_last = 0
         self.is_protocol_on = is_on
-        self._remember()
 
     def swap_in(self, side: int, amount: int) -> int:
         """Pay in `amount` on a side, get the most that leaves the product as it was."""
@@ -187,9 +209,9 @@ class MathPool:
         self.k_last = self.r[0] * self.r[1] if self.is_protocol_on else 0
 
     def set_protocol(self, is_on: bool) -> None:
-        self._pay_protocol(*self.r)
+        if is_on != self.is_protocol_on:
+            self.k_last = 0
         self.is_protocol_on = is_on
-        self._remember()
 
     def swap_in(self, side: int, amount: int) -> int:
         out = amm_math.compute_out(amount, self.r[side], self.r[1 - side], self.fee_ppm)
@@ -254,6 +276,97 @@ class MathPool:
         return found.wanted + found.bought
 
 
+class LedgerPool:
+    """The same pool in the ledger: the handlers on a view, each operation held to the invariants. Signatures are left out."""
+
+    def __init__(self, fee_ppm: int, a: int, b: int, *, is_protocol_on: bool = False) -> None:
+        holding = (AMOUNT_MAX,)
+        self.view = View({})
+        for code in ("AA", "BB"):
+            self.view.put(asset_key(code), (0, 0, FLAG_TRANSFERABLE, OWNER, b""))
+            self.view.put(holding_key(OWNER, code), holding)
+            self.view.put(supply_key(code), holding)
+        self.view.settle()
+        self.context = OpContext(self.view, 1, 1_800_000_000, ())
+        self.do("create", OWNER, "AA", "BB", fee_ppm, a, b, ())
+        if is_protocol_on:  # as in the model: counted from the first deposit on
+            self.do("set_protocol_fee", GOVERNANCE_ADDRESS, "AA/BB", 1)
+            pool = self.pool
+            self.view.put(pool_key("AA/BB"), pool._replace(k_last=a * b))
+            self.view.settle()
+
+    @property
+    def pool(self) -> Pool:
+        found: Pool = self.view.get(pool_key("AA/BB"))
+        return found
+
+    @property
+    def r(self) -> list[int]:
+        return [self.pool.reserve_a, self.pool.reserve_b]
+
+    @property
+    def supply(self) -> int:
+        return self.pool.supply
+
+    @property
+    def protocol(self) -> int:
+        return get_position(self.view, TREASURY_ADDRESS, "AA/BB").shares
+
+    def do(self, name: str, account: bytes, *args: Any) -> None:
+        """One operation, its invariants; the state is as before if it is refused."""
+        row = BY_NAME[f"amm.{name}"]
+        try:
+            row.handler(self.context, account, args)
+        except OperationFailed as failure:
+            self.view.rollback(0)
+            assert failure.result in row.codes or failure.result == Code.OVERFLOW_MAX
+            raise (TooMuch if failure.result in BOUNDS else Refused) from failure
+        problem = check_operation(self.view, 0, Call(row, account, args))
+        assert not problem, (problem, name, args)
+        self.view.settle()
+        self.context.events = []
+        self.context.time_s += 1
+
+    def _holds(self, side: int) -> int:
+        return int(self.view.get(holding_key(OWNER, ("AA", "BB")[side]))[0])
+
+    def set_protocol(self, is_on: bool) -> None:
+        self.do("set_protocol_fee", GOVERNANCE_ADDRESS, "AA/BB", int(is_on))
+
+    def swap_in(self, side: int, amount: int) -> int:
+        before = self._holds(1 - side)
+        self.do("swap_in", OWNER, ("AA", "BB")[:: 1 - 2 * side], amount, 0)
+        return self._holds(1 - side) - before
+
+    def swap_out(self, side: int, amount: int) -> int:
+        before = self._holds(side)
+        self.do("swap_out", OWNER, ("AA", "BB")[:: 1 - 2 * side], amount, AMOUNT_MAX)
+        return before - self._holds(side)
+
+    def _shares(self) -> int:
+        return get_position(self.view, OWNER, "AA/BB").shares
+
+    def add(self, max_a: int, max_b: int) -> tuple[int, int, int]:
+        a, b, shares = self._holds(0), self._holds(1), self._shares()
+        self.do("add", OWNER, "AA/BB", max_a, max_b, 0, (0, 0), (0, 0))
+        return a - self._holds(0), b - self._holds(1), self._shares() - shares
+
+    def add_single(self, side: int, amount: int) -> tuple[int, int, int]:
+        mine, other, shares = self._holds(side), self._holds(1 - side), self._shares()
+        self.do("add_single", OWNER, "AA/BB", ("AA", "BB")[side], amount, 0)
+        return mine - self._holds(side), self._holds(1 - side) - other, self._shares() - shares
+
+    def remove(self, shares: int) -> tuple[int, int]:
+        a, b = self._holds(0), self._holds(1)
+        self.do("remove", OWNER, "AA/BB", shares, 0, 0)
+        return self._holds(0) - a, self._holds(1) - b
+
+    def remove_single(self, shares: int, side: int) -> int:
+        before = self._holds(side)
+        self.do("remove_single", OWNER, "AA/BB", shares, ("AA", "BB")[side], 0)
+        return self._holds(side) - before
+
+
 def draw_amount(rng: random.Random, near: int) -> int:
     """One unit, dust, about as much as `near`, or anything up to 2^640."""
     kind = rng.randrange(6)
@@ -273,13 +386,13 @@ def draw_pool(rng: random.Random, bits_max: int = 640) -> tuple[int, int, int, b
     return fee_ppm, a, b, rng.random() < 0.5
 
 
-def step(rng: random.Random, model: ModelPool, pool: MathPool) -> str:
+def step(rng: random.Random, model: ModelPool, pool: MathPool | LedgerPool) -> str:
     """One random operation on both. Returns its name; raises `AssertionError` where they differ."""
     kind = rng.choice(("swap_in",) * 4 + ("swap_out",) * 3 + ("add", "add_single", "remove", "remove_single", "protocol"))
     side = rng.randrange(2)
     amount = draw_amount(rng, int(model.reserves[side]))
     saved = (list(model.reserves), dict(model.shares), model.root_last)
-    kept = (list(pool.r), pool.supply, pool.protocol, pool.k_last)
+    kept = (list(pool.r), pool.supply, pool.protocol, pool.k_last) if isinstance(pool, MathPool) else ()
     outcomes: list[object] = []
     shares = min(draw_amount(rng, int(model.supply)), int(model.shares["owner"]))
     calls = {
@@ -296,24 +409,29 @@ def step(rng: random.Random, model: ModelPool, pool: MathPool) -> str:
             outcomes.append(act())
         except Refused:
             outcomes.append("refused")
+        except TooMuch:
+            outcomes = ["refused", "refused"]
     assert outcomes[0] == outcomes[1], (kind, side, amount, outcomes)
     if outcomes[0] == "refused":
         model.reserves, model.shares, model.root_last = saved
-        pool.r, pool.supply, pool.protocol, pool.k_last = kept
+        if isinstance(pool, MathPool):
+            pool.r, pool.supply, pool.protocol, pool.k_last = kept
     assert [int(r) for r in model.reserves] == pool.r, kind
     assert (int(model.supply), int(model.shares.get("protocol", 0))) == (pool.supply, pool.protocol), kind
     return kind if outcomes[0] != "refused" else "refused"
 
 
-def compare(operations: int, seed: int, *, steps_per_pool: int = 60) -> dict[str, int]:
-    """Random operations on many pools, on the model and on the arithmetic; how many of each kind were equal."""
+def compare(operations: int, seed: int, *, in_ledger: bool = False, steps_per_pool: int = 60) -> dict[str, int]:
+    """Random operations on many pools, on the model and on the arithmetic or the ledger; how many of each kind were equal."""
     rng = random.Random(seed)
     counts: dict[str, int] = {}
     done = 0
     while done < operations:
         fee_ppm, a, b, is_on = draw_pool(rng)
+        if in_ledger:
+            a, b = a + 10_000, b + 10_000
         model = ModelPool.create(fee_ppm, a, b, "owner", is_protocol_on=is_on)
-        pool = MathPool(fee_ppm, a, b, is_protocol_on=is_on)
+        pool = (LedgerPool if in_ledger else MathPool)(fee_ppm, a, b, is_protocol_on=is_on)
         for _ in range(min(steps_per_pool, operations - done)):
             kind = step(rng, model, pool)
             counts[kind] = counts.get(kind, 0) + 1
@@ -326,8 +444,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the pools' arithmetic with a model in fractions.")
     parser.add_argument("--operations", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--ledger", action="store_true", help="Compare the handlers on a ledger, with every invariant.")
     options = parser.parse_args()
-    counts = compare(options.operations, options.seed)
+    counts = compare(options.operations, options.seed, in_ledger=options.ledger)
     print(f"{sum(counts.values())} operations equal to the last unit: {counts}")
 
 
