@@ -91,10 +91,11 @@ def check_amm(view: View, first: Mapping[bytes, Value], account: bytes) -> str:
     return sums.find_problem()
 
 
-def _protocol_gain(first: Mapping[bytes, Value], values: Mapping[bytes, Value], pool: bytes) -> int:
+def _protocol_gain(first: Mapping[bytes, Value], values: Mapping[bytes, Value], pool: bytes) -> int | None:
+    """By how many shares the protocol's position changed; None if it was not touched."""
     key = b" i" + TREASURY_ADDRESS + pool
     if key not in first:
-        return 0
+        return None
     before, after = first[key], values[key]
     return (after.shares if after is not None else 0) - (before.shares if before is not None else 0)
 
@@ -107,7 +108,7 @@ def _check_position(key: bytes, after: Value, account: bytes) -> str:
     return ""
 
 
-def _check_pool(before: Pool | None, after: Pool | None, protocol: int) -> str:
+def _check_pool(before: Pool | None, after: Pool | None, protocol: int | None) -> str:
     if after is None:
         return "I6: a pool vanished"
     problem = check_pool_alone(after)
@@ -120,9 +121,11 @@ def _check_pool(before: Pool | None, after: Pool | None, protocol: int) -> str:
         return "" if after.supply == isqrt(k) else "I11: a new pool has not the shares of its first deposit"
     if not after.reserve_a:
         return ""
-    if protocol > 0 and not _is_due(before, after, protocol):
+    if after.fee_ppm != before.fee_ppm or after.creator != before.creator:
+        return "I24: the terms of an open pool changed"
+    if protocol is not None and protocol > 0 and not _is_due(before, after, protocol):
         return "I9: the protocol took more than its part"
-    if after.supply == before.supply and after.fee_ppm == before.fee_ppm:
+    if after.supply == before.supply and protocol is None:
         problem = _check_swap(before, after)
         if problem:
             return problem
@@ -166,16 +169,16 @@ def _check_swap(before: Pool, after: Pool) -> str:
     return "" if a * b >= before.reserve_a * before.reserve_b * PPM * PPM else "I7: a swap lowered the product"
 
 
-def _check_worth(before: Pool, after: Pool, protocol: int) -> str:
+def _check_worth(before: Pool, after: Pool, protocol: int | None) -> str:
     """A share is worth no less, counted after the protocol's new shares; those come out of what has grown since `k_last` alone.
 
-    When the protocol takes its shares out, the new ones among them cannot be told apart: then only the second is asked.
+    When the protocol takes its shares out, the new ones among them (perhaps all) cannot be told apart: then only the second is asked.
     """
     k_before, k_after = before.reserve_a * before.reserve_b, after.reserve_a * after.reserve_b
-    is_taken_out = protocol < 0 and before.k_last
-    if not is_taken_out and k_after * (before.supply + max(0, protocol)) ** 2 < k_before * after.supply**2:
+    is_taken_out = protocol is not None and protocol <= 0 and before.k_last > 0
+    if not is_taken_out and k_after * (before.supply + max(0, protocol or 0)) ** 2 < k_before * after.supply**2:
         return "I9: a share lost worth"
-    if protocol and k_after * before.supply**2 < before.k_last * after.supply**2:
+    if protocol is not None and before.k_last and k_after * before.supply**2 < before.k_last * after.supply**2:
         return "I9: the protocol took of what was there before"
     return ""
 

@@ -119,6 +119,16 @@ def test_the_protocol_gets_a_sixth_of_the_growth_and_none_of_what_grew_while_off
     assert world.govern("collect") == Code.NOTHING_TO_CLAIM
 
 
+def test_the_protocol_may_take_out_shares_that_it_got_in_the_same_operation(world: AmmWorld) -> None:
+    """Found by the stateful search: the shares came and went at once, and the check took it for a loss of the others."""
+    world.govern("set_protocol_fee", on=1)
+    world.amm("carol", "add", max_a=10**6, max_b=10**7)
+    world.amm("bob", "swap_in", amount_in=10**8)
+    assert world.position("treasury").shares == 0
+    assert world.govern("collect") == Code.OK
+    assert world.balance(TREASURY_ADDRESS, "EUR") > 0
+
+
 def test_close_empties_the_pool_and_it_can_be_made_again(world: AmmWorld) -> None:
     world.govern("set_protocol_fee", on=1)
     world.amm("carol", "add", max_a=10**6, max_b=10**7)

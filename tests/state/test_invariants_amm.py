@@ -85,6 +85,7 @@ def change(**fields: Any) -> Callable[[OpContext, Pool], None]:
         ("swap_in", lambda c, p: change(a=10**20, b=5 - p.reserve_b)(c, p), "I6: a reserve is out of range"),
         ("swap_in", change(a=1, price_s=1_900_000_000), "I11: an accumulated price"),
         ("swap_in", change(a=1, price_a=1), "I11: an accumulated price"),
+        ("swap_in", change(a=1, fee_ppm=1), "I24: the terms of an open pool"),
         ("add", change(a=10**6, b=4 * 10**6, supply=10, alice=10), "I11: a pool has more shares"),
         ("remove", lambda c, p: c.view.put(KEY, None), "I6: a pool vanished"),
         ("remove", lambda c, p: c.view.put(position_key(ADDRESS["bob"], NAME), None), "I24: somebody else's position"),

@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "block_by_hash": {}, "block_search": {"query": "block.height > 1"}, "tx_search": {"query": "tx.height > 1"},
     "abci_query": {"path": "/params/consensus", "prove": True}, "record": {"path": "/params/consensus"},
     "blockchain": {"minHeight": "1", "maxHeight": "5"}, "asset": {"code": "QNX"},
+    "amm_pool": {"pool": "EUR/QNX"}, "amm_quote": {"operation": "swap_in", "target": "EUR,QNX", "amount": "1"},
 }  # fmt: skip
 
 
@@ -66,6 +67,8 @@ async def test_every_reading_method_answers(home: Path) -> None:
                 owner = account["validators"][0]["owner"]
                 ARGUMENTS["stake_delegation"] = {"validator": validator, "delegator": owner}
                 ARGUMENTS["stake_delegations"] = {"delegator": owner}
+                ARGUMENTS["amm_positions"] = {"account": owner}
+                ARGUMENTS["amm_position"] = {"account": owner, "pool": "EUR/QNX"}
                 for name in METHODS:
                     if name not in RUNNING_ONLY:
                         await client.call(name, **ARGUMENTS.get(name, {}))
