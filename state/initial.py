@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from state.modules.accounts import AccountKind, check_new_account, is_satisfiable, new_account_address
-from state.modules.assets import FLAG_TRANSFERABLE, FLAGS_ALL, put_asset
+from state.modules.assets import FLAGS_ALL, put_asset
 from state.modules.fields import read_code, read_keys, read_thresholds
+from state.modules.gate import FLAG_TRANSFERABLE
 from state.modules.operation import BONDED_ADDRESS, MODULE_ACCOUNTS
 from state.modules.power import compute_powers
 from state.modules.staking_pool import list_validator
@@ -154,7 +155,7 @@ def _put_account(view: View, account: GenesisAccount, params: AccountParams) -> 
         raise GenesisError("an account has a kind of key that the network does not admit")
     if not is_satisfiable(keys, thresholds):
         raise GenesisError("an account's keys together do not reach every threshold")
-    record = (int(account.kind), account.parent, keys, thresholds)
+    record = (int(account.kind), account.parent, keys, thresholds, 0)
     _put_new(view, account_key(account.address), record, f"account {account.address.hex()}")
 
 
@@ -165,7 +166,7 @@ def _put_asset(view: View, asset: GenesisAsset) -> None:
         raise GenesisError(f"asset {code} has a scale or a maximum supply out of range")
     if asset.flags & ~FLAGS_ALL or asset.flags < 0 or len(asset.metadata_hash) not in (0, 32):
         raise GenesisError(f"asset {code} has an unknown flag or a wrong metadata hash")
-    record = (asset.scale, asset.max_supply, asset.flags, asset.issuer, asset.metadata_hash)
+    record = (asset.scale, asset.max_supply, asset.flags, asset.issuer, asset.metadata_hash, 0)
     if view.get(asset_key(code)) is not None:
         raise GenesisError(f"asset {code} is there twice")
     put_asset(view, code, record)

@@ -16,6 +16,7 @@ from typing import Final
 
 from state.invariants_amm import check_amm
 from state.invariants_staking import check_staking
+from state.modules.gate import read_holding
 from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level
 from state.primitives.codec import Value
 from state.primitives.limits import AMOUNT_MAX
@@ -35,8 +36,8 @@ from state.schema import (
 from state.transaction import Call, Transaction
 from state.view import View
 
-# what a module's own records must satisfy: (view, records before, acting account) -> the first that is broken, or nothing
-_OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes], str]]] = {"stake": check_staking, "amm": check_amm}
+# what a module's own records must satisfy: (view, records before, acting account or None) -> the first that is broken, or nothing
+_OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None], str]]] = {"stake": check_staking, "amm": check_amm}
 _NOTHING: Final[tuple[int, ...]] = (0,)
 
 
@@ -99,12 +100,18 @@ def check_operation(view: View, mark: int, call: Call) -> str:
             if not 0 <= balance <= AMOUNT_MAX:
                 return "I2: a holding is out of range"
             address = key[HOLDING_ADDRESS]
-            if delta:
+            held_delta = 0
+            if (after is not None and len(after) > 1) or (before is not None and len(before) > 1):
+                if not 0 <= read_holding(after)[1] <= balance:
+                    return "I3: more is held than there is"
+                held_delta = read_holding(after)[1] - read_holding(before)[1]
+            if delta or held_delta:
                 moved = True
             if address in MODULE_ACCOUNTS:
                 if MODULE_ACCOUNTS[address] not in operation.touches:
                     return "I2: a module account changed by a foreign operation"
-            elif delta < 0 and address not in authorised:
+            elif (held_delta > 0 or delta < held_delta) and address not in authorised and not operation.forces:
+                # what is held was promised before, with a signature: that may be paid without a new one, and nothing beside it
                 return "I24: an account was debited without its authorisation"
             code = key[HOLDING_CODE_START:]
             drift[code] = drift.get(code, 0) + delta
@@ -125,6 +132,45 @@ def check_operation(view: View, mark: int, call: Call) -> str:
         return "I12: an operation succeeded without effect"
     check_module = _OF_MODULE.get(operation.module)
     return "" if check_module is None else check_module(view, first, account)
+
+
+def check_action(view: View, mark: int, letters: frozenset[int]) -> str:
+    """I1 to I4, and those of every module, over what an automatic action wrote since `mark`; the empty string if they hold.
+
+    `letters` are those of the records that it may write. Nobody acts, so no account may lose what is not held.
+    """
+    values = view.values
+    first = dict(reversed(view.undo[mark:]))
+    drift: dict[bytes, int] = {}
+    for key, before in first.items():
+        after = values[key]
+        tag = key[1]
+        if tag not in letters:
+            return "I2: an automatic action wrote a record that is not its own"
+        if tag == HOLDING:
+            balance, held, _ = read_holding(after)
+            balance_before, held_before, _ = read_holding(before)
+            if not 0 <= held <= balance <= AMOUNT_MAX:
+                return "I2: a holding is out of range"
+            if key[HOLDING_ADDRESS] not in MODULE_ACCOUNTS and (
+                held > held_before or balance - held < balance_before - held_before
+            ):
+                return "I24: an automatic action debited an account"
+            code = key[HOLDING_CODE_START:]
+            drift[code] = drift.get(code, 0) + balance - balance_before
+        elif tag == SUPPLY:
+            supply = after[0] if after is not None else 0
+            drift[key[2:]] = drift.get(key[2:], 0) - supply + (before[0] if before is not None else 0)
+            problem = _check_supply(view, key, supply)
+            if problem:
+                return problem
+    if any(drift.values()):
+        return "I1: an asset was not conserved"
+    for check_module in _OF_MODULE.values():
+        problem = check_module(view, first, None)
+        if problem:
+            return problem
+    return ""
 
 
 def _check_supply(view: View, key: bytes, supply: int) -> str:

@@ -66,8 +66,8 @@ class _Sums:
         return "I6: the shares of a pool are not its positions" if any(self.shares.values()) else ""
 
 
-def check_amm(view: View, first: Mapping[bytes, Value], account: bytes) -> str:
-    """I6, I7, I9, I11 and I24 over the records before (`first`) and now; the empty string if they hold. `account` acts."""
+def check_amm(view: View, first: Mapping[bytes, Value], account: bytes | None) -> str:
+    """I6, I7, I9, I11 and I24 over the records before (`first`) and now; the empty string if they hold. `account` acts, or None."""
     sums = _Sums()
     values = view.values
     for key, before in first.items():
@@ -100,7 +100,7 @@ def _protocol_gain(first: Mapping[bytes, Value], values: Mapping[bytes, Value], 
     return (after.shares if after is not None else 0) - (before.shares if before is not None else 0)
 
 
-def _check_position(key: bytes, after: Value, account: bytes) -> str:
+def _check_position(key: bytes, after: Value, account: bytes | None) -> str:
     if key[POSITION_ADDRESS] not in (account, TREASURY_ADDRESS):
         return "I24: somebody else's position was touched"
     if after is not None and (after.shares <= 0 or min(after) < 0):

@@ -2,8 +2,8 @@
 
 I19: the bonded pot is the sum of the pools, the unbonding pot the sum of the entries, the shares of a pool are those of its
 delegators and never worth more than it has; the pot of rewards is, to the 2^-640 of a unit, what is owed. I24: nobody's stake is touched
-by another's operation. Automatic actions are also held to conservation (I1, I4). Each sum is linear in the records, so a change of
-the records touched is a change of the sum. Nothing here may change a record. Source: ledger rules, section 3.
+by another's operation. Each sum is linear in the records, so a change of the records touched is a change of the sum. Nothing here may
+change a record. Source: ledger rules, section 3.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from state.modules.operation import BONDED_ADDRESS, MODULE_ACCOUNTS, REWARDS_ADDRESS, UNBONDING_ADDRESS
+from state.modules.operation import BONDED_ADDRESS, REWARDS_ADDRESS, UNBONDING_ADDRESS
 from state.primitives.codec import Value
-from state.primitives.limits import AMOUNT_MAX
-from state.schema import HOLDING, HOLDING_ADDRESS, HOLDING_CODE_START, SUPPLY, asset_key
+from state.schema import HOLDING, HOLDING_ADDRESS
 from state.schema_staking import (
     DELEGATION,
     DELEGATOR,
@@ -33,7 +32,6 @@ from state.schema_staking import (
 from state.view import View
 
 SCALE: Final = 1 << 640
-_ACTION_LETTERS: Final = STAKING_LETTERS | {HOLDING, SUPPLY}
 
 
 class _Sums:
@@ -125,34 +123,6 @@ def _check_authority(key: bytes, before: Value, after: Value, account: bytes) ->
     if tag == VALIDATOR and account != (before or after).owner:
         return "I24: somebody else's validator was changed"
     return ""
-
-
-def check_action(view: View, mark: int) -> str:
-    """I1, I2, I4 and those of staking over what an automatic action wrote since `mark`; the empty string if they hold."""
-    first = dict(reversed(view.undo[mark:]))
-    drift: dict[bytes, int] = {}
-    for key, before in first.items():
-        after = view.values[key]
-        tag = key[1]
-        if tag not in _ACTION_LETTERS:
-            return "I2: an automatic action wrote a record that is not its own"
-        if tag == HOLDING:
-            balance = 0 if after is None else after[0]
-            delta = balance - (0 if before is None else before[0])
-            if not 0 <= balance <= AMOUNT_MAX:
-                return "I2: a holding is out of range"
-            if delta < 0 and key[HOLDING_ADDRESS] not in MODULE_ACCOUNTS:
-                return "I24: an automatic action debited an account"
-            code = key[HOLDING_CODE_START:]
-            drift[code] = drift.get(code, 0) + delta
-        elif tag == SUPPLY:
-            supply = 0 if after is None else after[0]
-            drift[key[2:]] = drift.get(key[2:], 0) - supply + (0 if before is None else before[0])
-            if not 0 <= supply <= (view.get(asset_key(key[2:].decode("ascii")))[1] or AMOUNT_MAX):
-                return "I4: a supply is out of range"
-    if any(drift.values()):
-        return "I1: an asset was not conserved"
-    return check_staking(view, first, None)
 
 
 def audit_staking(records: Iterable[tuple[bytes, Value]]) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from state.admission import NOTHING_VERIFIED, Admission, Gate, Verified, intent_hash
+from state.automatic import BUGS
 from state.codes import REFUSED_MAX, REFUSED_MIN, Code
+from state.expiry_actions import settle_due
 from state.invariants import check_charge, check_operation
 from state.misbehavior import CommitVote, Misbehavior
 from state.modules.operation import FEES_ADDRESS, OpContext, Operation
@@ -43,7 +45,7 @@ from state.schema import (
     queue_entry_key,
     unordered_key,
 )
-from state.staking_actions import BUGS, judge_validators, settle_stake
+from state.staking_actions import judge_validators, settle_stake
 from state.transaction import Transaction
 from state.upgrades import get_rules
 from state.validators import ValidatorUpdate
@@ -117,6 +119,7 @@ class BlockExecution:
         mark = len(view.undo)
         context = self._context
         context.events = []
+        context.tx = tx
         index = NO_OPERATION
         work = 0
         try:
@@ -159,6 +162,7 @@ class BlockExecution:
         view = self.view
         for name, action in _END_BLOCK:
             self._run_action(name, action)
+        settle_due(self._context, self._block_events)
         updates = settle_stake(self._context, self._block, self._block_events)
         params = None
         records = view.changed_records()
@@ -187,8 +191,8 @@ class BlockExecution:
             record = (tx.body_hash, intent_hash(tx), until_s)
             self._remember(CLIENT_REF_QUEUE, client_ref_key(tx.sender, tx.client_ref), record)
         if fee:
-            self._context.debit(tx.fee_payer, self._fee_code, fee)
-            self._context.credit(FEES_ADDRESS, self._fee_code, fee)
+            self._context.take(tx.fee_payer, self._fee_code, fee)
+            self._context.give(FEES_ADDRESS, self._fee_code, fee)
 
     def _remember(self, queue: bytes, key: bytes, record: Value) -> None:
         view = self.view

@@ -11,9 +11,11 @@ from typing import Final
 
 from state.admission import NOTHING_VERIFIED, Admission, Verified, check_signers
 from state.machine import BlockContext, BlockExecution
+from state.marks import ACCOUNT_MARKS, ASSET_MARKS, HOLDING_MARKS, show_marks
 from state.modules.accounts import AccountKind
 from state.modules.assets import FLAGS
 from state.modules.fields import show_keys, show_thresholds
+from state.modules.gate import read_holding
 from state.params import AccountParams, ConsensusParams, FeeParams, StakeParams
 from state.primitives.codec import Value
 from state.primitives.errors import MalformedError
@@ -160,13 +162,14 @@ def describe_record(key: bytes, raw: bytes) -> Json:
 
 
 def _show_account(key: bytes, record: Value) -> Json:
-    kind, parent, keys, thresholds = record
+    kind, parent, keys, thresholds, marks = record
     return {
         "address": format_address(key[2:]),
         "kind": AccountKind(kind).name.lower(),
         "parent": format_address(parent) if parent else "",
         "keys": show_keys(keys),
         "thresholds": show_thresholds(thresholds),
+        "marks": show_marks(ACCOUNT_MARKS, marks),
     }
 
 
@@ -176,11 +179,19 @@ def _show_nonces(key: bytes, record: Value) -> Json:
 
 
 def _show_holding(key: bytes, record: Value) -> Json:
-    return {"address": format_address(key[2:34]), "asset": key[34:].decode("ascii"), "balance": str(record[0])}
+    balance, held, marks = read_holding(record)
+    return {
+        "address": format_address(key[2:34]),
+        "asset": key[34:].decode("ascii"),
+        "balance": str(balance),
+        "held": str(held),
+        "available": str(balance - held),
+        "marks": show_marks(HOLDING_MARKS, marks),
+    }
 
 
 def _show_asset(key: bytes, record: Value) -> Json:
-    scale, max_supply, flags, issuer, metadata_hash = record
+    scale, max_supply, flags, issuer, metadata_hash, marks = record
     return {
         "code": key[2:].decode("ascii"),
         "scale": scale,
@@ -188,6 +199,7 @@ def _show_asset(key: bytes, record: Value) -> Json:
         "flags": [name for name, bit in FLAGS.items() if flags & bit],
         "issuer": format_address(issuer),
         "metadata_hash": metadata_hash.hex(),
+        "marks": show_marks(ASSET_MARKS, marks),
     }
 
 

@@ -71,6 +71,14 @@ TRANSFERRED: Final = EventKind(
 LEG_MOVED: Final = EventKind(
     14, "leg", (("account", ACCOUNT), ("asset", TEXT), ("direction", TEXT), ("amount", AMOUNT))
 )
+CLAIM_PARKED: Final = EventKind(
+    70,
+    "claim_parked",
+    (("owner", ACCOUNT), ("claim", NUMBER), ("asset", TEXT), ("amount", AMOUNT), ("reason", NUMBER)),
+)
+CLAIM_TAKEN: Final = EventKind(
+    71, "claim_taken", (("owner", ACCOUNT), ("claim", NUMBER), ("asset", TEXT), ("amount", AMOUNT))
+)
 VALIDATOR_REGISTERED: Final = EventKind(
     40,
     "validator_registered",
@@ -244,6 +252,8 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         BURNED,
         TRANSFERRED,
         LEG_MOVED,
+        CLAIM_PARKED,
+        CLAIM_TAKEN,
         VALIDATOR_REGISTERED,
         VALIDATOR_EDITED,
         VALIDATOR_ROTATED,

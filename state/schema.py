@@ -6,10 +6,10 @@ each record is decoded at most once and encoded at most once per block. Absent m
 
 | letter | key after the letter | record |
 |---|---|---|
-| a | account address (32) | kind, parent (32 or empty), keys ((id, kind, public key, weight), ...), the 4 thresholds |
+| a | account address (32) | kind, parent (32 or empty), keys ((id, kind, public key, weight), ...), the 4 thresholds, marks |
 | n | account address (32) | next sequence of lane 0, of lane 1, ... up to the highest lane used |
-| h | account address (32), asset code | balance |
-| A | asset code | scale, maximum supply (0: only the global bound), flags, issuer (32), metadata hash (32 or empty) |
+| h | account address (32), asset code | balance; or balance, held, marks when one of the two is not zero |
+| A | asset code | scale, maximum supply (0: only the global bound), flags, issuer (32), metadata hash (32 or empty), marks |
 | s | asset code | supply |
 | L | | number of assets |
 | L | number (4, big-endian) | asset code, in order of creation |
@@ -20,6 +20,10 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | q | c or u, number (8, big-endian) | forgotten at (Unix seconds), key |
 | v V f k d D x X r R w | | staking, see `state.schema_staking` |
 | l I i K | | pools, see `state.schema_amm` |
+| C | | claims, see `state.schema_claims` |
+| Q | | next minute of the calendar, next number in it, entries in all |
+| Q | minute (8, big-endian) | number of entries due in that minute |
+| Q | minute (8, big-endian), number (4, big-endian) | kind, key of what is due |
 | p | name of a group | parameters, see `state.params` |
 | b | | tripped breakers ((module, height, operation), ...), sorted by module |
 | N | V, owner (32); or P, p2p node id | an admission granted by governance; present means admitted |
@@ -34,9 +38,10 @@ from typing import Final
 import msgpack
 import msgspec
 
-from state.primitives.codec import Value, decode_amount
+from state.primitives.codec import Value, decode_amount, encode_amount
 from state.primitives.errors import MalformedError, StorageCorruptError
 from state.schema_amm import AMM_DECODE, AMM_ENCODE
+from state.schema_claims import CLAIMS_DECODE, CLAIMS_ENCODE
 from state.schema_staking import STAKING_DECODE, STAKING_ENCODE
 
 ACCOUNT: Final = ord("a")
@@ -52,6 +57,7 @@ QUEUE: Final = ord("q")
 PARAMS: Final = ord("p")
 BREAKERS: Final = ord("b")
 ADMISSION: Final = ord("N")
+CALENDAR: Final = ord("Q")
 
 # The hot path builds these keys in place: prefix + address (+ code)
 ACCOUNT_PREFIX: Final = b" a"
@@ -64,6 +70,7 @@ HOLDING_CODE_START: Final = 34
 
 ASSET_LIST_KEY: Final = b" L"
 BREAKERS_KEY: Final = b" b"
+CALENDAR_KEY: Final = b" Q"
 CONSENSUS_PARAMS_KEY: Final = b" pconsensus"
 FEE_PARAMS_KEY: Final = b" pfees"
 ACCOUNT_PARAMS_KEY: Final = b" paccounts"
@@ -126,6 +133,16 @@ def queue_entry_key(queue: bytes, number: int) -> bytes:
     return queue + number.to_bytes(8, "big")
 
 
+def calendar_minute_key(minute: int) -> bytes:
+    """Key of how many entries a minute of the calendar has."""
+    return CALENDAR_KEY + minute.to_bytes(8, "big")
+
+
+def calendar_entry_key(minute: int, number: int) -> bytes:
+    """Key of one entry of the calendar."""
+    return CALENDAR_KEY + minute.to_bytes(8, "big") + number.to_bytes(4, "big")
+
+
 def admission_key(kind: bytes, identity: bytes) -> bytes:
     """Key of an admission; `kind` is `ADMIT_VALIDATOR` or `ADMIT_NODE`."""
     return b" N" + kind + identity
@@ -137,13 +154,27 @@ _pack: Final = msgspec.msgpack.Encoder().encode  # the same bytes as our codec f
 _unpack: Final = partial(msgpack.unpackb, use_list=False, raw=False)
 
 
-def _decode_holding(raw: bytes) -> Value:
+def _decode_amount(raw: bytes) -> Value:
     if raw[:2] != b"\x91\xc4" or raw[2] != len(raw) - 3:
         raise ValueError("not an array of one amount")
     return (int.from_bytes(raw[3:], "big"),)
 
 
+def _decode_holding(raw: bytes) -> Value:
+    if raw[:1] == b"\x91":
+        return _decode_amount(raw)
+    balance, held, marks = _unpack(raw)
+    return decode_amount(balance), decode_amount(held), marks
+
+
 def _encode_holding(record: Value) -> bytes:
+    if len(record) > 1:
+        balance, held, marks = record
+        return _pack((encode_amount(balance), encode_amount(held), marks))
+    return _encode_amount(record)
+
+
+def _encode_amount(record: Value) -> bytes:
     balance: int = record[0]
     size = (balance.bit_length() + 7) >> 3
     return b"\x91\xc4" + size.to_bytes(1, "big") + balance.to_bytes(size, "big")
@@ -177,7 +208,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     NONCES: _unpack,
     HOLDING: _decode_holding,
     ASSET: _asset[0],
-    SUPPLY: _decode_holding,
+    SUPPLY: _decode_amount,
     ASSET_LIST: _unpack,
     MINTER: _minter[0],
     CLIENT_REF: _unpack,
@@ -186,15 +217,17 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     PARAMS: _unpack,
     BREAKERS: _unpack,
     ADMISSION: _unpack,
+    CALENDAR: _unpack,
     **STAKING_DECODE,
     **AMM_DECODE,
+    **CLAIMS_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
     NONCES: _pack,
     HOLDING: _encode_holding,
     ASSET: _asset[1],
-    SUPPLY: _encode_holding,
+    SUPPLY: _encode_amount,
     ASSET_LIST: _pack,
     MINTER: _minter[1],
     CLIENT_REF: _pack,
@@ -203,8 +236,10 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     PARAMS: _pack,
     BREAKERS: _pack,
     ADMISSION: _pack,
+    CALENDAR: _pack,
     **STAKING_ENCODE,
     **AMM_ENCODE,
+    **CLAIMS_ENCODE,
 }
 
 

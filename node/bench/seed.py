@@ -117,7 +117,7 @@ def account_rows(chunk: tuple[bytes, int, int]) -> list[Row]:
         address = single_key_address(public)
         key = account_key(address)
         policy = ((SINGLE_KEY_ID, int(public.kind), public.data, 1),)
-        rows.append((key, encode_record(key, (int(AccountKind.CUSTOMER), b"", policy, SINGLE_KEY_THRESHOLDS))))
+        rows.append((key, encode_record(key, (int(AccountKind.CUSTOMER), b"", policy, SINGLE_KEY_THRESHOLDS, 0))))
         rows.append((holding_key(address, ASSET), funds))
     return rows
 

@@ -106,7 +106,7 @@ def create_asset(
 ) -> Any:
     """Create the asset CODE; the sender becomes its issuer and may mint it."""
     from node.cli.amounts import parse_amount
-    from state.modules.assets import FLAG_TRANSFERABLE
+    from state.modules.gate import FLAG_TRANSFERABLE
     from state.primitives.limits import AMOUNT_MAX
     from state.transaction import call
 

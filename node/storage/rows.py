@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 
 from state.tree import bucket_range
 
-FORMAT: Final = b"3"
+FORMAT: Final = b"4"
 FORMAT_KEY: Final = b"mformat"
 TIP_KEY: Final = b"mtip"
 FILLING_KEY: Final = b"mfilling"  # there while `bulk` works: such a store is no store

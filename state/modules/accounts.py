@@ -85,7 +85,7 @@ def create(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     _require_key_kinds(context, keys)
     if not is_satisfiable(keys, thresholds):
         raise OperationFailed(Code.WOULD_LOCK_OUT, "the keys together do not reach every threshold")
-    context.view.put(account_key(address), (kind, parent, keys, thresholds))
+    context.view.put(account_key(address), (kind, parent, keys, thresholds, 0))
     context.emit(ACCOUNT_CREATED, address, account, parent, kind)
 
 
@@ -103,7 +103,7 @@ def update_keys(context: OpContext, account: bytes, args: tuple[Any, ...]) -> No
     508: a removed id is not there, a public key would count twice, or there would be too many keys.
     """
     add, remove, new_thresholds = args
-    kind, parent, keys, thresholds = context.view.get(account_key(account))
+    kind, parent, keys, thresholds, marks = context.view.get(account_key(account))
     _require_key_kinds(context, add)
     by_id = {key[0]: key for key in keys}
     for key_id in remove:
@@ -118,7 +118,7 @@ def update_keys(context: OpContext, account: bytes, args: tuple[Any, ...]) -> No
     new_thresholds = new_thresholds or thresholds
     if not is_satisfiable(new_keys, new_thresholds):
         raise OperationFailed(Code.WOULD_LOCK_OUT, "the keys together would not reach every threshold")
-    context.view.put(account_key(account), (kind, parent, new_keys, new_thresholds))
+    context.view.put(account_key(account), (kind, parent, new_keys, new_thresholds, marks))
     context.emit(KEYS_UPDATED, account, len(add), len(remove))
 
 

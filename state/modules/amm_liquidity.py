@@ -40,8 +40,9 @@ from state.modules.amm_pool import (
     take_shares,
 )
 from state.modules.amm_trade import change_reserves
-from state.modules.assets import FLAG_TRANSFERABLE, get_asset
+from state.modules.assets import get_asset
 from state.modules.fields import malformed
+from state.modules.gate import FLAG_TRANSFERABLE
 from state.modules.operation import TREASURY_ADDRESS, OpContext
 from state.primitives.errors import OperationFailed
 from state.primitives.limits import POOL_FEE_PPM_MAX
@@ -85,7 +86,7 @@ def create(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
         raise OperationFailed(Code.PARAM_OUT_OF_RANGE, f"a fee is at most {POOL_FEE_PPM_MAX} ppm")
     issuers = []
     for code in (a, b):
-        _, _, flags, issuer, _ = get_asset(context, code)
+        _, _, flags, issuer, *_ = get_asset(context, code)
         issuers.append(issuer)
         if not flags & FLAG_TRANSFERABLE:
             raise OperationFailed(Code.ASSET_NOT_TRADABLE, f"{code} moves only to and from its issuer")

@@ -10,7 +10,7 @@ from typing import Final
 
 from state.codes import Code
 from state.modules.amm_math import compute_price, compute_protocol_shares, compute_root_k
-from state.modules.assets import require_movable
+from state.modules.gate import require_movable
 from state.modules.operation import AMM_ADDRESS, GOVERNANCE_ADDRESS, TREASURY_ADDRESS, OpContext
 from state.primitives.errors import OperationFailed
 from state.primitives.limits import POOL_RESERVE_MIN

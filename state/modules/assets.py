@@ -24,6 +24,7 @@ from state.modules.fields import (
     TAG,
     malformed,
 )
+from state.modules.gate import FLAG_TRANSFERABLE, require_payment
 from state.modules.operation import Level, OpContext, Operation
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed, TransactionError
@@ -44,24 +45,16 @@ from state.schema import (
 )
 from state.view import View
 
-FLAG_TRANSFERABLE: Final = 1
 FLAGS: Final = {"transferable": FLAG_TRANSFERABLE}
 FLAGS_ALL: Final = sum(FLAGS.values())
 
 
 def get_asset(context: OpContext, code: str) -> Value:
-    """The asset's record (scale, maximum supply, flags, issuer, metadata hash), or fail with 401."""
+    """The asset's record (scale, maximum supply, flags, issuer, metadata hash, marks), or fail with 401."""
     record = context.view.values[ASSET_PREFIX + code.encode("ascii")]
     if record is None:
         raise OperationFailed(Code.ASSET_NOT_FOUND, f"there is no asset {code}")
     return record
-
-
-def require_movable(context: OpContext, code: str, sender: bytes, recipient: bytes) -> None:
-    """Fail unless an asset may go from one account to another: 401, 615. Every movement between two accounts asks this."""
-    _, _, flags, issuer, _ = get_asset(context, code)
-    if not flags & FLAG_TRANSFERABLE and issuer != sender and issuer != recipient:
-        raise OperationFailed(Code.NOT_TRANSFERABLE, f"{code} moves only to and from its issuer")
 
 
 def put_asset(view: View, code: str, record: Value) -> None:
@@ -88,7 +81,7 @@ def create(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     for minter, allowance in minters:
         context.require_recipient(minter)
         context.view.put(minter_key(minter, code), (allowance, 0))
-    put_asset(context.view, code, (scale, max_supply, flags, account, metadata_hash))
+    put_asset(context.view, code, (scale, max_supply, flags, account, metadata_hash, 0))
     context.emit(ASSET_CREATED, code, account, scale)
 
 
@@ -129,10 +122,9 @@ def transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     _require_amount(amount)
     if account == to:
         raise OperationFailed(Code.SELF_TRANSFER, "sender and recipient are one account")
-    require_movable(context, code, account, to)
-    context.require_recipient(to)
+    require_payment(context, account, to, code, amount)
     code_bytes = code.encode("ascii")
-    context.debit(account, code_bytes, amount)
+    context.debit(account, code_bytes, amount, to)
     context.credit(to, code_bytes, amount)
     context.emit(TRANSFERRED, account, to, code, amount, tag)
 
@@ -159,7 +151,7 @@ def multi_transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) ->
         if direction == CREDIT and (owner, code) in debited:
             raise OperationFailed(Code.SELF_TRANSFER, "an account is debited and credited in one asset")
     for owner, code, direction, _ in legs:
-        _, _, flags, issuer, _ = get_asset(context, code)
+        _, _, flags, issuer, *_ = get_asset(context, code)
         if not flags & FLAG_TRANSFERABLE and owner != issuer and not _only_with_issuer(legs, code, direction, issuer):
             raise OperationFailed(Code.NOT_TRANSFERABLE, f"{code} moves only to and from its issuer")
         if direction == CREDIT:

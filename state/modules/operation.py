@@ -10,19 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from state.codes import Code
 from state.modules.fields import FieldKind
+from state.modules.gate import put_holding, require_credit, require_debit
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed, TransactionError
 from state.primitives.ids import module_address
 from state.primitives.limits import AMOUNT_MAX
 from state.receipts import Event, EventKind, EventValue
-from state.schema import ACCOUNT_PREFIX, HOLDING_PREFIX
+from state.schema import ACCOUNT_PREFIX, ASSET_PREFIX, HOLDING_PREFIX
 from state.view import View
+
+if TYPE_CHECKING:
+    from state.transaction import Transaction
 
 # The ledger's own accounts. None has keys; each changes only by the operations whose row names it, and FEES by fees.
 FEES: Final = "fees"
@@ -31,9 +35,13 @@ UNBONDING: Final = "unbonding"  # stake on its way out
 REWARDS: Final = "rewards"  # of validators and delegators, not yet claimed
 TREASURY: Final = "treasury"
 AMM: Final = "amm"  # the reserves of all pools
-GOVERNANCE: Final = "governance"  # holds nothing; who acts in operations that only governance may do
+FARMS: Final = "farms"  # what is staked in farms, and what they have to pay out
+ESCROWS: Final = "escrows"
+CLAIMS: Final = "claims"  # what its owner could not be given when it was due
+GOVERNANCE: Final = "governance"  # deposits on proposals; who acts in operations that only governance may do
 MODULE_ACCOUNTS: Final[dict[bytes, str]] = {
-    module_address(name): name for name in (FEES, BONDED, UNBONDING, REWARDS, TREASURY, AMM, GOVERNANCE)
+    module_address(name): name
+    for name in (FEES, BONDED, UNBONDING, REWARDS, TREASURY, AMM, FARMS, ESCROWS, CLAIMS, GOVERNANCE)
 }
 FEES_ADDRESS: Final = module_address(FEES)
 BONDED_ADDRESS: Final = module_address(BONDED)
@@ -41,6 +49,9 @@ UNBONDING_ADDRESS: Final = module_address(UNBONDING)
 REWARDS_ADDRESS: Final = module_address(REWARDS)
 TREASURY_ADDRESS: Final = module_address(TREASURY)
 AMM_ADDRESS: Final = module_address(AMM)
+FARMS_ADDRESS: Final = module_address(FARMS)
+ESCROWS_ADDRESS: Final = module_address(ESCROWS)
+CLAIMS_ADDRESS: Final = module_address(CLAIMS)
 GOVERNANCE_ADDRESS: Final = module_address(GOVERNANCE)
 
 
@@ -56,7 +67,7 @@ class Level(IntEnum):
 class OpContext:
     """What a handler works with: the view, the block, and the few ways in which value may move."""
 
-    __slots__ = ("events", "height", "key_kinds", "time_s", "view")
+    __slots__ = ("events", "height", "key_kinds", "time_s", "tx", "view")
 
     def __init__(self, view: View, height: int, time_s: int, key_kinds: tuple[int, ...]) -> None:
         self.view = view
@@ -64,6 +75,7 @@ class OpContext:
         self.time_s = time_s
         self.key_kinds = key_kinds
         self.events: list[Event] = []
+        self.tx: Transaction | None = None  # the running one; None in automatic actions
 
     def emit(self, kind: EventKind, *values: EventValue) -> None:
         """Record an event of the running transaction."""
@@ -76,25 +88,56 @@ class OpContext:
         if self.view.values[ACCOUNT_PREFIX + address] is None:
             raise OperationFailed(Code.ACCOUNT_NOT_FOUND, "the recipient has no account")
 
-    def debit(self, address: bytes, code: bytes, amount: int) -> None:
-        """Take `amount` > 0 from a holding: 501. A holding that reaches zero is deleted."""
+    def debit(self, address: bytes, code: bytes, amount: int, to: bytes = b"") -> None:
+        """Take `amount` > 0 from what an account may spend: the codes of `gate.require_debit`, 502, 501.
+
+        `to` is the account that gets it in the same operation, empty if a module does. A holding that reaches zero is deleted.
+        """
+        values = self.view.values
+        account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]
+        holding = values[HOLDING_PREFIX + address + code]
+        if account is not None and (account[4] or asset[5] or (holding is not None and len(holding) > 1)):
+            require_debit(self, address, code, amount, to)
+        self.take(address, code, amount)
+
+    def credit(self, address: bytes, code: bytes, amount: int, *, is_return: bool = False) -> None:
+        """Add `amount` > 0 to what an account holds: the codes of `gate.require_credit`, 505.
+
+        `is_return`: it is the account's own value that comes back to it (a withdrawal, a cancellation).
+        """
+        values = self.view.values
+        account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]
+        holding = values[HOLDING_PREFIX + address + code]
+        if account is not None and (account[4] or asset[5] or (holding is not None and len(holding) > 1)):
+            require_credit(self, address, code, amount, is_return)
+        self.give(address, code, amount)
+
+    def take(self, address: bytes, code: bytes, amount: int) -> None:
+        """A debit that asks no rule but that it is there and not held: 502, 501. For fees, and for acts of authority."""
         key = HOLDING_PREFIX + address + code
         view = self.view
         holding = view.values[key]
+        if holding is not None and len(holding) > 1:
+            balance, held, marks = holding
+            if balance - held < amount <= balance:
+                raise OperationFailed(Code.INSUFFICIENT_AVAILABLE, f"{balance - held} available, {held} held, {amount} needed")
+            if balance >= amount:
+                put_holding(view, key, balance - amount, held, marks)
+                return
         rest: int = (holding[0] if holding is not None else 0) - amount
         if rest < 0:
             raise OperationFailed(Code.INSUFFICIENT_FUNDS, f"{rest + amount} held, {amount} needed")
         view.put(key, (rest,) if rest else None)
 
-    def credit(self, address: bytes, code: bytes, amount: int) -> None:
-        """Add `amount` > 0 to a holding: 505."""
+    def give(self, address: bytes, code: bytes, amount: int) -> None:
+        """A credit that asks no rule: 505. For fees, and for acts of authority."""
         key = HOLDING_PREFIX + address + code
         view = self.view
         holding = view.values[key]
         total: int = (holding[0] if holding is not None else 0) + amount
         if total > AMOUNT_MAX:
             raise OperationFailed(Code.OVERFLOW_MAX, "an amount is below 2^640")
-        view.put(key, (total,))
+        view.put(key, (total,) if holding is None or len(holding) == 1 else (total, *holding[1:]))
 
 
 Handler = Callable[[OpContext, bytes, tuple[Any, ...]], None]
@@ -147,7 +190,7 @@ class Operation:
     other (101). `read` turns the fields' bytes into what the handler wants, or raises `TransactionError` with 101 to 104; the
     bytes must be canonical. `writes` are the letters of the records it may write (`state.schema`). `moves_value` rows must
     change at least one holding or fail (invariant I12). `touches` names the module accounts the handler may change. `since` is
-    the rule set that brought it.
+    the rule set that brought it. Every row may also give the codes of the gate (`state.modules.gate`) and 502 where it moves value.
     """
 
     code: int
@@ -163,6 +206,8 @@ class Operation:
     check: Callable[[tuple[Any, ...]], None] | None = None
     authorities: Authorities | None = None
     touches: frozenset[str] = frozenset()
+    forces: bool = False  # may debit accounts that have not authorised it: clawback, forced transfer
+    is_governed: bool = False  # may stand in a proposal of governance
     since: int = 1
     read: Callable[[msgspec.Raw], tuple[Any, ...]] = field(init=False)
 

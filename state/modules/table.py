@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from state.modules import accounts, amm, assets, staking
+from state.modules import accounts, amm, assets, claims, staking
 from state.modules.operation import Operation
 
-ROWS: Final[tuple[Operation, ...]] = (*accounts.OPERATIONS, *assets.OPERATIONS, *staking.OPERATIONS, *amm.OPERATIONS)
+ROWS: Final[tuple[Operation, ...]] = (
+    *accounts.OPERATIONS,
+    *assets.OPERATIONS,
+    *staking.OPERATIONS,
+    *claims.OPERATIONS,
+    *amm.OPERATIONS,
+)
 OPERATIONS: Final[dict[int, Operation]] = {row.code: row for row in ROWS}
 BY_NAME: Final[dict[str, Operation]] = {row.name: row for row in ROWS}

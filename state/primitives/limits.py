@@ -66,6 +66,8 @@ TAG_CHARS_MAX = 64  # destination tags and references of issuers
 PURPOSE_BYTES_MAX = 4  # ISO 20022 external purpose code
 E2E_ID_BYTES_MAX = 36  # a UUID as text, or 16 bytes
 TRAVEL_FIELD_BYTES_MAX = 256
+CALENDAR_MINUTES_MAX = 4_096  # minutes of the calendar that one call walks past: 5 ms; a chain that stood still catches up
+DUE_ENTRIES_MAX = 256  # entries of the calendar that one block settles, besides twice what it added
 SWEEP_ENTRIES_MAX = 512  # remembered references and hashes forgotten per queue and block: 1 ms of work
 
 # Accounts

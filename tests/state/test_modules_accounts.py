@@ -39,7 +39,7 @@ def test_create(world: World) -> None:
     receipt = world.do("alice", op)
     assert receipt.code == Code.OK
     address = new_account_address(keys, (1, 2, 5, 6))
-    assert decode_record(b" a", world.db[account_key(address)]) == (1, b"", keys, (1, 2, 5, 6))
+    assert decode_record(b" a", world.db[account_key(address)]) == (1, b"", keys, (1, 2, 5, 6), 0)
     assert dict(receipt.events[0].attributes)["kind"] == "1"
     assert world.do("bob", op).code == Code.ACCOUNT_EXISTS
     assert world.do("alice", pay(address, 5)).code == Code.OK
@@ -116,7 +116,7 @@ def test_a_parent_must_authorise_at_its_high_threshold(world: World) -> None:
 def test_update_replaces_adds_removes_and_sets(world: World) -> None:
     receipt = world.do("carol", update((entry(0, "new0", 3), entry(9, "new9", 1)), (1,), (1, 1, 4, 6)))
     assert receipt.code == Code.OK
-    assert policy(world, "carol") == (1, b"", (entry(0, "new0", 3), entry(7, "c7", 2), entry(9, "new9", 1)), (1, 1, 4, 6))
+    assert policy(world, "carol") == (1, b"", (entry(0, "new0", 3), entry(7, "c7", 2), entry(9, "new9", 1)), (1, 1, 4, 6), 0)
     assert world.check(world.raw("carol", pay("bob"), signers=[("carol", 1)])).code == Code.UNKNOWN_SIGNER
     assert world.check(world.raw("carol", pay("bob"), signers=[("carol", 0)])).code == Code.BAD_SIGNATURE
     draft = Draft.load(world.raw("carol", pay("bob"), signers=[]))

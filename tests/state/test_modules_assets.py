@@ -66,7 +66,7 @@ def test_create(world: World) -> None:
     receipt = world.do("bank", create(max_supply=500, metadata_hash=b"m" * 32))
     assert receipt.code == Code.OK
     record = decode_record(asset_key("NEW"), world.db[asset_key("NEW")])
-    assert record == (2, 500, 1, ADDRESS["bank"], b"m" * 32)
+    assert record == (2, 500, 1, ADDRESS["bank"], b"m" * 32, 0)
     assert decode_record(minter_key(ADDRESS["alice"], "NEW"), world.db[minter_key(ADDRESS["alice"], "NEW")]) == (1_000, 0)
     assert code_of(world, "alice", create()) == Code.ASSET_EXISTS
 

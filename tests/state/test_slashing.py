@@ -7,17 +7,19 @@ from dataclasses import replace
 import pytest
 
 from state.codes import Code
-from state.invariants_staking import check_action
+from state.invariants import check_action
 from state.misbehavior import Misbehavior, MisbehaviorKind
 from state.modules import unbonding
 from state.modules.operation import TREASURY_ADDRESS, OpContext
 from state.modules.slashing import slash
 from state.primitives.limits import AMOUNT_MAX
-from state.schema_staking import UNBONDING_QUEUE_KEY, pool_key, redelegation_key, unbonding_key
+from state.schema import HOLDING, SUPPLY
+from state.schema_staking import STAKING_LETTERS, UNBONDING_QUEUE_KEY, pool_key, redelegation_key, unbonding_key
 from state.view import View
 from tests.state.ledger_world import ADDRESS
 from tests.state.staking_world import BOND, STAKE, StakingWorld, address_of, register_op, rotate_op
 
+LETTERS = STAKING_LETTERS | {HOLDING, SUPPLY}
 HALF = replace(STAKE, slash_double_sign_ppm=500_000)
 
 
@@ -178,7 +180,7 @@ def test_each_slash_is_of_the_initial_amount_and_takes_at_most_what_is_left() ->
         (out,) = view.get(unbonding_key(address_of("v0"), ADDRESS["alice"]))
         (moved,) = view.get(redelegation_key(address_of("v0"), address_of("v1"), ADDRESS["alice"]))
         left.append((out.balance, moved.balance, view.get(pool_key(address_of("v1"))).tokens - BOND))
-        assert check_action(view, 0) == ""
+        assert check_action(view, 0, LETTERS) == ""
     assert left == [(600, 600, 600), (200, 200, 200), (0, 0, 0), (0, 0, 0)]
     taken = [event.values[5:] for event in context.events]
     assert taken == [(4_000, 400, 400), (2_400, 400, 400), (1_440, 200, 200), (864, 0, 0)]

@@ -1,0 +1,48 @@
+"""What is done with each kind of entry that falls due (see `state.modules.calendar`): one row for each kind, nothing else.
+
+A block settles at most `DUE_ENTRIES_MAX` entries and twice as many as it added, so a backlog always shrinks. An entry whose action
+fails is dropped with an event: what it names keeps its own date, and whoever uses it looks at that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from state.automatic import run_action
+from state.modules.calendar import take_due
+from state.modules.operation import OpContext
+from state.primitives.limits import DUE_ENTRIES_MAX
+from state.receipts import Event
+from state.schema import CALENDAR, CALENDAR_KEY
+
+
+class Expiry(NamedTuple):
+    """One kind. `handler` gets the key that was scheduled; `letters` are those of the records that it may write."""
+
+    number: int
+    name: str
+    handler: Callable[[OpContext, bytes], None]
+    letters: frozenset[int]
+
+
+ROWS: Final[tuple[Expiry, ...]] = ()
+EXPIRIES: Final[dict[int, Expiry]] = {row.number: row for row in ROWS}
+_CALENDAR: Final = frozenset({CALENDAR})
+
+
+def settle_due(context: OpContext, events: list[Event]) -> None:
+    """Settle what is due, oldest first."""
+    view = context.view
+    record = view.get(CALENDAR_KEY)
+    if record is None:
+        return
+    before = view.original(CALENDAR_KEY)
+    added = max(0, record[2] - (0 if before is None else before[2]))
+    for _ in range(DUE_ENTRIES_MAX + 2 * added):
+        due = run_action(context, events, "calendar", take_due, None, _CALENDAR)
+        if due is None:
+            return
+        kind, key = due
+        row = EXPIRIES[kind]
+        run_action(context, events, row.name, lambda c, row=row, key=key: row.handler(c, key), None, row.letters)  # type: ignore[misc]

@@ -1,0 +1,145 @@
+"""The one gate through which value leaves and enters an account: freezes, pauses, authorisations, acceptance, limits, holds.
+
+`OpContext.debit` and `credit` come here when an account, an asset or a holding bears a mark, whatever the operation: payment, hold,
+escrow, pool, farm, stake. `require_payment` is what two accounts must satisfy between them. Codes are given in the order in which
+they stand in the functions' texts. Module accounts are not asked: every movement has an account of somebody on its other side.
+No operation goes in here, and nothing that moves value. Source: ledger rules, section 1.5 and invariants I3, I26, I27.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from state.codes import Code
+from state.marks import (
+    ACCEPTED,
+    AUTHORISED,
+    CLOSED,
+    DEBIT_FROZEN,
+    DEEP_FROZEN,
+    GUARDED,
+    HOLDING_DEEP_FROZEN,
+    HOLDING_FROZEN,
+    MAINTAINED,
+    PAUSED,
+    SANCTIONED,
+)
+from state.primitives.codec import Value
+from state.primitives.errors import OperationFailed
+from state.schema import ACCOUNT_PREFIX, ASSET_PREFIX, HOLDING_PREFIX
+from state.view import View
+
+if TYPE_CHECKING:
+    from state.modules.operation import OpContext
+
+# what the issuer of an asset may allow or reserve; set when it is created
+FLAG_TRANSFERABLE: Final = 1
+FLAG_TRADABLE: Final = 2  # pools may hold it
+FLAG_LOCKABLE: Final = 4  # holds and allocations may be made of it
+FLAG_ESCROWABLE: Final = 8
+FLAG_STAKEABLE: Final = 16  # farms may take or pay it
+FLAG_CLAWBACK: Final = 32
+FLAG_REQUIRE_AUTH: Final = 64
+FLAG_REQUIRE_ACCEPT: Final = 128
+FLAG_PAUSABLE: Final = 256
+FLAG_FREEZABLE: Final = 512
+FLAG_REMUNERATED: Final = 1024  # its central bank may pay interest on it
+
+_NOTHING: Final[tuple[int, int, int]] = (0, 0, 0)
+
+
+def read_holding(holding: Value) -> tuple[int, int, int]:
+    """(balance, held, marks) of a holding's record, or of None."""
+    if holding is None:
+        return _NOTHING
+    return holding if len(holding) > 1 else (holding[0], 0, 0)
+
+
+def put_holding(view: View, key: bytes, balance: int, held: int, marks: int) -> None:
+    """Write a holding in the shortest of its forms; one of nothing is deleted."""
+    if held or marks:
+        view.put(key, (balance, held, marks))
+    else:
+        view.put(key, (balance,) if balance else None)
+
+
+def require_debit(context: OpContext, address: bytes, code: bytes, amount: int, to: bytes) -> None:
+    """Whether an account's rules let `amount` out, to the account `to` (empty: to a module): 303, 603, 602, 601, 604, 606, 605."""
+    values = context.view.values
+    account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]
+    _, _, marks = read_holding(values[HOLDING_PREFIX + address + code])
+    issuer: bytes = asset[3]
+    is_free = issuer in (to, address)
+    _require_open(account[4])
+    if not is_free:
+        if account[4] & DEEP_FROZEN:
+            raise OperationFailed(Code.ACCOUNT_DEEP_FROZEN, "the account is deep-frozen: it pays to the issuer only")
+        if account[4] & DEBIT_FROZEN:
+            raise OperationFailed(Code.ACCOUNT_FROZEN, "the account is frozen: it pays to the issuer only")
+    _require_running(asset)
+    if is_free:
+        return
+    if marks & (HOLDING_FROZEN | HOLDING_DEEP_FROZEN):
+        raise OperationFailed(Code.HOLDING_FROZEN, "the holding is frozen: it pays to the issuer only")
+    if asset[5] & GUARDED and asset[2] & FLAG_REQUIRE_AUTH and not marks & AUTHORISED:
+        raise OperationFailed(Code.NOT_AUTHORISED_FOR_ASSET, "the issuer has not authorised the payer for this asset")
+
+
+def require_credit(context: OpContext, address: bytes, code: bytes, amount: int, is_return: bool) -> None:
+    """Whether an account's rules let `amount` in; `is_return`: its own value coming back. 303, 603, 602, 604, 606, 605, 507."""
+    values = context.view.values
+    account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]
+    _, _, marks = read_holding(values[HOLDING_PREFIX + address + code])
+    _require_open(account[4])
+    if account[4] & DEEP_FROZEN:
+        raise OperationFailed(Code.ACCOUNT_DEEP_FROZEN, "the account is deep-frozen")
+    _require_running(asset)
+    if address == asset[3]:
+        return
+    if marks & HOLDING_DEEP_FROZEN:
+        raise OperationFailed(Code.HOLDING_FROZEN, "the holding is deep-frozen")
+    if asset[5] & GUARDED:
+        if asset[2] & FLAG_REQUIRE_AUTH and not marks & (AUTHORISED | (MAINTAINED if is_return else 0)):
+            raise OperationFailed(Code.NOT_AUTHORISED_FOR_ASSET, "the issuer has not authorised the recipient for this asset")
+        if asset[2] & FLAG_REQUIRE_ACCEPT and not is_return and not marks & ACCEPTED:
+            raise OperationFailed(Code.RECIPIENT_MUST_ACCEPT, "the recipient has not accepted this asset")
+
+
+def _require_open(marks: int) -> None:
+    if marks & CLOSED:
+        raise OperationFailed(Code.ACCOUNT_CLOSED, "the account is closed")
+    if marks & SANCTIONED:
+        raise OperationFailed(Code.ACCOUNT_SANCTIONED, "the account is sanctioned")
+
+
+def _require_running(asset: Value) -> None:
+    if asset[5] & PAUSED:
+        raise OperationFailed(Code.ASSET_PAUSED, "the asset is paused")
+
+
+def require_payment(context: OpContext, payer: bytes, payee: bytes, code: str, amount: int) -> None:
+    """Whether one account may pay another, apart from what each side's own rules say: 401, 615, 506, 301.
+
+    Every operation by which value goes from one account to another asks this: transfers, posted holds, escrows, settlements, offers.
+    """
+    require_movable(context, code, payer, payee)
+    context.require_recipient(payee)
+
+
+def require_movable(context: OpContext, code: str, sender: bytes, recipient: bytes) -> None:
+    """Fail unless an asset may go from one account, or module, to another: 401, 615."""
+    asset = context.view.values[ASSET_PREFIX + code.encode("ascii")]
+    if asset is None:
+        raise OperationFailed(Code.ASSET_NOT_FOUND, f"there is no asset {code}")
+    if not asset[2] & FLAG_TRANSFERABLE and asset[3] not in (sender, recipient):
+        raise OperationFailed(Code.NOT_TRANSFERABLE, f"{code} moves only to and from its issuer")
+
+
+def require_flag(context: OpContext, code: str, flag: int, failure: Code, what: str) -> Value:
+    """The asset's record if its issuer allows something: 401, else `failure`."""
+    asset = context.view.values[ASSET_PREFIX + code.encode("ascii")]
+    if asset is None:
+        raise OperationFailed(Code.ASSET_NOT_FOUND, f"there is no asset {code}")
+    if not asset[2] & flag:
+        raise OperationFailed(failure, f"the issuer of {code} does not allow {what}")
+    return asset
