@@ -5,7 +5,7 @@ also be wrong here. A broken invariant reverts the transaction with 203, keeps i
 Checked: I1 conservation; I2 no negative holding, no foreign hand on a module account, no record of a kind that the operation's row
 does not name; I3 what can be spent is not negative; I4 supply within its maximum, minting within the allowance; I12 no success
 without effect; I23 one sequence per transaction; I24 whoever is debited or re-keyed authorised it; I25 the fee. Source: ledger rules,
-section 3. Those of staking and of pools are in `state.invariants_staking` and `state.invariants_amm`. Nothing here may change a
+section 3. Those of a module's own records are in `state.invariants_*`. Nothing here may change a
 record.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from state.invariants_amm import check_amm
+from state.invariants_claims import check_claims
 from state.invariants_staking import check_staking
 from state.modules.gate import read_holding
 from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level
@@ -33,11 +34,19 @@ from state.schema import (
     asset_key,
     nonces_key,
 )
+from state.schema_claims import CLAIM
 from state.transaction import Call, Transaction
 from state.view import View
 
 # what a module's own records must satisfy: (view, records before, acting account or None) -> the first that is broken, or nothing
-_OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None], str]]] = {"stake": check_staking, "amm": check_amm}
+_OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None], str]]] = {
+    "stake": check_staking,
+    "amm": check_amm,
+    "claim": check_claims,
+}
+# the same for records that the operations of several modules write
+_OF_LETTER: Final = {CLAIM: check_claims}
+_SHARED: Final = frozenset(_OF_LETTER)
 _NOTHING: Final[tuple[int, ...]] = (0,)
 
 
@@ -131,7 +140,10 @@ def check_operation(view: View, mark: int, call: Call) -> str:
     if operation.moves_value and not moved:
         return "I12: an operation succeeded without effect"
     check_module = _OF_MODULE.get(operation.module)
-    return "" if check_module is None else check_module(view, first, account)
+    problem = "" if check_module is None else check_module(view, first, account)
+    if problem or not operation.writes & _SHARED:
+        return problem
+    return next((p for letter, check in _OF_LETTER.items() if letter in operation.writes and (p := check(view, first, account))), "")
 
 
 def check_action(view: View, mark: int, letters: frozenset[int]) -> str:

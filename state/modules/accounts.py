@@ -73,6 +73,7 @@ def _check_create(args: tuple[Any, ...]) -> None:
 
 
 def _create_authorities(account: bytes, args: tuple[Any, ...]) -> tuple[tuple[bytes, Level], ...]:
+    """A sub-account's parent at high."""
     parent: bytes = args[2]
     return ((parent, Level.HIGH),) if parent else ()
 

@@ -138,6 +138,7 @@ def _check_legs(args: tuple[Any, ...]) -> None:
 
 
 def _leg_authorities(account: bytes, args: tuple[Any, ...]) -> tuple[tuple[bytes, Level], ...]:
+    """Every debited account at medium."""
     return tuple((leg[0], Level.MEDIUM) for leg in args[0] if leg[2] == DEBIT)
 
 

@@ -1,0 +1,89 @@
+"""`qenex audit state`: the audit of states that stand still. Auditing is `state.audit`'s, reading `node.maintenance.diff`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from node.cli.options import user_root
+from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
+from state.primitives.codec import Value
+from state.primitives.errors import ConfigError
+
+if TYPE_CHECKING:
+    from node.maintenance.diff import Side
+
+PROBLEMS_SHOWN: Final = 100
+_SHARDS_STEP: Final = 64
+
+
+@click.group()
+def audit() -> None:
+    """Check whole states against the rules of the ledger."""
+
+
+@audit.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.option("--height", type=click.IntRange(min=0), help="Of which height databases are read (default: the last).")
+@json_option
+def state(paths: tuple[Path, ...], height: int | None, as_json: bool) -> int:
+    """Find every unit of every asset again, and check every module's sums: homes of stopped nodes, databases, exported states.
+
+    Several states of one height must also have one app hash. Exit code 0: clean, 1: something is wrong.
+    """
+    from node.maintenance.diff import open_side
+
+    states: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for path in paths or (user_root() / "node",):
+        with ExitStack() as stack:
+            found, said = _audit(open_side(path, height, stack), as_json)
+        states.append(found)
+        lines += said
+    hashes: dict[str, set[str]] = {}
+    for found in states:
+        hashes.setdefault(found["height"], set()).add(found["app_hash"])
+    differing = sorted((at for at, names in hashes.items() if len(names) > 1), key=int)
+    lines += [f"height {at}: the app hashes differ" for at in differing]
+    is_clean = not differing and not any(found["problems"] for found in states)
+    lines.append("clean" if is_clean else "not clean")
+    answer(as_json, {"clean": is_clean, "states": states, "differing_heights": differing}, lines)
+    return EXIT_OK if is_clean else EXIT_FAILED
+
+
+def _audit(side: Side, as_json: bool) -> tuple[dict[str, Any], list[str]]:
+    """One state as JSON and as lines."""
+    from state.audit import audit_state
+
+    if side.is_partial:
+        raise ConfigError(f"{side.name} holds only the records that its height changed", hint="audit the home it came from")
+    done = audit_state(_records(side, as_json))
+    lines = [f"{side.name}: height {side.height}, app hash {side.app_hash.hex().upper()}, {done.records} records"]
+    lines += [f"  {code}: supply {supply}, found {done.holdings.get(code, 0)}" for code, supply in done.supplies.items()]
+    lines += [f"  {problem}" for problem in done.problems[:PROBLEMS_SHOWN]]
+    if len(done.problems) > PROBLEMS_SHOWN:
+        lines.append(f"  and {len(done.problems) - PROBLEMS_SHOWN} more")
+    data = {
+        **side.to_json(),
+        "records": done.records,
+        "supplies": {code: str(supply) for code, supply in done.supplies.items()},
+        "holdings": {code: str(total) for code, total in done.holdings.items()},
+        "problems": list(done.problems),
+    }
+    return data, lines
+
+
+def _records(side: Side, as_json: bool) -> Iterator[tuple[bytes, Value]]:
+    from state.schema import decode_record
+    from state.tree import SHARDS
+
+    for shard in range(SHARDS):
+        if shard % _SHARDS_STEP == 0 and not as_json:
+            click.echo(f"{side.name}: {shard * 100 // SHARDS} %", err=True)
+        for key, value in side.read(shard).items():
+            if value is not None:
+                yield key, decode_record(key, value)
