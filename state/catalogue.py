@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Final, NamedTuple
 
+from state.event_kinds import EventKind
 from state.modules.operation import Level, Operation
 from state.modules.table import ROWS
-from state.receipts import EventKind
 
 _MODULES: Final = "state.modules"
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from state.receipts import ACCOUNT, EVENT_KINDS, TEXT, EventKind, Receipt
+from state.event_kinds import ACCOUNT, TEXT, EventKind
+from state.receipts import EVENT_KINDS, Receipt
 
 VALUE_BYTES_MAX: Final = 255
 

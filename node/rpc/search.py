@@ -17,6 +17,7 @@ from node.rpc import shapes
 from node.rpc.backend import NodeBackend
 from node.rpc.errors import failed
 from node.rpc.query import Condition, Query
+from state.event_kinds import ACCOUNT, TEXT
 from state.primitives.errors import MalformedError
 from state.primitives.hashing import HASH_BYTES, sha256
 from state.primitives.ids import parse_address
@@ -26,7 +27,7 @@ from state.primitives.limits import (
     SEARCH_RECEIPTS_MAX,
     SEARCH_ROWS_AT_ONCE,
 )
-from state.receipts import ACCOUNT, EVENT_KINDS, TEXT
+from state.receipts import EVENT_KINDS
 
 Place = tuple[int, int]  # height, index in the block
 Places = Iterator[Place | None]  # None now and then: a moment to let others work

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from state.codes import Code
+from state.event_kinds import EventKind, EventValue
 from state.modules.fields import FieldKind
 from state.modules.gate import put_holding, require_credit, require_debit
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed, TransactionError
 from state.primitives.ids import module_address
 from state.primitives.limits import AMOUNT_MAX
-from state.receipts import Event, EventKind, EventValue
+from state.receipts import Event
 from state.schema import ACCOUNT_PREFIX, ASSET_PREFIX, HOLDING_PREFIX
 from state.view import View
 
