@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import fcntl
 import random
 import socket
+import tempfile
+from pathlib import Path
+from typing import IO
 
-BASES = range(20_000, 60_000, 100)  # below, a network of up to nine nodes
+# Below the ports that a system gives to outgoing connections: one of those may be taken between our look and the node's start.
+BASES = range(10_000, 32_000, 100)  # from each on, a network of up to nine nodes
+
+_kept: list[IO[str]] = []  # what this process has reserved, until it ends
 
 
 def free_base_port() -> int:
-    """A --base-port whose first nodes' ports can all be bound now."""
+    """A --base-port whose first nodes' ports can all be bound now, and that no other test process is given."""
     chance = random.SystemRandom()
     while True:
         base = chance.choice(BASES)
-        if all(_is_free(base + 10 * node + offset) for node in range(4) for offset in (0, 1, 4)):
+        if _reserve(base) and all(_is_free(base + 10 * node + offset) for node in range(4) for offset in (0, 1, 4)):
             return base
+
+
+def _reserve(base: int) -> bool:
+    file = (Path(tempfile.gettempdir()) / f"qenex-test-port-{base}").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return False
+    _kept.append(file)
+    return True
 
 
 def _is_free(port: int) -> bool:
