@@ -22,7 +22,6 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from state.codes import Code
 from state.marks import SANCTIONED
-from state.modules.gate import read_holding
 from state.modules.preconditions import next_sequence
 from state.modules.table import ROWS
 from state.params import FeeParams
@@ -149,8 +148,13 @@ class Gate:
         if tx.fee_payer != tx.sender and not _consents(view, tx, keys):
             return Admission(Code.SPONSOR_NOT_ALLOWED, "the fee payer has not signed with enough weight")
         if fee:
-            balance, held, _ = read_holding(view.values[HOLDING_PREFIX + tx.fee_payer + self._holding_code])
-            if balance - held - reserved < fee or view.values[ACCOUNT_PREFIX + tx.fee_payer][4] & SANCTIONED:
+            holding = view.values[HOLDING_PREFIX + tx.fee_payer + self._holding_code]
+            if (
+                holding is None
+                or holding[0] - reserved < fee
+                or view.values[ACCOUNT_PREFIX + tx.fee_payer][4] & SANCTIONED
+                or (len(holding) > 1 and holding[0] - holding[1] - reserved < fee)
+            ):
                 return Admission(Code.FEE_PAYER_CANNOT_PAY, f"the fee payer cannot pay {fee}")
         return tuple.__new__(Admission, (Code.OK, "", fee, keys, binding, nonces, b""))
 

@@ -111,15 +111,16 @@ def check_operation(view: View, mark: int, call: Call) -> str:
             address = key[HOLDING_ADDRESS]
             held_delta = 0
             if (after is not None and len(after) > 1) or (before is not None and len(before) > 1):
-                if not 0 <= read_holding(after)[1] <= balance:
+                held = read_holding(after)[1]
+                if not 0 <= held <= balance:
                     return "I3: more is held than there is"
-                held_delta = read_holding(after)[1] - read_holding(before)[1]
+                held_delta = held - read_holding(before)[1]
             if delta or held_delta:
                 moved = True
             if address in MODULE_ACCOUNTS:
                 if MODULE_ACCOUNTS[address] not in operation.touches:
                     return "I2: a module account changed by a foreign operation"
-            elif (held_delta > 0 or delta < held_delta) and address not in authorised and not operation.forces:
+            elif (delta < held_delta or held_delta > 0) and address not in authorised and not operation.forces:
                 # what is held was promised before, with a signature: that may be paid without a new one, and nothing beside it
                 return "I24: an account was debited without its authorisation"
             code = key[HOLDING_CODE_START:]

@@ -122,7 +122,9 @@ def require_payment(context: OpContext, payer: bytes, payee: bytes, code: str, a
 
     Every operation by which value goes from one account to another asks this: transfers, posted holds, escrows, settlements, offers.
     """
-    require_movable(context, code, payer, payee)
+    asset = context.view.values[ASSET_PREFIX + code.encode("ascii")]
+    if asset is None or not asset[2] & FLAG_TRANSFERABLE:
+        require_movable(context, code, payer, payee)
     context.require_recipient(payee)
 
 

@@ -94,24 +94,38 @@ class OpContext:
 
         `to` is the account that gets it in the same operation, empty if a module does. A holding that reaches zero is deleted.
         """
-        values = self.view.values
-        account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]
-        holding = values[HOLDING_PREFIX + address + code]
-        if account is not None and (account[4] or asset[5] or (holding is not None and len(holding) > 1)):
+        view = self.view
+        values = view.values
+        key = HOLDING_PREFIX + address + code
+        holding = values[key]
+        account = values[ACCOUNT_PREFIX + address]
+        if account is not None and (account[4] or values[ASSET_PREFIX + code][5] or (holding is not None and len(holding) > 1)):
             require_debit(self, address, code, amount, to)
-        self.take(address, code, amount)
+            self.take(address, code, amount)
+            return
+        rest: int = (holding[0] if holding is not None else 0) - amount  # `take` in place: every payment comes by here
+        if rest < 0:
+            raise OperationFailed(Code.INSUFFICIENT_FUNDS, f"{rest + amount} held, {amount} needed")
+        view.put(key, (rest,) if rest else None)
 
     def credit(self, address: bytes, code: bytes, amount: int, *, is_return: bool = False) -> None:
         """Add `amount` > 0 to what an account holds: the codes of `gate.require_credit`, 505.
 
         `is_return`: it is the account's own value that comes back to it (a withdrawal, a cancellation).
         """
-        values = self.view.values
-        account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]
-        holding = values[HOLDING_PREFIX + address + code]
-        if account is not None and (account[4] or asset[5] or (holding is not None and len(holding) > 1)):
+        view = self.view
+        values = view.values
+        key = HOLDING_PREFIX + address + code
+        holding = values[key]
+        account = values[ACCOUNT_PREFIX + address]
+        if account is not None and (account[4] or values[ASSET_PREFIX + code][5] or (holding is not None and len(holding) > 1)):
             require_credit(self, address, code, amount, is_return)
-        self.give(address, code, amount)
+            self.give(address, code, amount)
+            return
+        total: int = (holding[0] if holding is not None else 0) + amount  # `give` in place
+        if total > AMOUNT_MAX:
+            raise OperationFailed(Code.OVERFLOW_MAX, "an amount is below 2^640")
+        view.put(key, (total,))
 
     def take(self, address: bytes, code: bytes, amount: int) -> None:
         """A debit that asks no rule but that it is there and not held: 502, 501. For fees, and for acts of authority."""
