@@ -51,7 +51,7 @@ def common(function: F) -> F:
             wait_s=WAIT_S if wait else 0,
         )
         outcome = function(sending, **own)
-        answer(as_json, outcome.to_json(), [outcome.describe()])
+        answer(as_json, outcome.to_json(), outcome.describe())
         return EXIT_OK if outcome.code == 0 else EXIT_FAILED
 
     for option in (

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import trio
 
-from node.cli.amounts import parse_amount
+from node.cli.amounts import format_amount, parse_amount
 from node.cli.asking import check_url
 from node.cli.options import PassphraseReader, find_key_file
 from node.keystore import KeySet, Role, read_key_file
@@ -33,24 +33,57 @@ Operations = Callable[["Session"], Awaitable[Sequence[Sequence[Value]]]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a transaction; `to_json` is stable. Height 0: not in a block (yet)."""
+    """What became of a transaction; `to_json` is stable. Height 0: not in a block (yet).
 
-    hash: str
-    height: int
-    code: int
-    code_name: str
-    log: str
+    `scales` are the decimals of the assets that the events name, to write their amounts for people.
+    """
+
+    found: TxOutcome
+    scales: dict[str, int]
+
+    @property
+    def code(self) -> int:
+        """The result code."""
+        return self.found.code
 
     def to_json(self) -> dict[str, Any]:
-        """The machine-readable form."""
-        return {"hash": self.hash, "height": self.height, "code": self.code, "code_name": self.code_name, "log": self.log}
+        """The machine-readable form; amounts in base units."""
+        found = self.found
+        return {
+            "hash": found.hash.hex().upper(),
+            "height": found.height,
+            "code": found.code,
+            "code_name": found.code_name,
+            "log": found.log,
+            "op_index": found.op_index,
+            "fee": str(found.fee),
+            "events": [{"type": name, "attributes": values} for name, values in found.events],
+        }
 
-    def describe(self) -> str:
-        """One line."""
-        if self.code:
-            where = f"failed in block {self.height}" if self.height else "was refused"
-            return f"{self.hash} {where}: {self.code} {self.code_name} {self.log}".rstrip()
-        return f"{self.hash} " + (f"is final in block {self.height}" if self.height else "was accepted and waits for a block")
+    def describe(self) -> list[str]:
+        """What happened, a line for each event."""
+        found, name = self.found, self.found.hash.hex().upper()
+        if found.code:
+            where = f"failed in block {found.height}" if found.height else "was refused"
+            at = f" (operation {found.op_index})" if found.op_index > 0 else ""
+            return [f"{name} {where}: {found.code} {found.code_name}{at} {found.log}".rstrip()]
+        lines = [f"{name} " + (f"is final in block {found.height}" if found.height else "was accepted and waits for a block")]
+        lines += [f"  {event}: {self._words(values)}" for event, values in found.events]
+        return lines
+
+    def _words(self, values: dict[str, str]) -> str:
+        """Names and values; the asset of an amount stands behind it and not by itself."""
+        shown = {name: text for name, text in values.items() if name.replace("asset", "amount", 1) not in values or not is_asset(name)}
+        return ", ".join(f"{name} {self._value(name, text, values)}" for name, text in shown.items())
+
+    def _value(self, name: str, text: str, values: dict[str, str]) -> str:
+        asset = values.get(name.replace("amount", "asset", 1), "") if name == "amount" or name.startswith("amount_") else ""
+        return f"{format_amount(int(text), self.scales[asset])} {asset}" if asset in self.scales else text
+
+
+def is_asset(name: str) -> bool:
+    """Whether an event's value of this name is the code of an asset: `asset` is that of `amount`, `asset_in` that of `amount_in`."""
+    return name == "asset" or name.startswith("asset_")
 
 
 @dataclass(frozen=True)
@@ -149,7 +182,8 @@ class Session:
     async def send(self, raw: bytes, wait_s: float) -> Outcome:
         """Hand it to the node and, if asked, wait until it is in a block."""
         found: TxOutcome = await self.client.send(raw, wait_s=wait_s)
-        return Outcome(found.hash.hex().upper(), found.height, found.code, found.code_name, found.log)
+        assets = {text for _, values in found.events for name, text in values.items() if is_asset(name)}
+        return Outcome(found, {asset: await self.scale_of(asset) for asset in sorted(assets)})
 
 
 async def _require_account(client: Client, address: bytes) -> dict[str, Any]:

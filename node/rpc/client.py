@@ -41,13 +41,20 @@ _EVENT_BYTES_MAX: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class TxOutcome:
-    """What became of a transaction. Height 0: in no block (yet). `code` 0 is success."""
+    """What became of a transaction. Height 0: in no block (yet). `code` 0 is success.
+
+    Of a transaction in a block: the fee in base units, the index of the failing operation or -1, and its events as (type, values by
+    name, amounts in base units).
+    """
 
     hash: bytes
     height: int
     code: int
     code_name: str
     log: str
+    fee: int = 0
+    op_index: int = -1
+    events: tuple[tuple[str, dict[str, str]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +219,16 @@ class Client:
         while True:
             found = await self.call("tx_status", hash=base64.b64encode(tx_hash).decode("ascii"))
             if found["status"] not in ("pending", "unknown"):
-                return TxOutcome(tx_hash, int(found["height"]), int(found["code"]), found["code_name"], found["log"])
+                return TxOutcome(
+                    tx_hash,
+                    int(found["height"]),
+                    int(found["code"]),
+                    found["code_name"],
+                    found["log"],
+                    int(found["fee"]),
+                    int(found["op_index"]),
+                    tuple((event["type"], event["attributes"]) for event in found["events"]),
+                )
             if trio.current_time() > deadline:
                 raise ClientError(
                     f"{tx_hash.hex()} is {found['status']} after {wait_s:g} s",

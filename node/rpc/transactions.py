@@ -20,6 +20,7 @@ from state.primitives.hashing import sha256
 from state.primitives.limits import EVIDENCE_BYTES_MAX, RPC_COMMIT_WAITERS_MAX
 from state.queries import describe_receipt
 from state.queries import simulate as simulate_transaction
+from state.receipts import NO_OPERATION, Receipt
 from state.transaction import Transaction
 
 Json = Any
@@ -112,6 +113,9 @@ def _simulate(backend: NodeBackend, tx: Transaction, assume_signed: bool = False
     return simulate_transaction(backend.store, context, tx, assume_signed=assume_signed)
 
 
+_NO_RECEIPT: Final = Receipt(Code.OK, NO_OPERATION, 0, b"", ())  # of what is in no block
+
+
 async def tx_status(backend: NodeBackend, tx_hash: bytes) -> Json:
     """unknown, pending, committed, rejected or expired. Ours."""
     place = backend.store.tx_location(tx_hash)
@@ -123,11 +127,9 @@ async def tx_status(backend: NodeBackend, tx_hash: bytes) -> Json:
             "hash": shapes.hexed(tx_hash),
             "height": str(height),
             "index": index,
-            "code": int(receipt.code),
-            "code_name": receipt.code_name,
-            "log": receipt.log,
+            **describe_receipt(receipt),
         }
-    answer = {"hash": shapes.hexed(tx_hash), "height": "0", "index": 0, "code": 0, "code_name": "OK", "log": ""}
+    answer = {"hash": shapes.hexed(tx_hash), "height": "0", "index": 0, **describe_receipt(_NO_RECEIPT)}
     if tx_hash in backend.mempool.pool:
         return {"status": "pending", **answer}
     code = backend.mempool.dropped.get(tx_hash)
