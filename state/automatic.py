@@ -38,7 +38,7 @@ def run_action(
     context.tx = None
     try:
         result = action(context)
-        problem = check_action(view, mark, letters) if len(view.undo) > mark else ""
+        problem = check_action(view, mark, letters, time_s=context.time_s) if len(view.undo) > mark else ""
     except (OperationFailed, *BUGS) as failure:
         problem = type(failure).__name__
     if problem:

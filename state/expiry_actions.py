@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from state.automatic import run_action
 from state.modules.calendar import take_due
+from state.modules.freezes import FREEZE_ENDS, FREEZE_LETTERS, end_freeze
 from state.modules.operation import OpContext
 from state.primitives.limits import DUE_ENTRIES_MAX
 from state.receipts import Event
@@ -26,7 +27,7 @@ class Expiry(NamedTuple):
     letters: frozenset[int]
 
 
-ROWS: Final[tuple[Expiry, ...]] = ()
+ROWS: Final[tuple[Expiry, ...]] = (Expiry(FREEZE_ENDS, "freeze ends", end_freeze, FREEZE_LETTERS),)
 EXPIRIES: Final[dict[int, Expiry]] = {row.number: row for row in ROWS}
 _CALENDAR: Final = frozenset({CALENDAR})
 

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from state.marks import ACCEPTED, AUTHORISED, UNFREEZABLE
 from state.modules.accounts import AccountKind, check_new_account, is_satisfiable, new_account_address
 from state.modules.assets import FLAGS_ALL, put_asset
 from state.modules.fields import read_code, read_keys, read_thresholds
-from state.modules.gate import FLAG_TRANSFERABLE
+from state.modules.gate import FLAG_REQUIRE_ACCEPT, FLAG_REQUIRE_AUTH, FLAGS_OPEN, put_holding
 from state.modules.operation import BONDED_ADDRESS, MODULE_ACCOUNTS
 from state.modules.power import compute_powers
 from state.modules.staking_pool import list_validator
 from state.modules.staking_validators import put_validator
 from state.params import AccountParams, ConsensusParams, FeeParams, Params, StakeParams, check_unbonding
+from state.params_compliance import ComplianceParams
 from state.primitives.codec import Value
 from state.primitives.errors import GenesisError, MalformedError
 from state.primitives.hashing import validator_address
@@ -28,6 +30,7 @@ from state.primitives.limits import AMOUNT_MAX, ASSET_SCALE_MAX, POWER_TOTAL_MAX
 from state.schema import (
     ACCOUNT_PARAMS_KEY,
     ADMIT_VALIDATOR,
+    COMPLIANCE_PARAMS_KEY,
     CONSENSUS_PARAMS_KEY,
     FEE_PARAMS_KEY,
     STAKE_PARAMS_KEY,
@@ -63,7 +66,7 @@ class GenesisAsset(NamedTuple):
     issuer: bytes
     scale: int = 0
     max_supply: int = 0
-    flags: int = FLAG_TRANSFERABLE
+    flags: int = FLAGS_OPEN
     minters: tuple[tuple[bytes, int], ...] = ()
     metadata_hash: bytes = b""
 
@@ -108,6 +111,9 @@ def genesis_changes(state: GenesisState) -> tuple[tuple[bytes, bytes | None], ..
         _put_params(view, state.params)
         for account in state.accounts:
             _put_account(view, account, state.params.accounts)
+        for authority in state.params.compliance.authorities:
+            _require_account(view, authority, "the compliance authority")
+            view.put(account_key(authority), (*view.get(account_key(authority))[:4], UNFREEZABLE))
         for asset in state.assets:
             _put_asset(view, asset)
         supplies: dict[str, int] = {asset.code: 0 for asset in state.assets}
@@ -130,6 +136,7 @@ def _put_params(view: View, params: Params) -> None:
         (FEE_PARAMS_KEY, FeeParams.from_record(params.fees.to_record())),
         (ACCOUNT_PARAMS_KEY, AccountParams.from_record(params.accounts.to_record())),
         (STAKE_PARAMS_KEY, StakeParams.from_record(params.stake.to_record())),
+        (COMPLIANCE_PARAMS_KEY, ComplianceParams.from_record(params.compliance.to_record())),
     ):
         view.put(key, group.to_record())
     check_unbonding(params.stake, params.consensus)
@@ -166,7 +173,7 @@ def _put_asset(view: View, asset: GenesisAsset) -> None:
         raise GenesisError(f"asset {code} has a scale or a maximum supply out of range")
     if asset.flags & ~FLAGS_ALL or asset.flags < 0 or len(asset.metadata_hash) not in (0, 32):
         raise GenesisError(f"asset {code} has an unknown flag or a wrong metadata hash")
-    record = (asset.scale, asset.max_supply, asset.flags, asset.issuer, asset.metadata_hash, 0)
+    record = (asset.scale, asset.max_supply, asset.flags, asset.issuer, asset.metadata_hash)
     if view.get(asset_key(code)) is not None:
         raise GenesisError(f"asset {code} is there twice")
     put_asset(view, code, record)
@@ -186,7 +193,12 @@ def _put_holding(view: View, holding: GenesisHolding, supplies: dict[str, int]) 
     if not 0 < holding.amount <= AMOUNT_MAX:
         raise GenesisError(f"a holding of {holding.code} is out of range")
     key = holding_key(holding.account, holding.code)
-    _put_new(view, key, (holding.amount,), f"a holding of {holding.code} by {holding.account.hex()}")
+    if view.get(key) is not None:
+        raise GenesisError(f"a holding of {holding.code} by {holding.account.hex()} is there twice")
+    # whoever the document gives something to is authorised and has accepted
+    flags = view.get(asset_key(holding.code))[2]
+    marks = (AUTHORISED if flags & FLAG_REQUIRE_AUTH else 0) | (ACCEPTED if flags & FLAG_REQUIRE_ACCEPT else 0)
+    put_holding(view, key, holding.amount, 0, marks)
     supplies[holding.code] += holding.amount
 
 

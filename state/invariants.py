@@ -5,8 +5,8 @@ also be wrong here. A broken invariant reverts the transaction with 203, keeps i
 Checked: I1 conservation; I2 no negative holding, no foreign hand on a module account, no record of a kind that the operation's row
 does not name; I3 what can be spent is not negative; I4 supply within its maximum, minting within the allowance; I12 no success
 without effect; I23 one sequence per transaction; I24 whoever is debited or re-keyed authorised it; I25 the fee. Source: ledger rules,
-section 3. Those of a module's own records are in `state.invariants_*`. Nothing here may change a
-record.
+section 3. Those of a module's own records are in `state.invariants_*`, I26 in `_compliance`. Nothing here may
+change a record.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from typing import Final
 
 from state.invariants_amm import check_amm
 from state.invariants_claims import check_claims
+from state.invariants_compliance import check_compliance, check_definition
 from state.invariants_staking import check_staking
+from state.marks import DEBIT_FROZEN, DEEP_FROZEN, SANCTIONED, UNFREEZABLE
 from state.modules.gate import read_holding
-from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level
+from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level, Operation
 from state.primitives.codec import Value
 from state.primitives.limits import AMOUNT_MAX
 from state.schema import (
@@ -35,6 +37,7 @@ from state.schema import (
     nonces_key,
 )
 from state.schema_claims import CLAIM
+from state.schema_freezes import MARKED_KEY
 from state.transaction import Call, Transaction
 from state.view import View
 
@@ -48,6 +51,7 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
 _OF_LETTER: Final = {CLAIM: check_claims}
 _SHARED: Final = frozenset(_OF_LETTER)
 _NOTHING: Final[tuple[int, ...]] = (0,)
+RESTRICTIONS: Final = DEBIT_FROZEN | DEEP_FROZEN | SANCTIONED | UNFREEZABLE  # nobody sets or clears them for himself
 
 
 def check_charge(view: View, tx: Transaction, fee: int, fee_code: bytes) -> str:
@@ -88,8 +92,11 @@ def _has_advanced(before: Value, after: Value, lane: int, sequence: int) -> bool
     return bool(after[:lane] == rest[:lane] and after[lane + 1 :] == rest[lane + 1 :])
 
 
-def check_operation(view: View, mark: int, call: Call) -> str:
-    """I1 to I4, I12 and I24 over what one operation wrote since `mark`; the empty string if they hold, else which one broke."""
+def check_operation(view: View, mark: int, call: Call, *, time_s: int | None = None) -> str:
+    """I1 to I4, I12, I24 and I26 over what one operation wrote since `mark`; the empty string if they hold, else which one broke.
+
+    `time_s` is the block's; without it freezes that have an end are not held against anybody.
+    """
     operation, account, args = call
     authorised: tuple[bytes, ...] = (account,) if operation.level >= Level.MEDIUM else ()
     if operation.authorities is not None:
@@ -132,7 +139,7 @@ def check_operation(view: View, mark: int, call: Call) -> str:
             if problem:
                 return problem
         else:
-            problem = _check_other(key, before, after, authorised)
+            problem = _check_other(view, key, before, after, authorised, operation)
             if problem:
                 return problem
     for delta in drift.values():
@@ -140,6 +147,10 @@ def check_operation(view: View, mark: int, call: Call) -> str:
             return "I1: an asset was not conserved"
     if operation.moves_value and not moved:
         return "I12: an operation succeeded without effect"
+    if operation.forces or values[MARKED_KEY] is not None or MARKED_KEY in first:
+        problem = check_compliance(view, first, operation, time_s)
+        if problem:
+            return problem
     check_module = _OF_MODULE.get(operation.module)
     problem = "" if check_module is None else check_module(view, first, account)
     if problem or not operation.writes & _SHARED:
@@ -147,8 +158,8 @@ def check_operation(view: View, mark: int, call: Call) -> str:
     return next((p for letter, check in _OF_LETTER.items() if letter in operation.writes and (p := check(view, first, account))), "")
 
 
-def check_action(view: View, mark: int, letters: frozenset[int]) -> str:
-    """I1 to I4, and those of every module, over what an automatic action wrote since `mark`; the empty string if they hold.
+def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int | None = None) -> str:
+    """I1 to I4, I26, and those of every module, over what an automatic action wrote since `mark`; the empty string if they hold.
 
     `letters` are those of the records that it may write. Nobody acts, so no account may lose what is not held.
     """
@@ -179,6 +190,10 @@ def check_action(view: View, mark: int, letters: frozenset[int]) -> str:
                 return problem
     if any(drift.values()):
         return "I1: an asset was not conserved"
+    if values[MARKED_KEY] is not None or MARKED_KEY in first:
+        problem = check_compliance(view, first, None, time_s)
+        if problem:
+            return problem
     for check_module in _OF_MODULE.values():
         problem = check_module(view, first, None)
         if problem:
@@ -193,23 +208,32 @@ def _check_supply(view: View, key: bytes, supply: int) -> str:
     return ""
 
 
-def _check_other(key: bytes, before: Value, after: Value, authorised: tuple[bytes, ...]) -> str:
+def _check_other(
+    view: View, key: bytes, before: Value, after: Value, authorised: tuple[bytes, ...], operation: Operation
+) -> str:
     tag = key[1]
     if tag == ACCOUNT:
         if after is None:
             return "I24: an account vanished"
-        if before is not None and key[2:] not in authorised:
-            return "I24: an account's policy changed without its authorisation"
+        if before is not None:
+            if before[:4] != after[:4] and key[2:] not in authorised:
+                return "I24: an account's policy changed without its authorisation"
+            changed = before[4] ^ after[4]
+            if changed & ~operation.marks & (RESTRICTIONS if key[2:] in authorised else -1):
+                return "I24: an account's marks changed without its authorisation"
         if sum(entry[3] for entry in after[2]) < max(after[3]):
             return "I24: an account's policy can no longer be satisfied"
     elif tag == MINTER:
-        allowance, minted = after or (0, -1)
-        if not 0 <= minted <= allowance or (before is not None and (allowance != before[0] or minted < before[1])):
+        allowance, minted = after or (0, 0)
+        old_allowance, old_minted = before or (0, 0)
+        if not 0 <= old_minted <= minted <= allowance:
             return "I4: minting beyond the allowance"
-        if before is not None and key[2:34] not in authorised:
+        if minted != old_minted and (allowance != old_allowance or key[2:34] not in authorised):
             return "I24: an allowance was used without its minter's authorisation"
+        if allowance != old_allowance and view.values[b" A" + key[34:]][3] not in authorised:
+            return "I24: an allowance was granted without the issuer's authorisation"
     elif tag == ASSET and before is not None:
-        return "I4: an asset's definition changed"
+        return check_definition(view, key, before, after, authorised)
     return ""
 
 

@@ -21,6 +21,7 @@ from state.codes import REFUSED_MAX, REFUSED_MIN, Code
 from state.expiry_actions import settle_due
 from state.invariants import check_charge, check_operation
 from state.misbehavior import CommitVote, Misbehavior
+from state.modules.gate import require_acting
 from state.modules.operation import FEES_ADDRESS, OpContext, Operation
 from state.modules.preconditions import apply_preconditions
 from state.params import AccountParams, ConsensusParams, FeeParams
@@ -35,6 +36,7 @@ from state.primitives.limits import CLIENT_REF_KEEP_S, SWEEP_ENTRIES_MAX, UNORDE
 from state.receipts import ACTION_DROPPED, BREAKER_TRIPPED, NO_OPERATION, Event, Receipt, receipt_data
 from state.schema import (
     ACCOUNT_PARAMS_KEY,
+    ACCOUNT_PREFIX,
     BREAKERS_KEY,
     CLIENT_REF_QUEUE,
     CONSENSUS_PARAMS_KEY,
@@ -133,8 +135,10 @@ class BlockExecution:
             for call in tx.calls:
                 start = len(view.undo)
                 operation, account, args = call
+                if view.values[ACCOUNT_PREFIX + account][4]:
+                    require_acting(context, operation, account)
                 operation.handler(context, account, args)
-                problem = check_operation(view, start, call)
+                problem = check_operation(view, start, call, time_s=context.time_s)
                 if problem:
                     break
                 work += operation.work

@@ -19,14 +19,18 @@ GOVERNED_KEYS: Final = 64  # classes, times or a waiting change of its keys: `ac
 DELEGATING: Final = 128  # has given session keys or delegations
 UNFREEZABLE: Final = 256  # a root account: never frozen, never sanctioned
 
+FREEZE_MARKS: Final = DEBIT_FROZEN | DEEP_FROZEN
+
 # of an asset
 PAUSED: Final = 1  # nothing moves
 GUARDED: Final = 2  # holders need an authorisation or must accept, or the asset has limits: ask the holding's own marks
 TRAVEL_RULE: Final = 4  # payments above a threshold carry travel data
+DESTROYED: Final = 8  # for ever: the code is never used again
 
 # of a holding
 HOLDING_FROZEN: Final = 1
 HOLDING_DEEP_FROZEN: Final = 2
+HOLDING_FREEZE_MARKS: Final = HOLDING_FROZEN | HOLDING_DEEP_FROZEN
 AUTHORISED: Final = 4  # by the issuer, where the asset requires it
 MAINTAINED: Final = 8  # no new value, but what is under way may end
 ACCEPTED: Final = 16  # by the holder, where the asset requires it
@@ -44,7 +48,7 @@ ACCOUNT_MARKS: Final = {
     "delegating": DELEGATING,
     "unfreezable": UNFREEZABLE,
 }
-ASSET_MARKS: Final = {"paused": PAUSED, "guarded": GUARDED, "travel_rule": TRAVEL_RULE}
+ASSET_MARKS: Final = {"paused": PAUSED, "guarded": GUARDED, "travel_rule": TRAVEL_RULE, "destroyed": DESTROYED}
 HOLDING_MARKS: Final = {
     "frozen": HOLDING_FROZEN,
     "deep_frozen": HOLDING_DEEP_FROZEN,

@@ -1,4 +1,4 @@
-"""Governed parameters: consensus, fees, accounts, stake. Stored in the state, set in genesis, in force at the next height.
+"""Governed parameters: consensus, fees, accounts, stake, compliance. Stored in the state, set in genesis, in force at the next height.
 
 Each group is one record; `to_record` and `from_record` are its stored form and `from_record` refuses values out of range.
 What the parameters do stands where they are used. Source: consensus rules, section 1; ledger rules, section 5.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
+from state.params_compliance import NO_AUTHORITY, ComplianceParams
 from state.primitives.codec import Value, decode_amount, encode_amount
 from state.primitives.errors import MalformedError
 from state.primitives.ids import check_asset_code
@@ -257,3 +258,4 @@ class Params:
     fees: FeeParams = FeeParams()
     accounts: AccountParams = AccountParams()
     stake: StakeParams = StakeParams()
+    compliance: ComplianceParams = NO_AUTHORITY

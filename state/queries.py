@@ -17,6 +17,7 @@ from state.modules.assets import FLAGS
 from state.modules.fields import show_keys, show_thresholds
 from state.modules.gate import read_holding
 from state.params import AccountParams, ConsensusParams, FeeParams, StakeParams
+from state.params_compliance import ComplianceParams
 from state.primitives.codec import Value
 from state.primitives.errors import MalformedError
 from state.primitives.ids import check_asset_code, format_address, parse_address
@@ -24,6 +25,7 @@ from state.primitives.keys import KeyKind
 from state.primitives.limits import STATE_KEY_BYTES_MAX
 from state.queries_amm import check_pool, show_members, show_pool_list, show_position
 from state.queries_amm import show_pool as show_amm_pool
+from state.queries_compliance import show_compliance_params, show_restriction
 from state.queries_staking import (
     read_validator_id,
     show_delegation,
@@ -39,6 +41,7 @@ from state.schema import (
     ACCOUNT_PARAMS_KEY,
     ASSET,
     ASSET_LIST_KEY,
+    COMPLIANCE_PARAMS_KEY,
     CONSENSUS_PARAMS_KEY,
     FEE_PARAMS_KEY,
     HOLDING,
@@ -58,6 +61,15 @@ from state.schema import (
 from state.schema_amm import MEMBERS, POOL_LIST, POOL_LIST_KEY, POSITION, members_key, position_key
 from state.schema_amm import POOL as AMM_POOL
 from state.schema_amm import pool_key as amm_pool_key
+from state.schema_freezes import (
+    FREEZES,
+    MARKED_KEY,
+    account_freeze_key,
+    holding_freeze_key,
+    pause_key,
+    roles_key,
+    sanction_key,
+)
 from state.schema_staking import (
     DELEGATION,
     DELEGATOR,
@@ -86,6 +98,7 @@ _PARAM_KEYS: Final = {
     "fees": FEE_PARAMS_KEY,
     "accounts": ACCOUNT_PARAMS_KEY,
     "stake": STAKE_PARAMS_KEY,
+    "compliance": COMPLIANCE_PARAMS_KEY,
 }
 
 
@@ -94,7 +107,8 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
 
     Paths: /account/ADDRESS /nonces/ADDRESS /holding/ADDRESS/CODE /asset/CODE /supply/CODE /minter/ADDRESS/CODE
     /validator/HEX /validators /pool/HEX /stake /delegation/HEX/ADDRESS /delegations/ADDRESS /unbonding/HEX/ADDRESS
-    /redelegation/HEX/HEX/ADDRESS /pools /pool/A/B /members/A/B /position/ADDRESS/A/B /params/GROUP.
+    /redelegation/HEX/HEX/ADDRESS /pools /pool/A/B /members/A/B /position/ADDRESS/A/B /params/GROUP
+    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions.
     Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")
@@ -137,6 +151,12 @@ _PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
     ("members", 2): lambda a, b: members_key(check_pool(a, b)),
     ("position", 3): lambda address, a, b: position_key(parse_address(address), check_pool(a, b)),
     ("params", 1): _params_path,
+    ("freeze", 1): lambda address: account_freeze_key(parse_address(address)),
+    ("freeze", 2): lambda address, code: holding_freeze_key(parse_address(address), check_asset_code(code).encode("ascii")),
+    ("pause", 1): lambda code: pause_key(check_asset_code(code).encode("ascii")),
+    ("sanction", 1): lambda address: sanction_key(parse_address(address)),
+    ("roles", 1): lambda code: roles_key(check_asset_code(code).encode("ascii")),
+    ("restrictions", 0): lambda: MARKED_KEY,
 }
 
 
@@ -152,6 +172,7 @@ def describe_record(key: bytes, raw: bytes) -> Json:
         ACCOUNT_PARAMS_KEY: lambda record: {
             "key_kinds": [KeyKind(kind).name.lower() for kind in AccountParams.from_record(record).key_kinds]
         },
+        COMPLIANCE_PARAMS_KEY: lambda record: show_compliance_params(ComplianceParams.from_record(record)),
         STAKE_PARAMS_KEY: lambda record: show_stake_params(StakeParams.from_record(record)),
         VALIDATORS_KEY: lambda record: {"validators": [address.hex() for address in record]},
     }
@@ -234,6 +255,7 @@ _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     POOL_LIST: show_pool_list,
     POSITION: show_position,
     MEMBERS: show_members,
+    FREEZES: show_restriction,
 }
 
 

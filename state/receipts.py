@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from state.codes import Code
 from state.event_kinds import ACCOUNT, AMOUNT, BYTES, NUMBER, TEXT, EventKind, EventValue
+from state.events_assets import ASSET_EVENTS
 from state.primitives.codec import Value, decode_amount, encode_amount, encode_trusted
 from state.primitives.errors import MalformedError
 
@@ -211,6 +212,7 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         BURNED,
         TRANSFERRED,
         LEG_MOVED,
+        *ASSET_EVENTS,
         CLAIM_PARKED,
         CLAIM_TAKEN,
         VALIDATOR_REGISTERED,

@@ -21,6 +21,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | v V f k d D x X r R w | | staking, see `state.schema_staking` |
 | l I i K | | pools, see `state.schema_amm` |
 | C | | claims, see `state.schema_claims` |
+| M | | freezes, sanctions, roles of assets, see `state.schema_freezes` |
 | Q | | next minute of the calendar, next number in it, entries in all |
 | Q | minute (8, big-endian) | number of entries due in that minute |
 | Q | minute (8, big-endian), number (4, big-endian) | kind, key of what is due |
@@ -42,6 +43,7 @@ from state.primitives.codec import Value, decode_amount, encode_amount
 from state.primitives.errors import MalformedError, StorageCorruptError
 from state.schema_amm import AMM_DECODE, AMM_ENCODE
 from state.schema_claims import CLAIMS_DECODE, CLAIMS_ENCODE
+from state.schema_freezes import FREEZES_DECODE, FREEZES_ENCODE
 from state.schema_staking import STAKING_DECODE, STAKING_ENCODE
 
 ACCOUNT: Final = ord("a")
@@ -75,6 +77,7 @@ CONSENSUS_PARAMS_KEY: Final = b" pconsensus"
 FEE_PARAMS_KEY: Final = b" pfees"
 ACCOUNT_PARAMS_KEY: Final = b" paccounts"
 STAKE_PARAMS_KEY: Final = b" pstake"
+COMPLIANCE_PARAMS_KEY: Final = b" pcompliance"
 
 ADMIT_VALIDATOR: Final = b"V"  # identity: the owner's address
 ADMIT_NODE: Final = b"P"  # identity: the p2p node id
@@ -221,6 +224,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     **STAKING_DECODE,
     **AMM_DECODE,
     **CLAIMS_DECODE,
+    **FREEZES_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -240,6 +244,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     **STAKING_ENCODE,
     **AMM_ENCODE,
     **CLAIMS_ENCODE,
+    **FREEZES_ENCODE,
 }
 
 

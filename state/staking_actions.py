@@ -17,13 +17,14 @@ from state.modules.unbonding import sweep_redelegations, sweep_unbondings
 from state.params import ConsensusParams
 from state.receipts import Event
 from state.schema import HOLDING, SUPPLY
+from state.schema_claims import CLAIM
 from state.schema_staking import STAKING_LETTERS
 from state.validators import ValidatorUpdate
 
 if TYPE_CHECKING:
     from state.machine import BlockContext
 
-_LETTERS: Final = STAKING_LETTERS | {HOLDING, SUPPLY}
+_LETTERS: Final = STAKING_LETTERS | {HOLDING, SUPPLY, CLAIM}
 
 
 def judge_validators(context: OpContext, block: BlockContext, consensus: ConsensusParams, events: list[Event]) -> None:

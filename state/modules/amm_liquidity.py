@@ -42,7 +42,7 @@ from state.modules.amm_pool import (
 from state.modules.amm_trade import change_reserves
 from state.modules.assets import get_asset
 from state.modules.fields import malformed
-from state.modules.gate import FLAG_TRANSFERABLE
+from state.modules.gate import FLAG_TRADABLE, FLAG_TRANSFERABLE, require_position
 from state.modules.operation import TREASURY_ADDRESS, OpContext
 from state.primitives.errors import OperationFailed
 from state.primitives.limits import POOL_FEE_PPM_MAX
@@ -90,10 +90,14 @@ def create(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
         issuers.append(issuer)
         if not flags & FLAG_TRANSFERABLE:
             raise OperationFailed(Code.ASSET_NOT_TRADABLE, f"{code} moves only to and from its issuer")
+        if not flags & FLAG_TRADABLE:
+            raise OperationFailed(Code.ASSET_NOT_TRADABLE, f"the issuer of {code} does not allow pools of it")
     if members and account not in issuers:
         raise OperationFailed(Code.NOT_ISSUER, "only an issuer of one of the assets may restrict their pool")
     for member in members:
         context.require_recipient(member)
+    for code in (a, b):
+        require_position(context, account, code.encode("ascii"), is_exit=False)
     pool, view = pool_of(a, b), context.view
     if a > b:
         a, b, amount_a, amount_b = b, a, amount_b, amount_a
@@ -236,8 +240,8 @@ def remove(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     _require_at_least(amounts[1], min_b, b)
     require_reserves(record)
     put_pool(context, pool, record)
-    pay_out(context, account, a, amounts[0])
-    pay_out(context, account, b, amounts[1])
+    pay_out(context, account, a, amounts[0], is_return=True)
+    pay_out(context, account, b, amounts[1], is_return=True)
 
 
 def withdraw(
@@ -300,8 +304,8 @@ def close(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     a, b = split_pool(pool)
     amounts = (record.reserve_a - due[0], record.reserve_b - due[1])
     for code, to_treasury, to_account in zip((a, b), due, amounts, strict=True):
-        pay_out(context, TREASURY_ADDRESS, code, to_treasury)
-        pay_out(context, account, code, to_account)
+        pay_out(context, TREASURY_ADDRESS, code, to_treasury, is_return=True)
+        pay_out(context, account, code, to_account, is_return=True)
     view.put(position_key(account, pool), None)
     if protocol:
         view.put(position_key(TREASURY_ADDRESS, pool), None)

@@ -10,7 +10,7 @@ from typing import Final
 
 from state.codes import Code
 from state.modules.amm_math import compute_price, compute_protocol_shares, compute_root_k
-from state.modules.gate import require_movable
+from state.modules.gate import require_movable, require_position
 from state.modules.operation import AMM_ADDRESS, GOVERNANCE_ADDRESS, TREASURY_ADDRESS, OpContext
 from state.primitives.errors import OperationFailed
 from state.primitives.limits import POOL_RESERVE_MIN
@@ -70,7 +70,7 @@ def require_member(context: OpContext, pool: str, account: bytes) -> None:
 
 
 def require_usable(context: OpContext, pool: str, record: Pool, function: int, account: bytes) -> None:
-    """Fail with 202, 607, or as a transfer of either asset between the account and the pool would: 401, 615, 6xx.
+    """Fail with 202, 607, or as a transfer of either asset between the account and the pool would: 401, 615, 604, 606, 605, 507.
 
     Both assets are asked for, whichever moves: who may not hold one must not get at it by way of the other. Who withdraws need not
     be a member any more.
@@ -83,6 +83,7 @@ def require_usable(context: OpContext, pool: str, record: Pool, function: int, a
             require_movable(context, code, AMM_ADDRESS, account)
         else:
             require_movable(context, code, account, AMM_ADDRESS)
+        require_position(context, account, code.encode("ascii"), is_exit=function == WITHDRAW)
 
 
 def require_governance(account: bytes) -> None:
@@ -175,12 +176,12 @@ def receive(context: OpContext, account: bytes, code: str, amount: int) -> None:
         context.credit(AMM_ADDRESS, raw, amount)
 
 
-def pay_out(context: OpContext, account: bytes, code: str, amount: int) -> None:
-    """Move an amount from the pools to an account: 505. Nothing for zero."""
+def pay_out(context: OpContext, account: bytes, code: str, amount: int, *, is_return: bool = False) -> None:
+    """Move an amount from the pools to an account: 505. Nothing for zero. `is_return`: it is what its shares are worth."""
     if amount:
         raw = code.encode("ascii")
         context.debit(AMM_ADDRESS, raw, amount)
-        context.credit(account, raw, amount)
+        context.credit(account, raw, amount, is_return=is_return)
 
 
 def switches_or_on(view: View) -> Switches:

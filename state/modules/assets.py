@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from state.codes import Code
+from state.marks import DESTROYED, GUARDED
 from state.modules.fields import (
     ADDRESS,
     AMOUNT,
@@ -24,7 +25,21 @@ from state.modules.fields import (
     TAG,
     malformed,
 )
-from state.modules.gate import FLAG_TRANSFERABLE, require_payment
+from state.modules.gate import (
+    FLAG_CLAWBACK,
+    FLAG_ESCROWABLE,
+    FLAG_FREEZABLE,
+    FLAG_LOCKABLE,
+    FLAG_PAUSABLE,
+    FLAG_REMUNERATED,
+    FLAG_REQUIRE_ACCEPT,
+    FLAG_REQUIRE_AUTH,
+    FLAG_STAKEABLE,
+    FLAG_TRADABLE,
+    FLAG_TRANSFERABLE,
+    FLAGS_GUARDED,
+    require_payment,
+)
 from state.modules.operation import Level, OpContext, Operation
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed, TransactionError
@@ -43,26 +58,48 @@ from state.schema import (
     minter_key,
     supply_key,
 )
+from state.schema_freezes import FREEZES, MARKED_KEY
 from state.view import View
 
-FLAGS: Final = {"transferable": FLAG_TRANSFERABLE}
+# the first five are the holders' freedoms, the others the issuer's powers
+FLAGS: Final = {
+    "transferable": FLAG_TRANSFERABLE,
+    "tradable": FLAG_TRADABLE,
+    "lockable": FLAG_LOCKABLE,
+    "escrowable": FLAG_ESCROWABLE,
+    "stakeable": FLAG_STAKEABLE,
+    "clawback": FLAG_CLAWBACK,
+    "require_auth": FLAG_REQUIRE_AUTH,
+    "require_accept": FLAG_REQUIRE_ACCEPT,
+    "pausable": FLAG_PAUSABLE,
+    "freezable": FLAG_FREEZABLE,
+    "remunerated": FLAG_REMUNERATED,
+}
 FLAGS_ALL: Final = sum(FLAGS.values())
 
 
 def get_asset(context: OpContext, code: str) -> Value:
     """The asset's record (scale, maximum supply, flags, issuer, metadata hash, marks), or fail with 401."""
     record = context.view.values[ASSET_PREFIX + code.encode("ascii")]
-    if record is None:
+    if record is None or record[5] & DESTROYED:
         raise OperationFailed(Code.ASSET_NOT_FOUND, f"there is no asset {code}")
     return record
 
 
 def put_asset(view: View, code: str, record: Value) -> None:
-    """Write a new asset's record and list its code, so that assets can be enumerated and the list be proved."""
+    """Write a new asset's record, without its marks, and list its code, so that assets can be enumerated and the list be proved."""
     (number,) = view.get(ASSET_LIST_KEY) or (0,)
-    view.put(asset_key(code), record)
+    view.put(asset_key(code), (*record, GUARDED if record[2] & FLAGS_GUARDED else 0))
+    if record[2] & FLAG_REQUIRE_AUTH:
+        count_marked(view, 1)
     view.put(asset_number_key(number), (code,))
     view.put(ASSET_LIST_KEY, (number + 1,))
+
+
+def count_marked(view: View, change: int) -> None:
+    """Keep the number of freezes, sanctions, pauses and assets with required authorisation: none means that nobody is restricted."""
+    (count,) = view.get(MARKED_KEY) or (0,)
+    view.put(MARKED_KEY, (count + change,) if count + change else None)
 
 
 def _check_create(args: tuple[Any, ...]) -> None:
@@ -81,7 +118,7 @@ def create(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     for minter, allowance in minters:
         context.require_recipient(minter)
         context.view.put(minter_key(minter, code), (allowance, 0))
-    put_asset(context.view, code, (scale, max_supply, flags, account, metadata_hash, 0))
+    put_asset(context.view, code, (scale, max_supply, flags, account, metadata_hash))
     context.emit(ASSET_CREATED, code, account, scale)
 
 
@@ -143,7 +180,10 @@ def _leg_authorities(account: bytes, args: tuple[Any, ...]) -> tuple[tuple[bytes
 
 
 def multi_transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """asset.multi_transfer: all debits in order, then all credits. 503, 504, then leg by leg 401, 615, 506, 301; 501, 505."""
+    """asset.multi_transfer: all debits in order, then all credits. 503, 504, then leg by leg 401, 615, 506, 301; 501, 505.
+
+    An account that may pay the issuer only may take part if all of the asset goes to the issuer.
+    """
     legs = args[0]
     debited = {(leg[0], leg[1]) for leg in legs if leg[2] == DEBIT}
     for leg in legs:
@@ -159,7 +199,9 @@ def multi_transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) ->
             context.require_recipient(owner)
     for owner, code, direction, amount in legs:
         if direction == DEBIT:
-            context.debit(owner, code.encode("ascii"), amount)
+            issuer = get_asset(context, code)[3]
+            to = issuer if _only_with_issuer(legs, code, direction, issuer) else b""
+            context.debit(owner, code.encode("ascii"), amount, to)
     for owner, code, direction, amount in legs:
         if direction == CREDIT:
             context.credit(owner, code.encode("ascii"), amount)
@@ -199,7 +241,7 @@ OPERATIONS: Final = (
         level=Level.HIGH,
         handler=create,
         codes=(Code.ASSET_EXISTS, Code.RECIPIENT_IS_MODULE, Code.ACCOUNT_NOT_FOUND),
-        writes=frozenset({ASSET, ASSET_LIST, MINTER}),
+        writes=frozenset({ASSET, ASSET_LIST, MINTER, FREEZES}),
         check=_check_create,
     ),
     Operation(
@@ -238,6 +280,7 @@ OPERATIONS: Final = (
         module="asset",
         fields=(("asset", CODE), ("to", ADDRESS), ("amount", AMOUNT), ("tag", TAG)),
         level=Level.MEDIUM,
+        frozen_may=True,
         handler=transfer,
         codes=(
             Code.ZERO_AMOUNT,
@@ -257,6 +300,7 @@ OPERATIONS: Final = (
         module="asset",
         fields=(("legs", LEGS),),
         level=Level.LOW,
+        frozen_may=True,
         handler=multi_transfer,
         codes=(
             Code.ZERO_AMOUNT,

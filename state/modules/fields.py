@@ -24,6 +24,7 @@ from state.primitives.limits import (
     ACCOUNT_KEYS_MAX,
     AMOUNT_BYTES_MAX,
     ASSET_SCALE_MAX,
+    AUTHORITIES_MAX,
     DETAILS_CHARS_MAX,
     HEIGHT_MAX,
     KEY_ID_MAX,
@@ -33,6 +34,7 @@ from state.primitives.limits import (
     MONIKER_CHARS_MAX,
     POOL_MEMBERS_MAX,
     PPM,
+    REASON_CHARS_MAX,
     TAG_CHARS_MAX,
 )
 
@@ -198,6 +200,24 @@ def _read_optional_pool(text: str) -> str:
     return read_pool(text) if text else text
 
 
+def _read_optional_code(text: str) -> str:
+    return read_code(text) if text else text
+
+
+def _read_accounts(accounts: Value) -> Value:
+    if len(accounts) > AUTHORITIES_MAX:
+        raise too_large(f"at most {AUTHORITIES_MAX} accounts")
+    if any(one >= other for one, other in pairwise(accounts)):
+        raise malformed("accounts are sorted, each once")
+    return accounts
+
+
+def _read_reason(text: str) -> str:
+    if not text.strip():
+        raise malformed("an act of authority names its reason and its legal ground")
+    return text
+
+
 def _read_path(path: Value) -> Value:
     if len(path) > LEGS_MAX:
         raise too_large("a path is too long")
@@ -311,6 +331,9 @@ MONIKER: Final = FieldKind("moniker", Annotated[str, Meta(max_length=MONIKER_CHA
 DETAILS: Final = FieldKind("details", Annotated[str, Meta(max_length=DETAILS_CHARS_MAX)], None, _same, _same)
 POOL: Final = FieldKind("pool", str, read_pool, _same, _same)
 OPTIONAL_POOL: Final = FieldKind("optional pool", str, _read_optional_pool, _same, _same)
+OPTIONAL_CODE: Final = FieldKind("optional asset code", str, _read_optional_code, _same, _same)
+REASON: Final = FieldKind("reason", Annotated[str, Meta(max_length=REASON_CHARS_MAX)], _read_reason, _same, _same)
+AUTHORITIES: Final = FieldKind("accounts", tuple[Address, ...], _read_accounts, _same, _show_members)
 PATH: Final = FieldKind("path", tuple[str, ...], _read_path, _same, list)
 MEMBERS: Final = FieldKind("members", tuple[Address, ...], _read_members, _same, _show_members)
 PRICE: Final = FieldKind("price", tuple[bytes, bytes], _read_price, _write_price, _show_price)

@@ -3,6 +3,8 @@
 `OpContext.debit` and `credit` come here when an account, an asset or a holding bears a mark, whatever the operation: payment, hold,
 escrow, pool, farm, stake. `require_payment` is what two accounts must satisfy between them. Codes are given in the order in which
 they stand in the functions' texts. Module accounts are not asked: every movement has an account of somebody on its other side.
+Who is frozen may not act upon what he has in a module either: `require_acting` is asked for every operation of a marked account,
+`require_position` by each module for the holdings concerned. A freeze whose time is over counts no more, swept or not.
 No operation goes in here, and nothing that moves value. Source: ledger rules, section 1.5 and invariants I3, I26, I27.
 """
 
@@ -17,9 +19,10 @@ from state.marks import (
     CLOSED,
     DEBIT_FROZEN,
     DEEP_FROZEN,
+    FREEZE_MARKS,
     GUARDED,
     HOLDING_DEEP_FROZEN,
-    HOLDING_FROZEN,
+    HOLDING_FREEZE_MARKS,
     MAINTAINED,
     PAUSED,
     SANCTIONED,
@@ -27,10 +30,11 @@ from state.marks import (
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed
 from state.schema import ACCOUNT_PREFIX, ASSET_PREFIX, HOLDING_PREFIX
+from state.schema_freezes import Freeze, account_freeze_key, holding_freeze_key, pause_key
 from state.view import View
 
 if TYPE_CHECKING:
-    from state.modules.operation import OpContext
+    from state.modules.operation import OpContext, Operation
 
 # what the issuer of an asset may allow or reserve; set when it is created
 FLAG_TRANSFERABLE: Final = 1
@@ -44,6 +48,8 @@ FLAG_REQUIRE_ACCEPT: Final = 128
 FLAG_PAUSABLE: Final = 256
 FLAG_FREEZABLE: Final = 512
 FLAG_REMUNERATED: Final = 1024  # its central bank may pay interest on it
+FLAGS_OPEN: Final = FLAG_TRANSFERABLE | FLAG_TRADABLE | FLAG_LOCKABLE | FLAG_ESCROWABLE | FLAG_STAKEABLE  # what holders may do
+FLAGS_GUARDED: Final = FLAG_REQUIRE_AUTH | FLAG_REQUIRE_ACCEPT  # each holder's own marks are asked
 
 _NOTHING: Final[tuple[int, int, int]] = (0, 0, 0)
 
@@ -63,23 +69,64 @@ def put_holding(view: View, key: bytes, balance: int, held: int, marks: int) -> 
         view.put(key, (balance,) if balance else None)
 
 
+def account_marks(context: OpContext, address: bytes, marks: int) -> int:
+    """The marks of an account as they count now."""
+    if marks & FREEZE_MARKS and _is_over(context, account_freeze_key(address)):
+        return marks & ~FREEZE_MARKS
+    return marks
+
+
+def holding_marks(context: OpContext, address: bytes, code: bytes, marks: int) -> int:
+    """The marks of a holding as they count now."""
+    if marks & HOLDING_FREEZE_MARKS and _is_over(context, holding_freeze_key(address, code)):
+        return marks & ~HOLDING_FREEZE_MARKS
+    return marks
+
+
+def _is_over(context: OpContext, key: bytes) -> bool:
+    freeze: Freeze | None = context.view.values[key]
+    return freeze is not None and freeze.is_over(context.time_s)
+
+
+def require_acting(context: OpContext, operation: Operation, address: bytes) -> None:
+    """Whether an account, which bears a mark, may act at all: 303, 603, 602, 601."""
+    marks = context.view.values[ACCOUNT_PREFIX + address][4]
+    _require_open(marks)
+    if marks & FREEZE_MARKS and operation.is_stopped_by_freeze:
+        _require_free(account_marks(context, address, marks))
+
+
+def require_position(context: OpContext, address: bytes, code: bytes, *, is_exit: bool) -> None:
+    """Whether an account may act upon what it has of an asset in a module: 604, 606, 605, 507.
+
+    Every module asks this for each asset of a position before its owner enlarges, changes or leaves it; `is_exit`: he gets his own back.
+    """
+    values = context.view.values
+    asset, holding = values[ASSET_PREFIX + code], values[HOLDING_PREFIX + address + code]
+    if asset is None or not (asset[5] or (holding is not None and len(holding) > 1)):
+        return
+    require_running(context, code, asset)
+    if address == asset[3]:
+        return
+    marks = holding_marks(context, address, code, read_holding(holding)[2])
+    if marks & HOLDING_FREEZE_MARKS:
+        raise OperationFailed(Code.HOLDING_FROZEN, f"the holding of {code.decode('ascii')} is frozen")
+    _require_admitted(asset, marks, is_exit)
+
+
 def require_debit(context: OpContext, address: bytes, code: bytes, amount: int, to: bytes) -> None:
     """Whether an account's rules let `amount` out, to the account `to` (empty: to a module): 303, 603, 602, 601, 604, 606, 605."""
     values = context.view.values
     account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]
-    _, _, marks = read_holding(values[HOLDING_PREFIX + address + code])
     issuer: bytes = asset[3]
-    is_free = issuer in (to, address)
     _require_open(account[4])
-    if not is_free:
-        if account[4] & DEEP_FROZEN:
-            raise OperationFailed(Code.ACCOUNT_DEEP_FROZEN, "the account is deep-frozen: it pays to the issuer only")
-        if account[4] & DEBIT_FROZEN:
-            raise OperationFailed(Code.ACCOUNT_FROZEN, "the account is frozen: it pays to the issuer only")
-    _require_running(asset)
-    if is_free:
+    if issuer != to:
+        _require_free(account_marks(context, address, account[4]))
+    require_running(context, code, asset)
+    if issuer in (to, address):
         return
-    if marks & (HOLDING_FROZEN | HOLDING_DEEP_FROZEN):
+    marks = holding_marks(context, address, code, read_holding(values[HOLDING_PREFIX + address + code])[2])
+    if marks & HOLDING_FREEZE_MARKS:
         raise OperationFailed(Code.HOLDING_FROZEN, "the holding is frozen: it pays to the issuer only")
     if asset[5] & GUARDED and asset[2] & FLAG_REQUIRE_AUTH and not marks & AUTHORISED:
         raise OperationFailed(Code.NOT_AUTHORISED_FOR_ASSET, "the issuer has not authorised the payer for this asset")
@@ -87,22 +134,37 @@ def require_debit(context: OpContext, address: bytes, code: bytes, amount: int, 
 
 def require_credit(context: OpContext, address: bytes, code: bytes, amount: int, is_return: bool) -> None:
     """Whether an account's rules let `amount` in; `is_return`: its own value coming back. 303, 603, 602, 604, 606, 605, 507."""
-    values = context.view.values
-    account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]
-    _, _, marks = read_holding(values[HOLDING_PREFIX + address + code])
-    _require_open(account[4])
-    if account[4] & DEEP_FROZEN:
+    require_open_to(context, address)
+    require_running(context, code, context.view.values[ASSET_PREFIX + code])
+    require_admitted_holder(context, address, code, is_return)
+
+
+def require_open_to(context: OpContext, address: bytes) -> None:
+    """Whether anything may be given to an account: 303, 603, 602."""
+    marks: int = context.view.values[ACCOUNT_PREFIX + address][4]
+    _require_open(marks)
+    if account_marks(context, address, marks) & DEEP_FROZEN:
         raise OperationFailed(Code.ACCOUNT_DEEP_FROZEN, "the account is deep-frozen")
-    _require_running(asset)
+
+
+def require_admitted_holder(context: OpContext, address: bytes, code: bytes, is_return: bool) -> None:
+    """Whether an account may be given of an asset, paused or not: 606, 605, 507."""
+    values = context.view.values
+    asset = values[ASSET_PREFIX + code]
     if address == asset[3]:
         return
+    marks = holding_marks(context, address, code, read_holding(values[HOLDING_PREFIX + address + code])[2])
     if marks & HOLDING_DEEP_FROZEN:
         raise OperationFailed(Code.HOLDING_FROZEN, "the holding is deep-frozen")
+    _require_admitted(asset, marks, is_return)
+
+
+def _require_admitted(asset: Value, marks: int, is_return: bool) -> None:
     if asset[5] & GUARDED:
         if asset[2] & FLAG_REQUIRE_AUTH and not marks & (AUTHORISED | (MAINTAINED if is_return else 0)):
-            raise OperationFailed(Code.NOT_AUTHORISED_FOR_ASSET, "the issuer has not authorised the recipient for this asset")
+            raise OperationFailed(Code.NOT_AUTHORISED_FOR_ASSET, "the issuer has not authorised the account for this asset")
         if asset[2] & FLAG_REQUIRE_ACCEPT and not is_return and not marks & ACCEPTED:
-            raise OperationFailed(Code.RECIPIENT_MUST_ACCEPT, "the recipient has not accepted this asset")
+            raise OperationFailed(Code.RECIPIENT_MUST_ACCEPT, "the account has not accepted this asset")
 
 
 def _require_open(marks: int) -> None:
@@ -112,9 +174,17 @@ def _require_open(marks: int) -> None:
         raise OperationFailed(Code.ACCOUNT_SANCTIONED, "the account is sanctioned")
 
 
-def _require_running(asset: Value) -> None:
-    if asset[5] & PAUSED:
-        raise OperationFailed(Code.ASSET_PAUSED, "the asset is paused")
+def _require_free(marks: int) -> None:
+    if marks & DEEP_FROZEN:
+        raise OperationFailed(Code.ACCOUNT_DEEP_FROZEN, "the account is deep-frozen: it pays to the issuer only")
+    if marks & DEBIT_FROZEN:
+        raise OperationFailed(Code.ACCOUNT_FROZEN, "the account is frozen: it pays to the issuer only")
+
+
+def require_running(context: OpContext, code: bytes, asset: Value) -> None:
+    """Fail with 604 while an asset is paused."""
+    if asset[5] & PAUSED and not _is_over(context, pause_key(code)):
+        raise OperationFailed(Code.ASSET_PAUSED, f"{code.decode('ascii')} is paused")
 
 
 def require_payment(context: OpContext, payer: bytes, payee: bytes, code: str, amount: int) -> None:

@@ -205,7 +205,9 @@ class Operation:
     other (101). `read` turns the fields' bytes into what the handler wants, or raises `TransactionError` with 101 to 104; the
     bytes must be canonical. `writes` are the letters of the records it may write (`state.schema`). `moves_value` rows must
     change at least one holding or fail (invariant I12). `touches` names the module accounts the handler may change. `since` is
-    the rule set that brought it. Every row may also give the codes of the gate (`state.modules.gate`) and 502 where it moves value.
+    the rule set that brought it. `marks` are the bits that it may change in the records of accounts that have not authorised it.
+    `frozen_may`: whether a frozen account may do it; by default nothing that moves value, touches a module account or is
+    statutory. Every row may also give the codes of the gate (`state.modules.gate`) and 502 where it moves value.
     """
 
     code: int
@@ -221,6 +223,8 @@ class Operation:
     check: Callable[[tuple[Any, ...]], None] | None = None
     authorities: Authorities | None = None
     touches: frozenset[str] = frozenset()
+    marks: int = 0
+    frozen_may: bool | None = None
     forces: bool = False  # may debit accounts that have not authorised it: clawback, forced transfer
     is_governed: bool = False  # may stand in a proposal of governance
     since: int = 1
@@ -228,6 +232,13 @@ class Operation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "read", _make_reader(self.name, self.fields, self.check))
+
+    @property
+    def is_stopped_by_freeze(self) -> bool:
+        """Whether an account that is frozen may not do it, whatever the gate would say to its parts."""
+        if self.frozen_may is not None:
+            return not self.frozen_may
+        return self.moves_value or bool(self.touches) or self.level is Level.STATUTORY
 
     @property
     def fee_key(self) -> str:

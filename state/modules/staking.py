@@ -11,9 +11,11 @@ from typing import Any, Final
 
 from state.codes import Code
 from state.modules.fields import AMOUNT, HASH_20, NUMBER
+from state.modules.gate import require_position
 from state.modules.operation import (
     BONDED,
     BONDED_ADDRESS,
+    CLAIMS,
     REWARDS,
     UNBONDING,
     UNBONDING_ADDRESS,
@@ -54,6 +56,7 @@ from state.receipts import (
     STAKE_UNDELEGATED,
 )
 from state.schema import HOLDING
+from state.schema_claims import CLAIM
 from state.schema_staking import DELEGATION as DELEGATION_LETTER
 from state.schema_staking import (
     DELEGATOR,
@@ -85,6 +88,11 @@ def _require_living(context: OpContext, validator: bytes) -> None:
         raise OperationFailed(Code.TOMBSTONED, "the validator is tombstoned")
 
 
+def _require_own(context: OpContext, account: bytes) -> None:
+    """Fail unless the account may act upon what it has of the staked asset: 604, 606, 605."""
+    require_position(context, account, read_stake_params(context.view).asset.encode("ascii"), is_exit=True)
+
+
 def _require_room(count: int, entries_max: int) -> None:
     if count >= entries_max:
         raise OperationFailed(Code.UNBONDING_LIMIT, f"at most {entries_max} at once")
@@ -108,6 +116,7 @@ def undelegate(context: OpContext, account: bytes, args: tuple[Any, ...]) -> Non
     validator, amount = args
     _require_amount(amount)
     require_validator(context, validator)
+    _require_own(context, account)
     view = context.view
     params = read_stake_params(view)
     release_due(context, params, validator, account)
@@ -136,6 +145,7 @@ def cancel_unbond(context: OpContext, account: bytes, args: tuple[Any, ...]) -> 
     """stake.cancel_unbond, the whole entry back to the pool: 1001, 1006, 701, 708 (already due), 503 (nothing left), 508, 505."""
     validator, number = args
     _require_living(context, validator)
+    _require_own(context, account)
     view = context.view
     params = read_stake_params(view)
     key = unbonding_key(validator, account)
@@ -161,6 +171,7 @@ def redelegate(context: OpContext, account: bytes, args: tuple[Any, ...]) -> Non
         raise OperationFailed(Code.SELF_TRANSFER, "source and destination are one validator")
     require_validator(context, source)
     _require_living(context, destination)
+    _require_own(context, account)
     view = context.view
     params = read_stake_params(view)
     if incoming_until_s(view, source, account) > context.time_s:
@@ -182,6 +193,7 @@ def claim(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     """stake.claim: rewards, the owner's commission, unbondings that are due. 1001, 906."""
     validator = args[0]
     record, _ = require_validator(context, validator)
+    _require_own(context, account)
     view = context.view
     params = read_stake_params(view)
     pool = settle_pool(view, validator)
@@ -202,7 +214,7 @@ def claim(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     context.emit(STAKE_CLAIMED, validator, account, rewards, commission, released)
 
 
-_STAKE: Final = frozenset({HOLDING, POOL, DELEGATION_LETTER, DELEGATOR, WINDOW})
+_STAKE: Final = frozenset({HOLDING, POOL, DELEGATION_LETTER, DELEGATOR, WINDOW, CLAIM})
 _QUEUES: Final = frozenset({UNBONDING_LETTER, UNBONDING_QUEUE})
 
 OPERATIONS: Final = (
@@ -238,7 +250,7 @@ OPERATIONS: Final = (
         writes=_STAKE | _QUEUES,
         work=4,
         moves_value=True,
-        touches=frozenset({BONDED, UNBONDING, REWARDS}),
+        touches=frozenset({BONDED, UNBONDING, REWARDS, CLAIMS}),
     ),
     Operation(
         code=46,
@@ -281,7 +293,7 @@ OPERATIONS: Final = (
         ),
         writes=_STAKE | {REDELEGATION, REDELEGATION_QUEUE},
         work=4,
-        touches=frozenset({REWARDS}),
+        touches=frozenset({REWARDS, CLAIMS}),
     ),
     Operation(
         code=48,
@@ -294,6 +306,6 @@ OPERATIONS: Final = (
         writes=_STAKE | {UNBONDING_LETTER},
         work=2,
         moves_value=True,
-        touches=frozenset({REWARDS, UNBONDING}),
+        touches=frozenset({REWARDS, UNBONDING, CLAIMS}),
     ),
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from state.codes import Code
+from state.modules.claims import give_back
 from state.modules.operation import BONDED_ADDRESS, REWARDS_ADDRESS, OpContext
 from state.params import StakeParams
 from state.primitives.errors import OperationFailed
@@ -137,11 +138,11 @@ def take_stake(context: OpContext, params: StakeParams, validator: bytes, delega
 
 
 def pay_rewards(context: OpContext, params: StakeParams, account: bytes, amount: int) -> None:
-    """Pay whole units out of the pot of rewards."""
+    """Pay whole units out of the pot of rewards; what a rule keeps from their owner waits as a claim."""
     if amount:
         code = params.asset.encode("ascii")
         context.debit(REWARDS_ADDRESS, code, amount)
-        context.credit(account, code, amount)
+        give_back(context, account, code, amount)
 
 
 def list_validator(view: View, delegator: bytes, validator: bytes) -> None:

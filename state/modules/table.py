@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from state.modules import accounts, amm, assets, claims, staking
+from state.modules import accounts, amm, asset_force, asset_roles, assets, claims, compliance, staking
 from state.modules.operation import Operation
 
 ROWS: Final[tuple[Operation, ...]] = (
     *accounts.OPERATIONS,
     *assets.OPERATIONS,
+    *asset_roles.OPERATIONS,
+    *asset_force.OPERATIONS,
     *staking.OPERATIONS,
     *claims.OPERATIONS,
     *amm.OPERATIONS,
+    *compliance.OPERATIONS,
 )
 OPERATIONS: Final[dict[int, Operation]] = {row.code: row for row in ROWS}
 BY_NAME: Final[dict[str, Operation]] = {row.name: row for row in ROWS}

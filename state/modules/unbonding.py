@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from state.modules.claims import give_back
 from state.modules.operation import UNBONDING_ADDRESS, OpContext
 from state.modules.staking_pool import unlist_validator
 from state.params import StakeParams
@@ -80,7 +81,7 @@ def find_entry(view: View, key: bytes, number: int) -> Entry | None:
 
 
 def release_due(context: OpContext, params: StakeParams, validator: bytes, account: bytes) -> int:
-    """Pay every entry of this pair that is due; what was paid."""
+    """Pay every entry of this pair that is due; what was paid. What a rule keeps from its owner waits as a claim."""
     view = context.view
     key = unbonding_key(validator, account)
     paid = 0
@@ -91,7 +92,7 @@ def release_due(context: OpContext, params: StakeParams, validator: bytes, accou
     if paid:
         code = params.asset.encode("ascii")
         context.debit(UNBONDING_ADDRESS, code, paid)
-        context.credit(account, code, paid)
+        give_back(context, account, code, paid)
         context.emit(STAKE_RELEASED, validator, account, paid)
     unlist_validator(view, account, validator)
     return paid

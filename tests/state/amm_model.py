@@ -25,7 +25,7 @@ from state.codes import Code
 from state.invariants import check_operation
 from state.modules import amm_math
 from state.modules.amm_pool import get_position
-from state.modules.gate import FLAG_TRANSFERABLE
+from state.modules.gate import FLAGS_OPEN
 from state.modules.operation import GOVERNANCE_ADDRESS, TREASURY_ADDRESS, OpContext
 from state.modules.table import BY_NAME
 from state.primitives.errors import OperationFailed
@@ -283,7 +283,7 @@ class LedgerPool:
         holding = (AMOUNT_MAX,)
         self.view = View({})
         for code in ("AA", "BB"):
-            self.view.put(asset_key(code), (0, 0, FLAG_TRANSFERABLE, OWNER, b"", 0))
+            self.view.put(asset_key(code), (0, 0, FLAGS_OPEN, OWNER, b"", 0))
             self.view.put(holding_key(OWNER, code), holding)
             self.view.put(supply_key(code), holding)
         self.view.settle()

@@ -61,7 +61,7 @@ WRONG: dict[str, GenesisState] = {
     "an asset twice": replace(BASE, assets=(*BASE.assets, BASE.assets[0])),
     "a wrong code": replace(BASE, assets=(*BASE.assets, GenesisAsset("x", ADDRESS["bank"]))),
     "a wrong scale": replace(BASE, assets=(*BASE.assets, GenesisAsset("XX", ADDRESS["bank"], 129))),
-    "an unknown flag": replace(BASE, assets=(*BASE.assets, GenesisAsset("XX", ADDRESS["bank"], flags=2))),
+    "an unknown flag": replace(BASE, assets=(*BASE.assets, GenesisAsset("XX", ADDRESS["bank"], flags=1 << 11))),
     "an unknown minter": replace(BASE, assets=(*BASE.assets, GenesisAsset("XX", ADDRESS["bank"], minters=((bytes(32), 1),)))),
     "a minter twice": replace(
         BASE, assets=(*BASE.assets, GenesisAsset("XX", ADDRESS["bank"], minters=((ADDRESS["bank"], 1),) * 2))

@@ -361,5 +361,6 @@ def test_table_numbers_and_names_are_unique() -> None:
     for row in ROWS:
         assert row.codes == tuple(dict.fromkeys(row.codes))
         assert all(code >= 200 for code in row.codes)
-        assert row.writes.isdisjoint(b"ncuqbp")  # sequences, memory, breakers and parameters are the machine's
+        assert row.writes.isdisjoint(b"ncuqb")  # sequences, memory and breakers are the machine's
+        assert row.is_governed or ord("p") not in row.writes
         assert row.moves_value <= (ord("h") in row.writes)
