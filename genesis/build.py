@@ -75,6 +75,7 @@ def build_params(document: Document) -> Params:
         fees=_fees(document.fees),
         accounts=AccountParams(tuple(sorted(int(key_kind(name)) for name in document.key_kinds))),
         stake=document.stake.to_params(),
+        compliance=document.compliance.to_params(),
     )
 
 

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from state.params import ConsensusParams, StakeParams
+from state.params_compliance import ComplianceParams
 from state.primitives.codec import encode_amount, encode_trusted
 from state.primitives.errors import GenesisError
 from state.primitives.hashing import sha256
@@ -26,6 +27,7 @@ from state.primitives.keys import KeyKind, PublicKey
 from state.primitives.limits import (
     ACCOUNT_KEYS_MAX,
     ASSET_SCALE_MAX,
+    AUTHORITIES_MAX,
     FEE_RULES_MAX,
     GENESIS_ACCOUNTS_MAX,
     GENESIS_ASSETS_MAX,
@@ -143,6 +145,18 @@ class StakeSection(Strict, frozen=True):
         return StakeParams.from_record(params.to_record())
 
 
+class ComplianceSection(Strict, frozen=True):
+    """Who acts for the network's compliance authority; see `state.params_compliance.ComplianceParams`."""
+
+    authorities: Annotated[tuple[Address, ...], Meta(max_length=AUTHORITIES_MAX)] = ()
+    separate_release: bool = False
+
+    def to_params(self) -> ComplianceParams:
+        """The parameters. Raises `MalformedError` for values that contradict each other."""
+        authorities = tuple(sorted(parse_address(text) for text in self.authorities))
+        return ComplianceParams.from_record((authorities, self.separate_release))
+
+
 class MinterEntry(Strict, frozen=True):
     """An account that may mint, and how much in all, in base units."""
 
@@ -226,6 +240,7 @@ class Document(Strict, frozen=True):
     holdings: Annotated[tuple[HoldingEntry, ...], Meta(max_length=GENESIS_HOLDINGS_MAX)]
     validators: Annotated[tuple[ValidatorEntry, ...], Meta(max_length=VALIDATORS_MAX)]
     admitted_node_ids: Annotated[tuple[NodeId, ...], Meta(max_length=GENESIS_NODE_IDS_MAX)]
+    compliance: ComplianceSection = ComplianceSection()
 
     @cached_property
     def time_ns(self) -> int:
@@ -262,6 +277,7 @@ class Document(Strict, frozen=True):
             tuple((parse_address(e.account), e.asset, _amount(e.amount)) for e in self.holdings),
             tuple(validator_to_wire(entry) for entry in self.validators),
             tuple(bytes.fromhex(text) for text in self.admitted_node_ids),
+            self.compliance.to_params().to_record(),
         )
 
 

@@ -65,12 +65,12 @@ def validator_entry(
 
 
 def plain_asset(code: str, scale: int, issuer: str) -> AssetEntry:
-    """A transferable asset whose issuer may mint without a limit of its own."""
+    """An asset that holders may use in every way, without powers of its issuer, who may mint without a limit of its own."""
     return AssetEntry(
         code=code,
         scale=scale,
         max_supply="0",
-        flags=("transferable",),
+        flags=("transferable", "tradable", "lockable", "escrowable", "stakeable"),
         issuer=issuer,
         minters=(MinterEntry(account=issuer, allowance=str(AMOUNT_MAX)),),
         metadata_hash="",

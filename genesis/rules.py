@@ -33,6 +33,7 @@ def check(document: Document) -> None:
     accounts = _check_accounts(document)
     assets = _check_assets(document, accounts)
     _check_fees_and_stake(document, assets)
+    _check_compliance(document, accounts)
     _check_validators(document, accounts)
     _check_supplies(document, accounts, assets)
 
@@ -101,6 +102,16 @@ def _check_fees_and_stake(document: Document, assets: set[str]) -> None:
         check_unbonding(document.stake.to_params(), document.consensus.to_params())
     except QenexError as error:
         raise GenesisError(f"stake: {error.message}") from None
+
+
+def _check_compliance(document: Document, accounts: set[str]) -> None:
+    _require_unique("compliance: authorities", document.compliance.authorities)
+    for address in document.compliance.authorities:
+        _require_account("compliance: authority", address, accounts)
+    try:
+        document.compliance.to_params()
+    except QenexError as error:
+        raise GenesisError(f"compliance: {error.message}") from None
 
 
 def _check_validators(document: Document, accounts: set[str]) -> None:
