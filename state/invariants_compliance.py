@@ -99,7 +99,8 @@ def _check_marks(records: _Records, key: bytes) -> str:
     if tag == FREEZES:
         tag, subject = {b"a": ACCOUNT, b"s": ACCOUNT, b"h": HOLDING, b"p": ASSET}.get(key[2:3], 0), key[SUBJECT_START:]
     if tag == ACCOUNT:
-        marks = records[account_key(subject)][4]
+        account = records[account_key(subject)]
+        marks = account[4] if account is not None else 0
         wanted = _ACCOUNT_BITS[_level(records, account_freeze_key(subject))]
         wanted |= SANCTIONED if records[sanction_key(subject)] is not None else 0
         if marks & (DEBIT_FROZEN | DEEP_FROZEN | SANCTIONED) != wanted:
@@ -111,7 +112,7 @@ def _check_marks(records: _Records, key: bytes) -> str:
             return "I26: a holding's marks are not those of its freeze"
     elif tag == ASSET:
         asset = records[b" A" + subject]
-        if bool(asset[5] & PAUSED) != (records[pause_key(subject)] is not None):
+        if bool(asset is not None and asset[5] & PAUSED) != (records[pause_key(subject)] is not None):
             return "I26: an asset's mark is not that of its pause"
     return ""
 

@@ -2,7 +2,7 @@
 
 Accounts are frozen and sanctioned by the network's compliance authority, which genesis names and governance changes; holdings and assets by
 the roles that their issuer appointed. Authorities and other root accounts, modules and the issuer's own holding are never frozen. With
-`separate_release` an authority does not release what it froze itself; governance may always. What a restriction does is in
+`separate_release` an authority does not release what it froze itself. What a restriction does is in
 `state.modules.gate`. Source: ledger rules, sections 1.5 and 6.
 """
 
@@ -56,9 +56,9 @@ def read_compliance_params(view: View) -> ComplianceParams:
 
 
 def require_authority(context: OpContext, account: bytes) -> ComplianceParams:
-    """Fail with 204 unless the account acts for the network's compliance authority, or governance itself does."""
+    """Fail with 204 unless the account acts for the network's compliance authority."""
     params = read_compliance_params(context.view)
-    if account not in params.authorities and account != GOVERNANCE_ADDRESS:
+    if account not in params.authorities:
         raise OperationFailed(Code.NO_PERMISSION, "the account does not act for the compliance authority")
     return params
 
@@ -237,7 +237,6 @@ OPERATIONS: Final = (
         writes=_FREEZE_WRITES,
         check=_check_freeze,
         marks=_FREEZE_BITS,
-        is_governed=True,
     ),
     Operation(
         code=181,
@@ -250,7 +249,6 @@ OPERATIONS: Final = (
         writes=_FREEZE_WRITES,
         check=_check_unfreeze,
         marks=_FREEZE_BITS,
-        is_governed=True,
     ),
     Operation(
         code=182,
@@ -273,7 +271,6 @@ OPERATIONS: Final = (
         codes=(Code.NO_PERMISSION, Code.RECIPIENT_IS_MODULE, Code.ACCOUNT_NOT_FOUND, Code.ASSERT_FAILED),
         writes=frozenset({ACCOUNT, FREEZES}),
         marks=SANCTIONED,
-        is_governed=True,
     ),
     Operation(
         code=184,
@@ -285,7 +282,6 @@ OPERATIONS: Final = (
         codes=(Code.NO_PERMISSION, Code.ASSERT_FAILED, Code.SAME_KEY_MAKER_CHECKER),
         writes=frozenset({ACCOUNT, FREEZES}),
         marks=SANCTIONED,
-        is_governed=True,
     ),
     Operation(
         code=185,

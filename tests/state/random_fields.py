@@ -13,6 +13,7 @@ from state.modules.accounts import new_account_address
 from state.primitives.hashing import sha256
 from state.primitives.keys import KeyKind
 from state.primitives.limits import AMOUNT_MAX
+from state.schema import COMPLIANCE_PARAMS_KEY
 
 if TYPE_CHECKING:
     from tests.state.random_ledger import RandomLedger
@@ -102,6 +103,9 @@ FIELDS: dict[str, Draw] = {
     "amount": _amount,
     "asset code": _code,
     "tag": _constant(""),
+    "reason": _constant("case 1"),
+    "optional asset code": lambda ledger, account: ledger.rng.choice(("", _code(ledger, account))),
+    "accounts": lambda ledger, account: tuple(sorted(ledger.rng.sample(ledger.accounts, 2))),
     "scale": lambda ledger, account: ledger.rng.choice((0, 2, 18, 128)),
     "number": _number,
     "keys": _keys,
@@ -128,6 +132,30 @@ def _address_of_keys(ledger: RandomLedger, account: bytes) -> bytes:
     return new_account_address(ledger.last_keys, (1, 1, 1, 1))
 
 
+def _suspect(ledger: RandomLedger, account: bytes) -> bytes:
+    """Few accounts, so that most of the ledger goes on."""
+    return ledger.rng.choice(ledger.accounts[-4:])
+
+
+def _suspect_or_nobody(ledger: RandomLedger, account: bytes) -> bytes:
+    return ledger.rng.choice((b"", _suspect(ledger, account), _suspect(ledger, account)))
+
+
+def _authority(ledger: RandomLedger) -> bytes:
+    return ledger.rng.choice(ledger.view.values[COMPLIANCE_PARAMS_KEY][0])
+
+
+def _officer(ledger: RandomLedger) -> bytes:
+    return ledger.rng.choice((*ledger.officers, _authority(ledger)))
+
+
+# who acts, where anybody else would nearly always be refused
+ACTORS: dict[str, Callable[[RandomLedger], bytes]] = {
+    **dict.fromkeys(("asset.pause", "asset.unpause", "asset.clawback", "asset.forced_transfer", "asset.set_metadata"), _officer),
+    **dict.fromkeys(("comp.freeze", "comp.unfreeze", "comp.authorise"), _officer),
+    **dict.fromkeys(("comp.sanction", "comp.unsanction"), _authority),
+}
+
 HINTS: dict[tuple[str, str], Draw] = {
     ("account.create", "address"): _address_of_keys,
     ("account.create", "kind"): _constant(1),
@@ -136,6 +164,22 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("asset.create", "code"): _new_code,
     ("asset.create", "max_supply"): lambda ledger, account: ledger.rng.choice((0, 10**30)),
     ("asset.create", "flags"): lambda ledger, account: ledger.rng.choice((1, 31, 2047)),
+    ("asset.set_role", "role"): lambda ledger, account: ledger.rng.randrange(7),
+    ("asset.set_role", "allowance"): lambda ledger, account: ledger.rng.choice((0, 0, 10**40)),
+    ("asset.renounce_flag", "asset"): _new_code,
+    ("asset.renounce_flag", "flag"): lambda ledger, account: 1 << ledger.rng.randrange(11),
+    ("asset.destroy", "asset"): _new_code,
+    ("asset.accept", "on"): lambda ledger, account: int(ledger.rng.random() < 0.8),
+    ("asset.clawback", "all"): lambda ledger, account: int(ledger.rng.random() < 0.1),
+    ("comp.freeze", "account"): _suspect_or_nobody,
+    ("comp.unfreeze", "account"): _suspect_or_nobody,
+    ("comp.sanction", "account"): _suspect,
+    ("comp.unsanction", "account"): _suspect,
+    ("comp.freeze", "scope"): lambda ledger, account: ledger.rng.choice((1, 2, 3)),
+    ("comp.freeze", "level"): lambda ledger, account: ledger.rng.choice((1, 2)),
+    ("comp.unfreeze", "scope"): lambda ledger, account: ledger.rng.choice((1, 2, 3)),
+    ("comp.authorise", "state"): lambda ledger, account: ledger.rng.choice((0, 1, 2, 2, 2)),
+    ("comp.set_authorities", "separate_release"): lambda ledger, account: ledger.rng.choice((0, 1)),
     ("stake.register", "ed25519_key"): _new_key_bytes(32),
     ("stake.register", "pq_key"): _new_key_bytes(2592),
     ("stake.register", "pq_kind"): _constant(int(KeyKind.MLDSA87)),

@@ -34,17 +34,19 @@ from state.modules.assets import FLAGS_ALL
 from state.modules.operation import GOVERNANCE_ADDRESS, OpContext, Operation
 from state.modules.table import ROWS
 from state.params import ConsensusParams, FeeParams, Params, StakeParams
+from state.params_compliance import ComplianceParams
 from state.primitives.errors import OperationFailed, TransactionError
 from state.primitives.hashing import sha256
 from state.primitives.keys import KeyKind, PrivateKey
 from state.primitives.limits import AMOUNT_MAX
 from state.receipts import Receipt
 from state.schema import ADMIT_VALIDATOR, admission_key, decode_record, encode_record, holding_key
+from state.schema_freezes import Roles, roles_key
 from state.schema_staking import VALIDATORS_KEY
 from state.transaction import Call, Signature, Transaction
 from state.tree_hash import compute_root, key_hash, leaf_hash
 from state.view import RecordCache, View
-from tests.state.random_fields import FIELDS, HINTS
+from tests.state.random_fields import ACTORS, FIELDS, HINTS
 
 CHAIN = sha256(b"random ledger")
 START_S = 1_800_000_000
@@ -82,6 +84,7 @@ class RandomLedger:
             account = GenesisAccount(((0, int(KeyKind.ED25519), key, 1),), kind=kinds[number % 3])
             self.accounts.append(account.address)
             self.keys[account.address] = (account, key)
+        self.officers = self.accounts[12:17]  # freezer, unfreezer, clawback, compliance and metadata of the assets with powers
         self.assets = [code for code, _ in ASSETS]
         self.validator_ids: list[bytes] = []
         self.counts: Counter[tuple[str, int]] = Counter()
@@ -93,6 +96,9 @@ class RandomLedger:
         for owner in self.accounts[:12]:
             key = admission_key(ADMIT_VALIDATOR, owner)
             self.db.setdefault(key, encode_record(key, (0,)))
+        for code, _ in ASSETS[1::2]:
+            key = roles_key(code.encode("ascii"))
+            self.db[key] = encode_record(key, Roles(*self.officers))
         self.cache = RecordCache(self.db, 0)
         self.view = View(self.cache)
 
@@ -108,7 +114,7 @@ class RandomLedger:
         stake = StakeParams("QNX", 1_000, bond_min=1_000, unbonding_s=3_600, downtime_window=50, jail_s=60, reward_fees_ppm=500_000)
         # half of the assets are open, half give their issuers every power there is
         return GenesisState(
-            params=Params(consensus, table, stake=stake),
+            params=Params(consensus, table, stake=stake, compliance=ComplianceParams(tuple(sorted(self.accounts[20:22])))),
             accounts=tuple(account for account, _ in self.keys.values()),
             assets=tuple(
                 GenesisAsset(code, self.accounts[i % 3], scale, flags=FLAGS_ALL if i % 2 else 31 & FLAGS_ALL, minters=((issuer, 10**60),))
@@ -147,7 +153,7 @@ class RandomLedger:
     def draw_call(self) -> Call | None:
         """An operation of somebody; None if its fields contradict each other."""
         row = self.rng.choice(self.rows)
-        account = self.rng.choice(self.accounts)
+        account = ACTORS[row.name](self) if row.name in ACTORS else self.rng.choice(self.accounts)
         args = self.draw_args(row, account)
         try:
             wire = tuple(kind.write(value) for (_, kind), value in zip(row.fields, args, strict=True))
