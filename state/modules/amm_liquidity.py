@@ -32,7 +32,6 @@ from state.modules.amm_pool import (
     put_pool,
     receive,
     remember_k,
-    require_member,
     require_on,
     require_reserves,
     require_usable,
@@ -269,9 +268,8 @@ def remove_single(context: OpContext, account: bytes, args: tuple[Any, ...]) -> 
     _require_amounts(shares)
     other, is_a = _other_asset(pool, asset)
     record = get_pool(context, pool)
-    require_on(context, pool, record, TRADE)
-    require_member(context, pool, account)
-    require_usable(context, pool, record, WITHDRAW, account)
+    require_on(context, pool, record, WITHDRAW)
+    require_usable(context, pool, record, TRADE, account)
     before = advance_price(record, context.time_s)
     record, _ = withdraw(context, account, pool, before, shares)
     sides = (before.reserve_a, before.reserve_b) if is_a else (before.reserve_b, before.reserve_a)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from state.codes import Code
 from state.modules.fields import NUMBER
+from state.modules.gate import require_position
 from state.modules.operation import CLAIMS, CLAIMS_ADDRESS, Level, OpContext, Operation
 from state.primitives.errors import OperationFailed
 from state.receipts import CLAIM_PARKED, CLAIM_TAKEN
@@ -48,6 +49,7 @@ def take(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
         raise OperationFailed(Code.PENDING_NOT_FOUND, f"there is no claim {number}")
     asset, amount, _, _ = record
     code = asset.encode("ascii")
+    require_position(context, account, code, is_exit=True)
     given, waiting = view.get(claims_key(account))
     view.put(claim_key(account, number), None)
     view.put(claims_key(account), (given, waiting - 1))

@@ -1,0 +1,165 @@
+"""For each operation that moves value or touches a module: how to bring it to success, and what it answers to each restriction.
+
+An operation that is new needs a row in `SCENARIOS` (or, with its reason, in `EXEMPT`): `test_gate_table` fails until it has one. `ENTRY`
+is what almost every operation answers while its actor is restricted, `EXIT` what one answers by which the actor gets his own back,
+`PAYEE` what is answered while who receives is restricted; a scenario names what it does differently, and why. Not a test file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from state.modules.operation import Operation
+from state.modules.table import ROWS
+from state.primitives.hashing import validator_address
+from state.primitives.keys import KeyKind
+from state.transaction import call
+from tests.state.amm_world import amm_op
+from tests.state.compliance_world import ComplianceWorld, clawback, forced_transfer, freeze_account, unfreeze
+from tests.state.ledger_world import key_of, pay
+from tests.state.test_modules_assets import burn, mint, move
+
+# account-wide first, then of one asset
+STATUSES = (
+    "debit_frozen",
+    "deep_frozen",
+    "sanctioned",
+    "closed",
+    "holding_frozen",
+    "holding_deep_frozen",
+    "unauthorised",
+    "maintained",
+    "paused",
+)
+ACCOUNT_WIDE = STATUSES[:4]
+ENTRY = dict(zip(STATUSES, (601, 602, 603, 303, 606, 606, 605, 605, 604), strict=True))
+EXIT = {**ENTRY, "maintained": 0}  # what is his may come back
+PAYEE = {**ENTRY, "debit_frozen": 0, "holding_frozen": 0}  # receives, does not pay
+# who acts for others is restricted as an account; what he holds himself does not matter
+OFFICER = {**ENTRY, "holding_frozen": 0, "holding_deep_frozen": 0, "unauthorised": 0, "maintained": 0}
+UNTOUCHED = dict.fromkeys(STATUSES, 0)  # an act of authority reaches everybody
+
+
+class Scenario(NamedTuple):
+    """One operation: who does it, what is done before, what each restriction of the actor, and of others concerned, makes of it."""
+
+    actor: str
+    op: Callable[[ComplianceWorld], Any]
+    assets: tuple[str, ...]
+    expected: dict[str, int] = ENTRY
+    setup: Callable[[ComplianceWorld], None] = lambda world: None
+    others: tuple[tuple[str, dict[str, int]], ...] = ()  # account -> what its restrictions make of it
+
+
+def _validator() -> bytes:
+    return validator_address(key_of("val").public_key.data)
+
+
+def _stake(world: ComplianceWorld) -> None:
+    world.must("alice", call("stake.delegate", validator=_validator(), amount=5_000))
+    world.apply()  # so that there are rewards
+
+
+def _unbonding(world: ComplianceWorld) -> None:
+    _stake(world)
+    world.must("alice", call("stake.undelegate", validator=_validator(), amount=2_000))
+
+
+def _second_validator(world: ComplianceWorld) -> None:
+    _stake(world)
+    world.must("farmer", _register())
+
+
+def _register() -> Any:
+    keys = {"ed25519_key": key_of("v9").public_key.data, "pq_kind": int(KeyKind.MLDSA87)}
+    pq_key = key_of("v9", KeyKind.MLDSA87).public_key.data
+    return call("stake.register", **keys, pq_key=pq_key, commission_ppm=0, min_self_bond=0, amount=1_000, moniker="v9", details="")
+
+
+def _parked(world: ComplianceWorld) -> None:
+    """A claim: an unbonding ended while its owner was deep-frozen."""
+    _unbonding(world)
+    world.must("reg1", freeze_account("alice", 2))
+    world.now += 200
+    world.apply()
+    world.must("reg2", unfreeze("alice"))
+
+
+def _pool(world: ComplianceWorld) -> None:
+    world.must("bob", amm_op("create", a="GLD", b="SLV", amount_a=10**8, amount_b=10**8))
+
+
+def _position(world: ComplianceWorld) -> None:
+    _pool(world)
+    world.must("alice", amm_op("add", pool="GLD/SLV", max_a=10**7, max_b=10**7))
+
+
+def _whole_pool(world: ComplianceWorld) -> None:
+    world.must("alice", amm_op("create", a="GLD", b="SLV", amount_a=10**8, amount_b=10**8))
+
+
+_PAIR = ("GLD", "SLV")
+SCENARIOS: dict[str, Scenario] = {
+    "asset.mint": Scenario("minter", lambda w: mint("bob", 5, "GLD"), ("GLD",), OFFICER, others=(("bob", PAYEE),)),
+    "asset.burn": Scenario("minter", lambda w: burn(5, "GLD"), ("GLD",)),
+    "asset.transfer": Scenario("alice", lambda w: pay("bob", 5, "GLD"), ("GLD",), others=(("bob", PAYEE),)),
+    "asset.multi_transfer": Scenario(
+        "alice", lambda w: move(("alice", "GLD", -5), ("bob", "GLD", 5)), ("GLD",), others=(("bob", PAYEE),)
+    ),
+    "asset.clawback": Scenario(
+        "clawer", lambda w: clawback("alice", 5), ("GLD",), {**OFFICER, "paused": 0}, others=(("alice", UNTOUCHED),)
+    ),
+    "asset.forced_transfer": Scenario(
+        "clawer",
+        lambda w: forced_transfer("alice", "bob", 5),
+        ("GLD",),
+        {**OFFICER, "paused": 0},
+        others=(("alice", UNTOUCHED), ("bob", {**PAYEE, "paused": 0})),
+    ),
+    "stake.register": Scenario("farmer", lambda w: _register(), ("QNX",)),
+    "stake.delegate": Scenario("alice", lambda w: call("stake.delegate", validator=_validator(), amount=500), ("QNX",)),
+    "stake.undelegate": Scenario(
+        "alice", lambda w: call("stake.undelegate", validator=_validator(), amount=500), ("QNX",), EXIT, _stake
+    ),
+    "stake.cancel_unbond": Scenario(
+        "alice", lambda w: call("stake.cancel_unbond", validator=_validator(), entry=0), ("QNX",), EXIT, _unbonding
+    ),
+    "stake.redelegate": Scenario(
+        "alice",
+        lambda w: call(
+            "stake.redelegate", source=_validator(), destination=validator_address(key_of("v9").public_key.data), amount=5
+        ),
+        ("QNX",),
+        EXIT,
+        _second_validator,
+    ),
+    "stake.claim": Scenario("alice", lambda w: call("stake.claim", validator=_validator()), ("QNX",), EXIT, _stake),
+    "claim.take": Scenario("alice", lambda w: call("claim.take", claim=0), ("QNX",), EXIT, _parked),
+    "amm.create": Scenario("alice", lambda w: amm_op("create", a="GLD", b="SLV", amount_a=10**8, amount_b=10**8), _PAIR),
+    "amm.add": Scenario("alice", lambda w: amm_op("add", pool="GLD/SLV", max_a=10**6, max_b=10**6), _PAIR, setup=_pool),
+    "amm.add_single": Scenario(
+        "alice", lambda w: amm_op("add_single", pool="GLD/SLV", asset="GLD", amount=10**6), _PAIR, setup=_pool
+    ),
+    "amm.swap_in": Scenario("alice", lambda w: amm_op("swap_in", path=_PAIR, amount_in=10**5), _PAIR, setup=_pool),
+    "amm.swap_out": Scenario("alice", lambda w: amm_op("swap_out", path=_PAIR, amount_out=10**5), _PAIR, setup=_pool),
+    "amm.remove": Scenario("alice", lambda w: amm_op("remove", pool="GLD/SLV", shares=10**5), _PAIR, EXIT, _position),
+    # a trade is in it: who may only get his own back takes both assets with amm.remove
+    "amm.remove_single": Scenario(
+        "alice", lambda w: amm_op("remove_single", pool="GLD/SLV", asset="GLD", shares=10**5), _PAIR, ENTRY, _position
+    ),
+    "amm.close": Scenario("alice", lambda w: amm_op("close", pool="GLD/SLV"), _PAIR, EXIT, _whole_pool),
+}
+
+EXEMPT = {
+    "amm.collect": "governance acts, and its account cannot be restricted",
+    "amm.repair": "governance acts, and its account cannot be restricted",
+}
+
+
+def concerns_value(row: Operation) -> bool:
+    """Whether an operation must be in the table."""
+    return (row.moves_value or bool(row.touches)) and not row.is_governed
+
+
+WANTED = tuple(row.name for row in ROWS if concerns_value(row) and row.name not in EXEMPT)
