@@ -68,7 +68,8 @@ def check_compliance(view: View, first: _Records, operation: Operation | None, t
             if problem:
                 return problem
             counted += _counts(key, after) - _counts(key, before)
-    if (values[MARKED_KEY] or _NOTHING)[0] - first.get(MARKED_KEY, values[MARKED_KEY] or _NOTHING)[0] != counted:
+    count_before = first[MARKED_KEY] if MARKED_KEY in first else values[MARKED_KEY]
+    if (values[MARKED_KEY] or _NOTHING)[0] - (count_before or _NOTHING)[0] != counted:
         return "I26: the number of restrictions is wrong"
     is_forced = operation is not None and operation.forces
     for code, deltas in moved.items():
