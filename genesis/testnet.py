@@ -12,6 +12,7 @@ from typing import Final
 
 from genesis.document import (
     AccountEntry,
+    ComplianceSection,
     ConsensusSection,
     Document,
     FeesSection,
@@ -37,6 +38,7 @@ HOST: Final = "127.0.0.1"
 ASSET: Final = "QNX"
 ASSET_SCALE: Final = 6
 USERS: Final = ("alice", "bob", "carol")
+AUTHORITY: Final = "carol"  # acts for the compliance authority
 FUNDS: Final = 1_000_000_000 * 10**ASSET_SCALE  # of each user
 BENCH_FUNDS: Final = 1_000_000 * 10**ASSET_SCALE  # of each load account
 BOND: Final = 1_000_000 * 10**ASSET_SCALE  # of each validator
@@ -147,6 +149,7 @@ def plan_network(options: NetworkOptions, seed_of: SeedOf) -> NetworkPlan:
             for node, owner in zip(nodes, owners, strict=True)
         ),
         admitted_node_ids=(),
+        compliance=ComplianceSection((user_accounts[USERS.index(AUTHORITY)].address,)),
     )
     check(document)
     return NetworkPlan(document, nodes, users, tuple(_plan_owner(node.index, seed_of) for node in nodes))

@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from node.cli.amm import amm
+from node.cli.asset import asset, flag_options, read_flags, read_hash
+from node.cli.comp import comp
 from node.cli.sending import base_units_option, common
 from node.cli.stake import stake
-from state.primitives.errors import ConfigError
 
 
 @click.group()
@@ -23,6 +24,8 @@ def tx() -> None:
 
 tx.add_command(stake)
 tx.add_command(amm)
+tx.add_command(asset)
+tx.add_command(comp)
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 
@@ -90,7 +93,8 @@ def burn(sending: Any, amount: str, asset: str, base_units: bool) -> Any:
 @click.option("--scale", type=click.IntRange(0, 128), required=True, help="Decimals.")
 @click.option("--max-supply", help="Most there may ever be [default: only the global bound].")
 @click.option("--mint-allowance", help="How much the sender may mint [default: the maximum supply].")
-@click.option("--not-transferable", is_flag=True, help="It moves only to and from its issuer.")
+@click.option("--not-transferable", is_flag=True, help="It moves only to and from its issuer: --without transferable.")
+@flag_options
 @click.option("--metadata-hash", default="", help="SHA-256 of a description, 64 hex digits.")
 @base_units_option
 @common
@@ -101,27 +105,23 @@ def create_asset(
     max_supply: str | None,
     mint_allowance: str | None,
     not_transferable: bool,
+    powers: tuple[str, ...],
+    without: tuple[str, ...],
     metadata_hash: str,
     base_units: bool,
 ) -> Any:
-    """Create the asset CODE; the sender becomes its issuer and may mint it."""
+    """Create the asset CODE; the sender becomes its issuer and may mint it. What --with reserves can only be given up later."""
     from node.cli.amounts import parse_amount
-    from state.modules.gate import FLAG_TRANSFERABLE
     from state.primitives.limits import AMOUNT_MAX
     from state.transaction import call
 
-    try:
-        metadata = bytes.fromhex(metadata_hash)
-    except ValueError:
-        metadata = b"?"
-    if len(metadata) not in (0, 32):
-        raise ConfigError("--metadata-hash has 64 hex digits")
+    metadata = read_hash(metadata_hash, "--metadata-hash")
     supply = parse_amount(max_supply, scale, code, base_units=base_units) if max_supply else 0
     allowance = parse_amount(mint_allowance, scale, code, base_units=base_units) if mint_allowance else supply or AMOUNT_MAX
 
     async def operations(session: Any) -> list[Any]:
         minters = ((session.sender, allowance),) if allowance else ()
-        flags = 0 if not_transferable else FLAG_TRANSFERABLE
+        flags = read_flags(powers, (*without, "transferable") if not_transferable else without)
         return [
             call(
                 "asset.create",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import amm, chain, staking, transactions
+from node.rpc import amm, chain, compliance, staking, transactions
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -16,6 +16,7 @@ _ORDER: Final = Param("order_by", Kind.TEXT, "")
 _QUERY: Final = Param("query", Kind.TEXT)
 _POOL: Final = Param("pool", Kind.TEXT)
 _ACCOUNT: Final = Param("account", Kind.TEXT)
+_ASSET: Final = Param("asset", Kind.TEXT)
 _TX: Final = Param("tx", Kind.BYTES)
 _HASH: Final = Param("hash", Kind.BYTES)
 
@@ -67,6 +68,9 @@ METHODS: Final[dict[str, Method]] = {
         ),
         cost=2,
     ),
+    "comp_account": Method(compliance.comp_account, (_ACCOUNT,)),
+    "comp_holding": Method(compliance.comp_holding, (_ACCOUNT, _ASSET)),
+    "comp_asset": Method(compliance.comp_asset, (_ASSET,)),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),
