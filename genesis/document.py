@@ -148,8 +148,8 @@ class StakeSection(Strict, frozen=True):
 class ComplianceSection(Strict, frozen=True):
     """Who acts for the network's compliance authority; see `state.params_compliance.ComplianceParams`."""
 
-    authorities: Annotated[tuple[Address, ...], Meta(max_length=AUTHORITIES_MAX)] = ()
-    separate_release: bool = False
+    authorities: Annotated[tuple[Address, ...], Meta(max_length=AUTHORITIES_MAX)]
+    separate_release: bool
 
     def to_params(self) -> ComplianceParams:
         """The parameters. Raises `MalformedError` for values that contradict each other."""
@@ -240,7 +240,7 @@ class Document(Strict, frozen=True):
     holdings: Annotated[tuple[HoldingEntry, ...], Meta(max_length=GENESIS_HOLDINGS_MAX)]
     validators: Annotated[tuple[ValidatorEntry, ...], Meta(max_length=VALIDATORS_MAX)]
     admitted_node_ids: Annotated[tuple[NodeId, ...], Meta(max_length=GENESIS_NODE_IDS_MAX)]
-    compliance: ComplianceSection = ComplianceSection()
+    compliance: ComplianceSection
 
     @cached_property
     def time_ns(self) -> int:

@@ -149,7 +149,7 @@ def plan_network(options: NetworkOptions, seed_of: SeedOf) -> NetworkPlan:
             for node, owner in zip(nodes, owners, strict=True)
         ),
         admitted_node_ids=(),
-        compliance=ComplianceSection((user_accounts[USERS.index(AUTHORITY)].address,)),
+        compliance=ComplianceSection((user_accounts[USERS.index(AUTHORITY)].address,), False),
     )
     check(document)
     return NetworkPlan(document, nodes, users, tuple(_plan_owner(node.index, seed_of) for node in nodes))

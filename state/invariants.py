@@ -226,7 +226,7 @@ def _check_other(
     elif tag == MINTER:
         allowance, minted = after or (0, 0)
         old_allowance, old_minted = before or (0, 0)
-        if not 0 <= old_minted <= minted <= allowance:
+        if not 0 <= old_minted <= minted <= allowance or (allowance != old_allowance and ASSET not in operation.writes):
             return "I4: minting beyond the allowance"
         if minted != old_minted and (allowance != old_allowance or key[2:34] not in authorised):
             return "I24: an allowance was used without its minter's authorisation"

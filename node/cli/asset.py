@@ -192,7 +192,7 @@ def forced_transfer(
 
     async def operations(session: Session) -> list[Any]:
         units = await session.parse_amount(amount, asset, base_units=base_units)
-        fields = {"asset": asset, "holder": source, "to": target, "amount": units}
+        fields: dict[str, Any] = {"asset": asset, "holder": source, "to": target, "amount": units}
         return [call("asset.forced_transfer", **fields, reason=reason, legal_ref=legal_ref)]
 
     return sending.run(operations)

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
-from genesis.document import Document, format_time, parse, parse_time
+from genesis.build import build_params
+from genesis.document import ComplianceSection, Document, format_time, parse, parse_time
 from genesis.testnet import NetworkOptions, plan_network
 from state.primitives.errors import GenesisError
 from state.primitives.hashing import sha256
+from state.primitives.ids import format_address, parse_address
 from state.primitives.limits import AMOUNT_MAX, TIME_NS_MAX
 
 TIME_NS = 1_790_000_000_000_000_000
@@ -67,7 +70,7 @@ def test_round_trip_and_hash_ignores_layout() -> None:
 
 def test_hash_is_golden() -> None:
     """Changing what the hash covers makes every existing network another one: never by accident."""
-    assert DOCUMENT.hash.hex() == "2d15c7937224e33e08297884c94ea05de5e7e83bade13435bc4e7835b7ee7bc6"
+    assert DOCUMENT.hash.hex() == "c21c347fda02870531ac78a47d24c1633f10d01ea30a1ab1eca06fefc5ae5fbd"
 
 
 JUNK = st.one_of(
@@ -200,3 +203,20 @@ def test_a_draft_needs_no_validators() -> None:
 @given(st.integers(0, TIME_NS_MAX))
 def test_time_round_trip(time_ns: int) -> None:
     assert parse_time(format_time(time_ns)) == time_ns
+
+
+def test_the_compliance_authority_is_covered_by_the_hash_and_checked() -> None:
+    address = DOCUMENT.accounts[0].address
+    plain = structs.replace(DOCUMENT, compliance=ComplianceSection((), False))
+    named = structs.replace(DOCUMENT, compliance=ComplianceSection((address,), False))
+    assert len({plain.hash, named.hash, DOCUMENT.hash}) == 3
+    assert parse(named.to_json()).compliance.authorities == (address,)
+    assert build_params(named).compliance.authorities == (parse_address(address),)
+    stranger = format_address(b"\x01" * 32)
+    for section in (
+        ComplianceSection((stranger,), False),
+        ComplianceSection((address, address), False),
+        ComplianceSection((address,), True),
+    ):
+        with pytest.raises(GenesisError, match="compliance"):
+            parse(structs.replace(DOCUMENT, compliance=section).to_json())
