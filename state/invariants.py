@@ -92,7 +92,7 @@ def _has_advanced(before: Value, after: Value, lane: int, sequence: int) -> bool
     return bool(after[:lane] == rest[:lane] and after[lane + 1 :] == rest[lane + 1 :])
 
 
-def check_operation(view: View, mark: int, call: Call, *, time_s: int | None = None) -> str:
+def check_operation(view: View, mark: int, call: Call, time_s: int | None = None) -> str:
     """I1 to I4, I12, I24 and I26 over what one operation wrote since `mark`; the empty string if they hold, else which one broke.
 
     `time_s` is the block's; without it freezes that have an end are not held against anybody.
@@ -147,7 +147,7 @@ def check_operation(view: View, mark: int, call: Call, *, time_s: int | None = N
             return "I1: an asset was not conserved"
     if operation.moves_value and not moved:
         return "I12: an operation succeeded without effect"
-    if operation.forces or values[MARKED_KEY] is not None or MARKED_KEY in first:
+    if values[MARKED_KEY] is not None or operation.forces or MARKED_KEY in first:
         problem = check_compliance(view, first, operation, time_s)
         if problem:
             return problem

@@ -125,7 +125,8 @@ class BlockExecution:
         index = NO_OPERATION
         work = 0
         try:
-            if view.values[BREAKERS_KEY] is not None:
+            values = view.values
+            if values[BREAKERS_KEY] is not None:
                 index = self._find_paused(tx)
                 if index != NO_OPERATION:
                     raise OperationFailed(Code.MODULE_PAUSED, "the module is paused by its breaker")
@@ -135,10 +136,10 @@ class BlockExecution:
             for call in tx.calls:
                 start = len(view.undo)
                 operation, account, args = call
-                if view.values[ACCOUNT_PREFIX + account][4]:
+                if values[ACCOUNT_PREFIX + account][4]:
                     require_acting(context, operation, account)
                 operation.handler(context, account, args)
-                problem = check_operation(view, start, call, time_s=context.time_s)
+                problem = check_operation(view, start, call, context.time_s)
                 if problem:
                     break
                 work += operation.work
