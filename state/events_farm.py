@@ -9,7 +9,14 @@ from state.event_kinds import ACCOUNT, AMOUNT, NUMBER, TEXT, EventKind
 FARM_CREATED: Final = EventKind(
     160,
     "farm_created",
-    (("farm", NUMBER), ("sponsor", ACCOUNT), ("stake", TEXT), ("tiers", NUMBER), ("max_stakers", NUMBER), ("min_stake", AMOUNT)),
+    (
+        ("farm", NUMBER),
+        ("sponsor", ACCOUNT),
+        ("stake", TEXT),
+        ("tiers", NUMBER),
+        ("max_stakers", NUMBER),
+        ("min_stake", AMOUNT),
+    ),
 )
 FARM_FUNDED: Final = EventKind(
     161,
@@ -46,11 +53,15 @@ _BACK: Final = (
 )
 FARM_UNSTAKED: Final = EventKind(163, "farm_unstaked", _BACK)
 FARM_CLAIMED: Final = EventKind(
-    164, "farm_claimed", (("farm", NUMBER), ("account", ACCOUNT), ("position", NUMBER), ("reward", TEXT), ("amount", AMOUNT))
+    164,
+    "farm_claimed",
+    (("farm", NUMBER), ("account", ACCOUNT), ("position", NUMBER), ("reward", TEXT), ("amount", AMOUNT)),
 )
 FARM_EMERGENCY: Final = EventKind(165, "farm_emergency_exit", _BACK)
 FARM_FORFEITED: Final = EventKind(
-    166, "farm_forfeited", (("farm", NUMBER), ("account", ACCOUNT), ("position", NUMBER), ("reward", TEXT), ("amount", AMOUNT))
+    166,
+    "farm_forfeited",
+    (("farm", NUMBER), ("account", ACCOUNT), ("position", NUMBER), ("reward", TEXT), ("amount", AMOUNT)),
 )
 FARM_REFUNDED: Final = EventKind(
     167, "farm_refunded", (("farm", NUMBER), ("sponsor", ACCOUNT), ("reward", TEXT), ("amount", AMOUNT))
