@@ -229,6 +229,10 @@ def _release_at(record: Campaign, time_s: int) -> int:
     return record.budget * (min(time_s, record.end_s) - record.start_s) // (record.end_s - record.start_s)
 
 
+def _all_released(record: Campaign) -> int:
+    return record.funded - record.budget + record.released
+
+
 def _check_release(before: Campaign | None, after: Campaign, weight: int) -> str:
     """Time alone releases; what it released went to the weight that was there, or to nobody if there was none."""
     if before is None:
@@ -236,7 +240,7 @@ def _check_release(before: Campaign | None, after: Campaign, weight: int) -> str
         return "" if not any(rest) and after.funded == after.budget else "I17: a new campaign has a past"
     if after.settled_s < before.settled_s:
         return "I17: a campaign went back in time"
-    gained = after.funded - after.budget + after.released - (before.funded - before.budget + before.released)
+    gained = _all_released(after) - _all_released(before)
     if gained != _release_at(before, after.settled_s) - before.released:
         return "I17: a campaign released what was not due"
     risen = after.acc - before.acc
@@ -288,8 +292,14 @@ def _check_earnings(
     """What positions have earned of one campaign: it falls by whole units that were paid, or with the position."""
     paid = after.paid - (before.paid if before is not None else 0)
     lost = closed = 0
+    left = 0  # what could not be divided: it is his who is all of the weight
+    if before is not None:
+        gained = _all_released(after) - _all_released(before)
+        left = before.carry + (gained * ONE - (after.acc - before.acc) * weight if weight else 0)
     for old, new in touched:
         fell = _earned(old, index, after.acc) - _earned(new, index, after.acc)
+        if old is not None and old.weight and old.weight == weight:
+            fell += left
         if fell < 0 or _earned(old, index, after.acc) < 0:
             return "I16: a position was credited what it has not earned"
         if new is not None and fell % ONE:

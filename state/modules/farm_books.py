@@ -73,13 +73,21 @@ def put_books(view: View, number: int, farm: Farm, campaigns: list[Campaign]) ->
             view.put(key, campaign)
 
 
-def compute_dues(position: FarmPosition, campaigns: list[Campaign]) -> list[int]:
-    """What a position is owed of each settled campaign, in 2^-640 units."""
+def take_dues(position: FarmPosition, farm: Farm, campaigns: list[Campaign]) -> list[int]:
+    """What a position is owed of each settled campaign, in 2^-640 units; to be written or paid.
+
+    What is carried could not be divided among the weight: who is all of the weight takes it.
+    """
     dues = position.dues + (NO_DUE,) * (len(campaigns) - len(position.dues))
-    return [
+    owed = [
         compute_owed(due.owed, due.debt, position.weight, campaign.acc)
         for due, campaign in zip(dues, campaigns, strict=True)
     ]
+    if position.weight and position.weight == farm.weight:
+        for index, campaign in enumerate(campaigns):
+            owed[index] += campaign.carry
+            campaigns[index] = campaign._replace(carry=0)
+    return owed
 
 
 def with_dues(position: FarmPosition, owed: list[int], campaigns: list[Campaign]) -> FarmPosition:

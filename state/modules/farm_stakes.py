@@ -14,12 +14,12 @@ from state.events_farm import FARM_CLAIMED, FARM_EMERGENCY, FARM_FORFEITED, FARM
 from state.modules.farm_assets import force_back, pay_back, pay_reward, require_stakeable, take_in
 from state.modules.farm_books import (
     close_position,
-    compute_dues,
     get_farm,
     get_own,
     open_position,
     put_books,
     settle,
+    take_dues,
     with_dues,
 )
 from state.modules.farm_math import SCALE, compute_weight, split_lot, split_owed
@@ -80,7 +80,7 @@ def unstake(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
             Code.STAKE_TOO_SMALL, f"farm {number} takes stakes of at least {farm.min_stake}: leave as much, or nothing"
         )
     campaigns = settle(context.view, number, farm, context.time_s)
-    owed = compute_dues(position, campaigns)
+    owed = take_dues(position, farm, campaigns)
     lot = split_lot(position.lot, amount, position.amount)
     farm, rest = _shrink(farm, position, amount, lot)
     pay_back(context, account, farm.stake, amount, lot)
@@ -176,7 +176,7 @@ def claim(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     total = 0
     for own in numbers:
         position = get_own(context, account, own)
-        owed = compute_dues(position, campaigns)
+        owed = take_dues(position, farm, campaigns)
         total += _pay_owed(context, account, farm, owed, campaigns, (number, own), only)
         farm = _put_rest(context, account, own, farm, position, owed, campaigns)
     if not total:
@@ -192,7 +192,7 @@ def leave(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     number = position.farm
     farm = get_farm(context, number)
     campaigns = settle(context.view, number, farm, context.time_s)
-    owed = compute_dues(position, campaigns)
+    owed = take_dues(position, farm, campaigns)
     _pay_owed(context, account, farm, owed, campaigns, (number, own), "")
     pay_back(context, account, farm.stake, position.amount, position.lot)
     farm, rest = _shrink(farm, position, position.amount, position.lot)
@@ -212,7 +212,7 @@ def emergency_exit(context: OpContext, account: bytes, args: tuple[Any, ...]) ->
     number = position.farm
     farm = get_farm(context, number)
     campaigns = settle(context.view, number, farm, context.time_s)
-    owed = compute_dues(position, campaigns)
+    owed = take_dues(position, farm, campaigns)
     for index, code in enumerate(farm.rewards):
         amount, owed[index] = split_owed(owed[index])
         if amount:

@@ -15,7 +15,15 @@ from state.modules.operation import FARMS_ADDRESS
 from state.modules.table import BY_NAME
 from state.receipts import Receipt
 from state.schema import asset_key, decode_record, encode_record
-from state.schema_farm import Campaign, Farm, FarmPosition, campaign_key, farm_key, farm_position_key, farm_positions_key
+from state.schema_farm import (
+    Campaign,
+    Farm,
+    FarmPosition,
+    campaign_key,
+    farm_key,
+    farm_position_key,
+    farm_positions_key,
+)
 from state.transaction import call
 from tests.state.amm_world import CODES, RICH, AmmWorld
 from tests.state.ledger_world import ADDRESS
@@ -33,10 +41,10 @@ class FarmWorld(AmmWorld):
         for code in CODES:
             self.set_flags(code, flags)
 
-    def set_flags(self, code: str, flags: int) -> None:
-        """The flags of an asset, beside that it is transferable."""
+    def set_flags(self, code: str, flags: int, *, transferable: int = 1) -> None:
+        """The flags of an asset."""
         record = list(decode_record(asset_key(code), self.db[asset_key(code)]))
-        record[2] = 1 | flags
+        record[2] = transferable | flags
         self.db[asset_key(code)] = encode_record(asset_key(code), tuple(record))
 
     def mark(self, key: bytes, marks: int) -> None:
