@@ -99,12 +99,12 @@ class _Sums:
         """Count what all weight together has earned by the accumulator, of the campaign with this key."""
         self._count("rewards", campaign[2:], -earned)
 
-    def find_problem(self) -> str:
-        """The first sum that is not zero."""
-        for (what, _), number in self.sums.items():
-            if number:
-                return _PROBLEMS[what]
-        return ""
+    def find_problems(self) -> tuple[str, ...]:
+        """The kinds of sums that are not zero, in the order of `_PROBLEMS`."""
+        if not any(self.sums.values()):
+            return ()
+        broken = {what for (what, _), number in self.sums.items() if number}
+        return tuple(words for what, words in _PROBLEMS.items() if what in broken)
 
 
 _PROBLEMS: Final = {
@@ -152,7 +152,7 @@ def check_farm(view: View, first: Mapping[bytes, Value], account: bytes | None) 
         problem = _check_campaigns(values, first, key, account, sums)
         if problem:
             return problem
-    return sums.find_problem()
+    return next(iter(sums.find_problems()), "")
 
 
 def _check_owner(key: bytes, account: bytes | None) -> str:
@@ -353,8 +353,7 @@ def audit_farm(records: Iterable[tuple[bytes, Value]]) -> tuple[str, ...]:
         if problem:
             problems.append(f"{problem} ({key.hex()})")
         sums.add(key, record, 1)
-    problem = sums.find_problem()
-    return (*problems, problem) if problem else tuple(problems)
+    return (*problems, *sums.find_problems())
 
 
 def _audit_position(known: Mapping[bytes, Value], record: FarmPosition) -> str:
