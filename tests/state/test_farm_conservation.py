@@ -26,11 +26,13 @@ from tests.state.farm_world import ONE, TIERS, FarmWorld, farm_op
 from tests.state.ledger_world import ADDRESS
 
 PEOPLE = ("bob", "carol")
+WHAT = ("account", "asset", "holding")
 FARMS = (("EUR", "QNX"), ("BIG", "BIG"), ("BTC/EUR", "QNX"))
 AMOUNTS = st.one_of(
     st.integers(0, 5), st.integers(0, 10**9), st.sampled_from([AMOUNT_MAX, AMOUNT_MAX // 16]), st.integers(0, AMOUNT_MAX)
 )
 OF = st.sampled_from
+PICKS = st.one_of(st.integers(0, 3), st.integers(0, 48), st.integers(0, 48), st.integers(0, 50))
 _ROWS = {row.name.partition(".")[2]: row for row in OPERATIONS}
 _GATE = {
     Code.ACCOUNT_FROZEN, Code.ACCOUNT_DEEP_FROZEN, Code.ACCOUNT_CLOSED, Code.ASSET_PAUSED, Code.HOLDING_FROZEN, Code.OVERFLOW_MAX,
@@ -41,7 +43,7 @@ _GATE = {
 class Farms(RuleBasedStateMachine):
     """`owed` is what each position was owed after the last step, `principal` what each person has staked of what."""
 
-    @initialize(large=st.booleans(), seconds=OF([1, 100, 10**6]), budget=OF([1, 997, 10**9]))
+    @initialize(large=st.booleans(), seconds=OF([60, 2_000, 10**6]), budget=OF([1, 997, 10**9]))
     def start(self, large: bool, seconds: int, budget: int) -> None:
         self.world = FarmWorld(AMOUNT_MAX // 8 if large else 10**24)
         self.owed: dict[tuple[str, int], list[int]] = {}
@@ -60,38 +62,45 @@ class Farms(RuleBasedStateMachine):
         assert receipt.code in {*_ROWS[name].codes, *_GATE, Code.OK}, receipt
         return receipt.code
 
-    @rule(who=OF(PEOPLE), farm=st.integers(0, 2), amount=AMOUNTS, tier=st.integers(0, 2))
+    @rule(who=OF(PEOPLE), farm=st.integers(0, 2), amount=AMOUNTS, tier=OF([0, 0, 0, 1, 2]))
+    def stake_some(self, who: str, farm: int, amount: int, tier: int) -> None:
+        self.stake(who, farm, amount, tier)
+
     def stake(self, who: str, farm: int, amount: int, tier: int) -> None:
+        """Shares of the pool are those that there are."""
+        if farm == 2:
+            amount %= max(2, self.world.position(who, "BTC/EUR").shares)
         if self.act(who, "stake", farm=farm, amount=amount, tier=tier) == Code.OK:
             number = self.world.open_numbers(who)[-1]
             self.stakes[who, number] = (farm, amount)
 
-    @rule(who=OF(PEOPLE), pick=st.integers(0, 50), part=st.integers(1, 1_000))
-    def unstake(self, who: str, pick: int, part: int) -> None:
-        number = self.pick(who, pick)
+    @rule(pick=PICKS, part=OF([1, 300, 999, 1_000]))
+    def unstake(self, pick: int, part: int) -> None:
+        who, number = self.pick(pick)
         farm, amount = self.stakes.get((who, number), (0, 10))
         taken = max(1, amount * part // 1_000)
         if self.act(who, "unstake", farm=farm, position=number, amount=taken) == Code.OK:
             self.stakes[who, number] = (farm, amount - taken)
 
-    @rule(who=OF(PEOPLE), pick=st.integers(0, 50))
-    def claim(self, who: str, pick: int) -> None:
-        number = self.pick(who, pick)
+    @rule(pick=PICKS)
+    def claim(self, pick: int) -> None:
+        who, number = self.pick(pick)
         farm, _ = self.stakes.get((who, number), (0, 0))
         if self.act(who, "claim", farm=farm, positions=(number,)) == Code.OK:
-            self.owed.pop((who, number))
+            self.owed.pop((who, number), None)
 
-    @rule(who=OF(PEOPLE), pick=st.integers(0, 50))
-    def leave(self, who: str, pick: int) -> None:
-        self.act(who, "exit", position=self.pick(who, pick))
+    @rule(pick=PICKS)
+    def leave(self, pick: int) -> None:
+        who, number = self.pick(pick)
+        self.act(who, "exit", position=number)
 
-    @rule(who=OF(PEOPLE), pick=st.integers(0, 50))
-    def emergency_exit(self, who: str, pick: int) -> None:
+    @rule(pick=PICKS)
+    def emergency_exit(self, pick: int) -> None:
         """I18: whatever is frozen, paused or locked."""
-        number = self.pick(who, pick)
-        code = self.act(who, "emergency_exit", position=number)
+        who, number = self.pick(pick)
         _, amount = self.stakes.get((who, number), (0, 0))
-        assert code == (Code.OK if amount else Code.PENDING_NOT_FOUND if self.world.own(who, number) is None else Code.ZERO_AMOUNT)
+        gone = Code.PENDING_NOT_FOUND if self.world.own(who, number) is None else Code.ZERO_AMOUNT
+        assert self.act(who, "emergency_exit", position=number) == (Code.OK if amount else gone)
 
     @rule(farm=st.integers(0, 2), amount=AMOUNTS, code=OF(("QNX", "BIG", "BTC")), later=st.integers(0, 1_000))
     def fund(self, farm: int, amount: int, code: str, later: int) -> None:
@@ -102,11 +111,11 @@ class Farms(RuleBasedStateMachine):
     def close(self, farm: int) -> None:
         self.act("alice", "close", farm=farm)
 
-    @rule(seconds=OF([1, 7, 99, 1_000, 10**6]))
+    @rule(seconds=OF([1, 7, 15, 60, 200, 3_000]))
     def wait(self, seconds: int) -> None:
         self.world.now += seconds
 
-    @rule(who=OF(PEOPLE), what=OF(("account", "asset", "holding")), deep=st.booleans(), code=OF(("EUR", "QNX", "BIG")), on=st.booleans())
+    @rule(who=OF(PEOPLE), what=OF(WHAT), deep=st.booleans(), code=OF(("EUR", "QNX", "BIG")), on=OF([False, False, True]))
     def freeze(self, who: str, what: str, deep: bool, code: str, on: bool) -> None:
         address = ADDRESS[who]
         if what == "account":
@@ -116,10 +125,14 @@ class Farms(RuleBasedStateMachine):
         elif holding_key(address, code) in self.world.db:
             self.world.mark(holding_key(address, code), on * (marks.HOLDING_DEEP_FROZEN if deep else marks.HOLDING_FROZEN))
 
-    def pick(self, who: str, pick: int) -> int:
-        """A number of a position: mostly an open one."""
-        numbers = self.world.open_numbers(who)
-        return numbers[pick % len(numbers)] if numbers and pick < 48 else pick
+    def pick(self, pick: int) -> tuple[str, int]:
+        """A position: mostly an open one, and if one is unlocked, one of those."""
+        if not self.stakes and self.world.now < self.world.farm_record().end_s:
+            self.stake("carol", 0, 1_000, 0)
+        every = [(who, number) for who in PEOPLE for number in self.world.open_numbers(who)]
+        unlocked = [(who, number) for who, number in every if self.world.own(who, number).locked_s <= self.world.now]
+        chosen = unlocked or every
+        return chosen[pick % len(chosen)] if chosen and pick < 49 else ("bob", pick)
 
     @invariant()
     def audit(self) -> None:
