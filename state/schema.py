@@ -44,8 +44,8 @@ from state.primitives.codec import Value, decode_amount, encode_amount
 from state.primitives.errors import MalformedError, StorageCorruptError
 from state.schema_amm import AMM_DECODE, AMM_ENCODE
 from state.schema_claims import CLAIMS_DECODE, CLAIMS_ENCODE
-from state.schema_freezes import FREEZES_DECODE, FREEZES_ENCODE
 from state.schema_farm import FARM_DECODE, FARM_ENCODE
+from state.schema_freezes import FREEZES_DECODE, FREEZES_ENCODE
 from state.schema_staking import STAKING_DECODE, STAKING_ENCODE
 
 ACCOUNT: Final = ord("a")
