@@ -9,8 +9,8 @@ from typing import Final
 
 from state.codes import Code
 from state.modules import farm_sponsor, farm_stakes
-from state.modules.farm_fields import OPTIONAL_CODE, POSITIONS, STAKE, TIERS
-from state.modules.fields import AMOUNT, CODE, NUMBER
+from state.modules.farm_fields import POSITIONS, STAKE, TIERS
+from state.modules.fields import AMOUNT, CODE, NUMBER, OPTIONAL_CODE
 from state.modules.operation import CLAIMS, FARMS, Level, Operation
 from state.schema import HOLDING
 from state.schema_amm import POSITION as SHARES
@@ -73,7 +73,7 @@ _SPONSOR_ROWS: Final = (
         touches=_FARMS,
     ),
     Operation(
-        code=127,
+        code=126,
         name="farm.close",
         module="farm",
         fields=(("farm", NUMBER),),
@@ -94,7 +94,7 @@ _STAKER_ROWS: Final = (
         module="farm",
         fields=(("farm", NUMBER), ("amount", AMOUNT), ("tier", NUMBER)),
         level=Level.MEDIUM,
-        handler=farm_stakes.stake,
+        handler=farm_stakes.add_stake,
         codes=(
             Code.ZERO_AMOUNT,
             Code.FARM_NOT_FOUND,
@@ -165,7 +165,7 @@ _STAKER_ROWS: Final = (
         touches=_FARMS,
     ),
     Operation(
-        code=126,
+        code=127,
         name="farm.emergency_exit",
         module="farm_exit",
         fields=(("position", NUMBER),),
@@ -176,6 +176,7 @@ _STAKER_ROWS: Final = (
         work=3,
         moves_value=True,
         touches=frozenset({FARMS, CLAIMS}),
+        frozen_may=True,
     ),
 )
 

@@ -1,8 +1,8 @@
 """How a stake gets into a farm and out of it again: an asset by holdings, pool shares as positions of the farms' account in the pool.
 
 Staked shares stay shares of their pool: they move, with what they cost and when, from their owner's position into that of the farms'
-account, and the part that belongs to them comes back with them to the last unit. Leaving asks for the rules of an account that pays,
-because what it has staked is its own; an emergency exit asks for none but sanctions. No accrual and no operation goes in here.
+account, and the part that belongs to them comes back with them to the last unit. A freeze keeps what is in a farm there; an emergency
+exit asks for none but sanctions. No accrual and no operation goes in here.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from state.marks import SANCTIONED
 from state.modules.amm_pool import get_position, split_pool
 from state.modules.claims import give_back
 from state.modules.farm_math import split_lot
-from state.modules.gate import FLAG_STAKEABLE, require_credit, require_debit, require_flag, require_movable
+from state.modules.gate import FLAG_STAKEABLE, require_flag, require_movable, require_position
 from state.modules.operation import FARMS_ADDRESS, OpContext
 from state.primitives.errors import OperationFailed
-from state.schema import ACCOUNT_PREFIX, ASSET_PREFIX, HOLDING_PREFIX
+from state.schema import ACCOUNT_PREFIX
 from state.schema_amm import POOL_PREFIX, Position, position_key
 
 
@@ -34,21 +34,9 @@ def require_stakeable(context: OpContext, stake: str) -> None:
             raise OperationFailed(Code.POOL_NOT_FOUND, f"there is no pool {stake}")
 
 
-def _is_marked(context: OpContext, account: bytes, code: bytes) -> bool:
-    values = context.view.values
-    holding = values[HOLDING_PREFIX + account + code]
-    return bool(
-        values[ACCOUNT_PREFIX + account][4]
-        or values[ASSET_PREFIX + code][5]
-        or (holding is not None and len(holding) > 1)
-    )
-
-
-def require_free(context: OpContext, account: bytes, code: str) -> None:
-    """Fail as if the account paid this asset, without taking any: a freeze keeps what it has in a farm there."""
-    raw = code.encode("ascii")
-    if _is_marked(context, account, raw):
-        require_debit(context, account, raw, 0, b"")
+def require_own(context: OpContext, account: bytes, code: str) -> None:
+    """Fail unless the account may act upon what it has of an asset in a farm, to get it back: 604, 606, 605."""
+    require_position(context, account, code.encode("ascii"), is_exit=True)
 
 
 def take_in(context: OpContext, account: bytes, stake: str, amount: int) -> tuple[int, ...]:
@@ -59,7 +47,7 @@ def take_in(context: OpContext, account: bytes, stake: str, amount: int) -> tupl
         context.credit(FARMS_ADDRESS, raw, amount)
         return ()
     for code in codes_of(stake):
-        require_free(context, account, code)
+        require_position(context, account, code.encode("ascii"), is_exit=False)
     old = get_position(context.view, account, stake)
     if amount > old.shares:
         raise OperationFailed(Code.INSUFFICIENT_FUNDS, f"{old.shares} shares held, {amount} needed")
@@ -74,16 +62,12 @@ def pay_back(context: OpContext, account: bytes, stake: str, amount: int, lot: t
     if not amount:
         return
     for code in codes_of(stake):
-        require_free(context, account, code)
+        require_own(context, account, code)
     if "/" not in stake:
         raw = stake.encode("ascii")
         context.debit(FARMS_ADDRESS, raw, amount)
         context.credit(account, raw, amount, is_return=True)
         return
-    for code in codes_of(stake):
-        raw = code.encode("ascii")
-        if _is_marked(context, account, raw):
-            require_credit(context, account, raw, 0, True)
     _give_shares(context, account, stake, amount, lot)
 
 
@@ -120,9 +104,9 @@ def require_reward(context: OpContext, code: str, sponsor: bytes, account: bytes
 
 
 def pay_reward(context: OpContext, sponsor: bytes, account: bytes, code: str, amount: int) -> None:
-    """Pay a reward of more than zero: 615, the gate's codes, 505."""
+    """Pay a reward of more than zero, which was earned and so is the account's own: 615, the gate's codes, 505."""
     raw = code.encode("ascii")
     require_movable(context, code, sponsor, account)
-    require_free(context, account, code)
+    require_own(context, account, code)
     context.debit(FARMS_ADDRESS, raw, amount)
-    context.credit(account, raw, amount)
+    context.credit(account, raw, amount, is_return=True)

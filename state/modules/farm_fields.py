@@ -22,10 +22,6 @@ def read_stake(text: str) -> str:
     return read_pool(text) if "/" in text else read_code(text)
 
 
-def _read_optional_code(text: str) -> str:
-    return read_code(text) if text else text
-
-
 def read_tiers(tiers: Value) -> Value:
     """Lock tiers, the shorter ones first."""
     if not 1 <= len(tiers) <= FARM_TIERS_MAX:
@@ -65,7 +61,6 @@ def _show_numbers(numbers: Value) -> object:
 
 
 STAKE: Final = FieldKind("asset code or pool", str, read_stake, _same, _same)
-OPTIONAL_CODE: Final = FieldKind("optional asset code", str, _read_optional_code, _same, _same)
 TIERS: Final = FieldKind(
     "lock tiers", tuple[tuple[int, int], ...], read_tiers, lambda tiers: tuple(map(tuple, tiers)), show_tiers
 )

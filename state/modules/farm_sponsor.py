@@ -10,7 +10,7 @@ from typing import Any
 
 from state.codes import Code
 from state.events_farm import FARM_CREATED, FARM_FUNDED, FARM_REFUNDED
-from state.modules.farm_assets import require_free, require_reward, require_stakeable
+from state.modules.farm_assets import require_own, require_reward, require_stakeable
 from state.modules.farm_books import get_farm, put_books, settle, settle_campaign
 from state.modules.farm_math import keeps_rate
 from state.modules.operation import FARMS_ADDRESS, OpContext
@@ -117,7 +117,7 @@ def close(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
         if not amount:
             continue
         raw = code.encode("ascii")
-        require_free(context, account, code)
+        require_own(context, account, code)
         context.debit(FARMS_ADDRESS, raw, amount)
         context.credit(account, raw, amount, is_return=True)
         campaigns[index] = campaign._replace(unallocated=0, refunded=campaign.refunded + amount)

@@ -38,7 +38,7 @@ def _require_unlocked(context: OpContext, number: int, position: FarmPosition) -
         raise OperationFailed(Code.LOCKED_UNTIL, f"position {number} is locked until {position.locked_s}")
 
 
-def stake(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
+def add_stake(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     """farm.stake into a tier, as a position of its own: 503, 901, 902, 1107, 904, 401, 615, 801, 508, the gate's codes, 501, 505."""
     number, amount, tier = args
     _require_amount(amount)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from state import marks
 from state.codes import Code
 from state.invariants_farm import audit_farm
-from state.modules.gate import FLAG_STAKEABLE
+from state.modules.gate import FLAG_REQUIRE_AUTH, FLAG_STAKEABLE, FLAG_TRADABLE
 from state.modules.operation import FARMS_ADDRESS
 from state.modules.table import BY_NAME
 from state.receipts import Receipt
@@ -24,6 +25,7 @@ from state.schema_farm import (
     farm_position_key,
     farm_positions_key,
 )
+from state.schema_freezes import LEVEL_DEBIT, LEVEL_DEEP, MARKED_KEY, Freeze, Sanction, sanction_key
 from state.transaction import call
 from tests.state.amm_world import CODES, RICH, AmmWorld
 from tests.state.ledger_world import ADDRESS
@@ -42,20 +44,44 @@ class FarmWorld(AmmWorld):
             self.set_flags(code, flags)
 
     def set_flags(self, code: str, flags: int, *, transferable: int = 1) -> None:
-        """The flags of an asset."""
-        record = list(decode_record(asset_key(code), self.db[asset_key(code)]))
-        record[2] = transferable | flags
-        self.db[asset_key(code)] = encode_record(asset_key(code), tuple(record))
+        """The flags of an asset, which can be traded, beside these."""
+        self._edit(asset_key(code), 2, transferable | FLAG_TRADABLE | flags)
+        self._count()
 
-    def mark(self, key: bytes, marks: int) -> None:
-        """Set the marks of an account, an asset or a holding."""
+    def _edit(self, key: bytes, position: int, value: int) -> None:
         record = list(decode_record(key, self.db[key])) if key in self.db else [0]
         if key[1:2] == b"h":
-            record = [record[0], 0, marks]
-            record = record if marks else record[:1]
+            record = [record[0], 0, value] if value else record[:1]
         else:
-            record[4 if key[1:2] == b"a" else 5] = marks
+            record[position] = value
         self.db[key] = encode_record(key, tuple(record))
+
+    def mark(self, key: bytes, bits: int) -> None:
+        """Bring an account, an asset or a holding into a restriction, or out of all for 0, as the operations for that leave it."""
+        subject = key[2:]
+        letter = {b"a": b"a", b"A": b"p", b"h": b"h"}[key[1:2]]
+        for old in (b" M" + letter + subject, b" Ms" + subject):
+            self.db.pop(old, None)
+        level = LEVEL_DEEP if bits & (marks.DEEP_FROZEN | marks.HOLDING_DEEP_FROZEN) and letter != b"p" else LEVEL_DEBIT
+        is_frozen = bits == marks.PAUSED if letter == b"p" else bits not in (0, marks.SANCTIONED, marks.CLOSED)
+        if is_frozen:
+            self.put(b" M" + letter + subject, Freeze(level, ADDRESS["bank"], "a", "b", self.now, 0))
+        elif bits == marks.SANCTIONED:
+            self.put(sanction_key(subject), Sanction("a", ADDRESS["bank"], "b", "c", self.now))
+        lower = bits >> 1 if is_frozen and level == LEVEL_DEEP else 0  # a deep freeze is a freeze
+        self._edit(key, 4 if letter == b"a" else 5, bits | lower)
+        self._count()
+
+    def put(self, key: bytes, record: Any) -> None:
+        """Write a record."""
+        self.db[key] = encode_record(key, record)
+
+    def _count(self) -> None:
+        guarded = sum(1 for code in CODES if decode_record(asset_key(code), self.db[asset_key(code)])[2] & FLAG_REQUIRE_AUTH)
+        count = guarded + sum(1 for key in self.db if key[1:2] == b"M" and key[2:3] in b"ahps" and len(key) > 3)
+        self.db.pop(MARKED_KEY, None)
+        if count:
+            self.put(MARKED_KEY, (count,))
 
     def farm_record(self, number: int = 0) -> Farm:
         found: Farm = self.read(farm_key(number))

@@ -151,7 +151,6 @@ FIELDS: dict[str, Draw] = {
     "members": lambda ledger, account: tuple(sorted(set(ledger.rng.sample(ledger.accounts, 3)))) if ledger.rng.random() < 0.2 else (),
     "price": _constant((0, 0)),
     "asset code or pool": _stake,
-    "optional asset code": lambda ledger, account: ledger.rng.choice(("", "", _code(ledger, account))),
     "lock tiers": _tiers,
     "positions": lambda ledger, account: (ledger.last_position,),
 }

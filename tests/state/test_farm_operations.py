@@ -262,7 +262,6 @@ def test_pool_shares_are_for_who_may_use_both_assets(pool_world: FarmWorld) -> N
 _FREEZES = [
     (lambda: account_key(ADDRESS["bob"]), marks.DEEP_FROZEN, Code.ACCOUNT_DEEP_FROZEN, True),
     (lambda: account_key(ADDRESS["bob"]), marks.DEBIT_FROZEN, Code.ACCOUNT_FROZEN, False),
-    (lambda: account_key(ADDRESS["bob"]), marks.CLOSED, Code.ACCOUNT_CLOSED, True),
     (lambda: asset_key("EUR"), marks.PAUSED, Code.ASSET_PAUSED, True),
     (lambda: holding_key(ADDRESS["bob"], "EUR"), marks.HOLDING_DEEP_FROZEN, Code.HOLDING_FROZEN, True),
     (lambda: holding_key(ADDRESS["bob"], "EUR"), marks.HOLDING_FROZEN, Code.HOLDING_FROZEN, False),
@@ -293,12 +292,13 @@ def test_a_freeze_keeps_what_is_staked_and_the_emergency_exit_parks_it(
     assert (world.balance("bob", "EUR"), world.balance("bob")) == (RICH, RICH)
 
 
-def test_a_sanction_keeps_everything(world: FarmWorld) -> None:
+@pytest.mark.parametrize(("bits", "code"), [(marks.SANCTIONED, Code.ACCOUNT_SANCTIONED), (marks.CLOSED, Code.ACCOUNT_CLOSED)])
+def test_a_sanction_keeps_everything(world: FarmWorld, bits: int, code: int) -> None:
     world.do("bob", farm_op("stake", amount=100))
-    world.mark(account_key(ADDRESS["bob"]), marks.SANCTIONED)
+    world.mark(account_key(ADDRESS["bob"]), bits)
     world.now += 50
     for operation in ("unstake", "claim", "exit", "emergency_exit"):
-        assert world.farm("bob", operation, **({"amount": 1} if operation == "unstake" else {})).code == Code.ACCOUNT_SANCTIONED
+        assert world.farm("bob", operation, **({"amount": 1} if operation == "unstake" else {})).code == code
     world.mark(account_key(ADDRESS["bob"]), 0)
     assert world.farm("bob", "exit").code == Code.OK
 
@@ -319,6 +319,7 @@ def test_a_reward_that_is_kept_from_an_account_keeps_nothing_else_from_it(world:
     assert (world.balance("bob", "EUR"), world.own("bob").amount) == (RICH, 0)
     assert world.own("bob").dues[1].owed > ONE
     world.mark(asset_key("BTC"), 0)
+    world.set_flags("BTC", FLAG_STAKEABLE)
     assert world.farm("bob", "claim", reward_asset="BTC").code == Code.OK
     assert world.balance("bob", "BTC") > RICH
 

@@ -17,7 +17,7 @@ from state.invariants import check_operation
 from state.invariants_farm import audit_farm
 from state.machine import BlockExecution
 from state.modules import farm_books
-from state.modules.operation import FARMS_ADDRESS, OpContext
+from state.modules.operation import FARMS_ADDRESS, Level, OpContext
 from state.modules.table import BY_NAME
 from state.receipts import Event
 from state.schema import decode_record, holding_key
@@ -69,7 +69,7 @@ def found(world: FarmWorld, operation: str, account: bytes, *acts: Act) -> str:
         act(context)
     row = BY_NAME[f"farm.{operation}"]
     letters = row.writes | {ord(letter) for letter in "iFJj"}
-    call = Call(replace(row, writes=letters, moves_value=False, forces=True), account, ())
+    call = Call(replace(row, writes=letters, moves_value=False, level=Level.MEDIUM), account, ())
     return check_operation(view, 0, call)
 
 
