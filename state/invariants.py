@@ -17,6 +17,7 @@ from typing import Final
 from state.invariants_amm import check_amm
 from state.invariants_claims import check_claims
 from state.invariants_compliance import check_compliance, check_definition
+from state.invariants_farm import check_farm
 from state.invariants_staking import check_staking
 from state.marks import DEBIT_FROZEN, DEEP_FROZEN, SANCTIONED, UNFREEZABLE
 from state.modules.gate import read_holding
@@ -36,6 +37,7 @@ from state.schema import (
     asset_key,
     nonces_key,
 )
+from state.schema_amm import POSITION as POOL_SHARES
 from state.schema_claims import CLAIM
 from state.schema_freezes import MARKED_KEY
 from state.transaction import Call, Transaction
@@ -46,6 +48,8 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
     "stake": check_staking,
     "amm": check_amm,
     "claim": check_claims,
+    "farm": check_farm,
+    "farm_exit": check_farm,
 }
 # the same for records that the operations of several modules write
 _OF_LETTER: Final = {CLAIM: check_claims}
@@ -139,6 +143,7 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
             if problem:
                 return problem
         else:
+            moved = moved or tag == POOL_SHARES  # they are staked without a holding being moved
             problem = _check_other(view, key, before, after, authorised, operation)
             if problem:
                 return problem

@@ -26,6 +26,7 @@ from state.primitives.limits import STATE_KEY_BYTES_MAX
 from state.queries_amm import check_pool, show_members, show_pool_list, show_position
 from state.queries_amm import show_pool as show_amm_pool
 from state.queries_compliance import show_compliance_params, show_restriction
+from state.queries_farm import FARM_PATHS, FARM_SHOW
 from state.queries_staking import (
     read_validator_id,
     show_delegation,
@@ -108,7 +109,8 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     Paths: /account/ADDRESS /nonces/ADDRESS /holding/ADDRESS/CODE /asset/CODE /supply/CODE /minter/ADDRESS/CODE
     /validator/HEX /validators /pool/HEX /stake /delegation/HEX/ADDRESS /delegations/ADDRESS /unbonding/HEX/ADDRESS
     /redelegation/HEX/HEX/ADDRESS /pools /pool/A/B /members/A/B /position/ADDRESS/A/B /params/GROUP
-    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions.
+    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions /farms /farm/N /farm/N/CODE
+    /farm-positions/ADDRESS /farm-position/ADDRESS/N.
     Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")
@@ -150,6 +152,7 @@ _PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
     ("pool", 2): lambda a, b: amm_pool_key(check_pool(a, b)),
     ("members", 2): lambda a, b: members_key(check_pool(a, b)),
     ("position", 3): lambda address, a, b: position_key(parse_address(address), check_pool(a, b)),
+    **FARM_PATHS,
     ("params", 1): _params_path,
     ("freeze", 1): lambda address: account_freeze_key(parse_address(address)),
     ("freeze", 2): lambda address, code: holding_freeze_key(parse_address(address), check_asset_code(code).encode("ascii")),
@@ -256,6 +259,7 @@ _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     POSITION: show_position,
     MEMBERS: show_members,
     FREEZES: show_restriction,
+    **FARM_SHOW,
 }
 
 

@@ -118,6 +118,19 @@ def amm(swaps: int, as_json: bool) -> None:
 
 
 @bench.command()
+@click.option("--operations", type=click.IntRange(1), default=20_000, show_default=True)
+@json_option
+def farm(operations: int, as_json: bool) -> None:
+    """Measure stakes, claims, withdrawals and exits of farms in the state machine, signatures left out."""
+    from node.bench.farm import run_farm
+
+    data = run_farm(operations).to_json()
+    times = f"p50 {data['p50_us']} us, p99 {data['p99_us']} us"
+    lines = [f"{operations} operations, {data['failed']} failed: {data['per_second']} per second, {times}"]
+    answer(as_json, data, [*lines, *(f"  {name:<12} {value:>8} us" for name, value in data["stages_us"].items())])
+
+
+@bench.command()
 @click.option("--accounts", type=click.IntRange(0), required=True, help="How many accounts the home's state holds.")
 @home_option("The home to make.", required=True)
 @json_option

@@ -12,6 +12,7 @@ from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option, table
 from node.cli.query_amm import COMMANDS as AMM_COMMANDS
 from node.cli.query_compliance import COMMANDS as COMPLIANCE_COMMANDS
+from node.cli.query_farm import COMMANDS as FARM_COMMANDS
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def query() -> None:
 
 
 for _command in (*AMM_COMMANDS, *COMPLIANCE_COMMANDS):
+for _command in (*AMM_COMMANDS, *FARM_COMMANDS):
     query.add_command(_command)
 
 

@@ -19,19 +19,22 @@ _HOME_HELP = "Directory whose keys/ gives names to accounts (default: yours, the
 _PPM_DIGITS: Final = 4  # a millionth as a percentage has four decimals
 
 
-def _percent(ppm: int) -> str:
+def percent_text(ppm: int) -> str:
+    """Parts per million as a percentage."""
     from node.cli.amounts import format_amount
 
     return ("-" if ppm < 0 else "") + format_amount(abs(ppm), _PPM_DIGITS) + " %"
 
 
-def _amount(text: str, scale: int, code: str) -> str:
+def amount_text(text: str, scale: int, code: str) -> str:
+    """Base units as an amount of an asset in display units."""
     from node.cli.amounts import format_amount
 
     return f"{format_amount(int(text), scale)} {code}"
 
 
-def _ask(node: str, ask: Any) -> Any:
+def ask_node_for(node: str, ask: Any) -> Any:
+    """What `ask` finds at a node."""
     from node.cli.asking import ask_node
 
     return ask_node(node, ask)
@@ -46,8 +49,8 @@ async def _read_pool(client: Client, name: str) -> dict[str, Any]:
 
 def _reserves(pool: dict[str, Any]) -> tuple[str, str]:
     return (
-        _amount(pool["reserve_a"], pool["scale_a"], pool["asset_a"]),
-        _amount(pool["reserve_b"], pool["scale_b"], pool["asset_b"]),
+        amount_text(pool["reserve_a"], pool["scale_a"], pool["asset_a"]),
+        amount_text(pool["reserve_b"], pool["scale_b"], pool["asset_b"]),
     )
 
 
@@ -62,7 +65,7 @@ def pool(name: str, node: str, as_json: bool) -> None:
     async def ask(client: Client) -> dict[str, Any]:
         return await _read_pool(client, wanted)
 
-    found = _ask(node, ask)
+    found = ask_node_for(node, ask)
     lines = [f"pool: {found['pool']}", *(f"holds {text}" for text in _reserves(found))]
     rest = ("shares", "fee_ppm", "protocol_fee", "creator", "members", "trade_until", "deposit_until", "withdraw_until")
     answer(as_json, found, [*lines, *(f"{key}: {found[key]}" for key in rest)])
@@ -80,24 +83,24 @@ def pools(start: int, limit: int, node: str, as_json: bool) -> None:
         found: dict[str, Any] = await client.call("amm_pools", start=str(start), limit=str(limit))
         return found
 
-    found = _ask(node, ask)
+    found = ask_node_for(node, ask)
     cells = [[row["pool"], *_reserves(row), row["shares"], str(row["fee_ppm"])] for row in found["pools"]]
     answer(as_json, found, table(cells, ("pool", "reserve", "reserve", "shares", "fee_ppm")))
 
 
 def _position_lines(found: dict[str, Any], pool: dict[str, Any]) -> list[str]:
     sides = (("a", pool["scale_a"], pool["asset_a"]), ("b", pool["scale_b"], pool["asset_b"]))
-    lines = [f"pool: {found['pool']}", f"shares: {found['shares']} ({_percent(found['share_ppm'])} of the pool)"]
+    lines = [f"pool: {found['pool']}", f"shares: {found['shares']} ({percent_text(found['share_ppm'])} of the pool)"]
     for title, name in (("worth", "amount"), ("paid in", "basis"), ("fees earned", "fees")):
         if f"{name}_a" in found:
-            lines.append(f"{title}: " + ", ".join(_amount(found[f"{name}_{side}"], scale, code) for side, scale, code in sides))
+            lines.append(f"{title}: " + ", ".join(amount_text(found[f"{name}_{side}"], scale, code) for side, scale, code in sides))
     words = (
         ("growth by fees", "growth"),
         ("yield per year", "yield_per_year"),
         ("impermanent loss", "impermanent_loss"),
         ("loss to holding", "loss_to_holding"),
     )
-    lines += [f"{title}: {_percent(found[name]['ppm'])}" for title, name in words if name in found]
+    lines += [f"{title}: {percent_text(found[name]['ppm'])}" for title, name in words if name in found]
     return lines
 
 
@@ -120,7 +123,7 @@ def position(account: str, name: str, node: str, home: Path | None, as_json: boo
             raise ConfigError(f"{account} has no shares of {wanted}", hint="qenex tx amm add")
         return asked["position"], found
 
-    found, of_pool = _ask(node, ask)
+    found, of_pool = ask_node_for(node, ask)
     answer(as_json, found, _position_lines(found, of_pool))
 
 
@@ -139,7 +142,7 @@ def positions(account: str, node: str, home: Path | None, as_json: bool) -> None
         found: dict[str, Any] = await client.call("amm_positions", account=format_address(address))
         return found, [await _read_pool(client, row["pool"]) for row in found["positions"]]
 
-    found, of_pools = _ask(node, ask)
+    found, of_pools = ask_node_for(node, ask)
     lines = [line for row, of_pool in zip(found["positions"], of_pools, strict=True) for line in (*_position_lines(row, of_pool), "")]
     answer(as_json, found, lines[:-1])
 
@@ -192,7 +195,7 @@ def quote(
         found: dict[str, Any] = (await client.call("amm_quote", **call))["quote"]
         return found, scales
 
-    found, scales = _ask(node, ask)
+    found, scales = ask_node_for(node, ask)
     answer(as_json, found, _quote_lines(found, scales))
     return EXIT_OK if found["code"] == 0 else EXIT_FAILED
 
@@ -200,12 +203,12 @@ def quote(
 def _quote_lines(found: dict[str, Any], scales: dict[str, int]) -> list[str]:
     if found["code"]:
         return [f"it would fail: {found['code']} {found['code_name']} {found['log']}"]
-    lines = [f"pays {_amount(text, scales[code], code)}" for code, text in found["pays"].items()]
-    lines += [f"gets {_amount(text, scales[code], code)}" for code, text in found["gets"].items()]
+    lines = [f"pays {amount_text(text, scales[code], code)}" for code, text in found["pays"].items()]
+    lines += [f"gets {amount_text(text, scales[code], code)}" for code, text in found["gets"].items()]
     if found["shares"] != "0":
         lines.append(f"shares: {found['shares']}")
     words = (("price impact", "price_impact"), ("cost with fees", "cost"))
-    return lines + [f"{title}: {_percent(found[name]['ppm'])}" for title, name in words if name in found]
+    return lines + [f"{title}: {percent_text(found[name]['ppm'])}" for title, name in words if name in found]
 
 
 async def _scale_of(client: Client, code: str) -> int:

@@ -41,6 +41,9 @@ KINDS: Final = {
     "I": "amm_pools",
     "i": "amm_position",
     "K": "amm_members",
+    "F": "farm",
+    "J": "farm_position",
+    "j": "farm_staker",
 }
 
 

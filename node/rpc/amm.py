@@ -18,7 +18,8 @@ _NO_PRICE: Final[Value] = (0, 0)
 _NS_PER_S: Final = 1_000_000_000
 
 
-def _time_s(backend: NodeBackend) -> int:
+def next_time_s(backend: NodeBackend) -> int:
+    """About when the next block will be: Unix seconds."""
     tip = backend.executor.state.tip
     return int(max(backend.clock.now_ns(), tip.last_block_time_ns + 1) // _NS_PER_S)
 
@@ -42,7 +43,7 @@ async def amm_pool(backend: NodeBackend, pool: str) -> Json:
 async def amm_position(backend: NodeBackend, account: str, pool: str) -> Json:
     """What an account has in a pool: worth, fees earned, impermanent loss, yield; or null."""
     try:
-        found = get_position_of(backend.store, parse_address(account), read_pool_name(pool), _time_s(backend))
+        found = get_position_of(backend.store, parse_address(account), read_pool_name(pool), next_time_s(backend))
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"position": found, "height": str(max(0, backend.height))}
@@ -51,7 +52,7 @@ async def amm_position(backend: NodeBackend, account: str, pool: str) -> Json:
 async def amm_positions(backend: NodeBackend, account: str) -> Json:
     """What an account has in every pool."""
     try:
-        found = get_positions(backend.store, parse_address(account), _time_s(backend))
+        found = get_positions(backend.store, parse_address(account), next_time_s(backend))
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"positions": found, "height": str(max(0, backend.height))}
@@ -68,7 +69,7 @@ async def amm_quote(
     try:
         address = parse_address(account) if account else b""
         args = _read_quote(operation, target, amount, asset, amount_b)
-        found = quote(backend.store, backend.executor.state.tip.height + 1, _time_s(backend), operation, args, address)
+        found = quote(backend.store, backend.executor.state.tip.height + 1, next_time_s(backend), operation, args, address)
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"quote": found, "height": str(max(0, backend.height))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.rpc import amm, chain, compliance, staking, transactions
+from node.rpc import amm, chain, farm, staking, transactions
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -71,6 +72,10 @@ METHODS: Final[dict[str, Method]] = {
     "comp_account": Method(compliance.comp_account, (_ACCOUNT,)),
     "comp_holding": Method(compliance.comp_holding, (_ACCOUNT, _ASSET)),
     "comp_asset": Method(compliance.comp_asset, (_ASSET,)),
+    "farms": Method(farm.farms, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=20),
+    "farm": Method(farm.farm, (Param("farm", Kind.INT),)),
+    "farm_position": Method(farm.farm_position, (_ACCOUNT, Param("position", Kind.INT))),
+    "farm_positions": Method(farm.farm_positions, (_ACCOUNT,), cost=20),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),

@@ -98,6 +98,15 @@ POOL_MEMBERS_MAX = 256  # of one restricted pool; 9 kB
 POOL_PATH_ASSETS_MAX = 5  # four hops: each is four multiplications of 640 bits
 POOL_WITHDRAW_OFF_S_MAX = 72 * 3600  # how long withdrawals may be switched off at once; then they are on again by themselves
 
+# Farms
+FARM_TIERS_MAX = 16  # lock tiers of one farm
+FARM_WEIGHT_PPM_MAX = 100_000_000  # a hundred times: beyond it a small stake takes nearly everything
+FARM_LOCK_S_MAX = 5 * 365 * 24 * 3600  # nobody binds himself for longer by mistake
+FARM_DURATION_S_MAX = 10 * 365 * 24 * 3600  # from now to the end of a campaign
+FARM_REWARDS_MAX = 8  # reward assets of one farm; each change of a stake settles all of them
+FARM_CLAIM_POSITIONS_MAX = 16  # in one claim: times the reward assets, 128 multiplications of 1,300 bits
+FARM_POSITIONS_MAX = 256  # open at once by one account in all farms; their list is one record of about 1 kB
+
 # State
 RECORD_CACHE_RECORDS_MAX = 200_000  # decoded records kept between blocks, about 400 B each
 STATE_KEY_BYTES_MAX = 255  # ICS-23 verifiers accept at most this with a one-byte length

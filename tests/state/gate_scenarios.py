@@ -17,6 +17,7 @@ from state.primitives.keys import KeyKind
 from state.transaction import call
 from tests.state.amm_world import amm_op
 from tests.state.compliance_world import ComplianceWorld, clawback, forced_transfer, freeze_account, unfreeze
+from tests.state.farm_world import farm_op
 from tests.state.ledger_world import key_of, pay
 from tests.state.test_modules_assets import burn, mint, move
 
@@ -99,6 +100,35 @@ def _whole_pool(world: ComplianceWorld) -> None:
     world.must("alice", amm_op("create", a="GLD", b="SLV", amount_a=10**8, amount_b=10**8))
 
 
+def _farm(stake: str = "GLD", reward: str = "SLV") -> Callable[[ComplianceWorld], None]:
+    """Farm 0 of bob, which runs for a while."""
+
+    def setup(world: ComplianceWorld) -> None:
+        if "/" in stake:
+            _position(world)
+        end = world.now + 1_000
+        world.must("bob", farm_op("create", stake_asset=stake, reward_asset=reward, end=end, budget=10**9))
+
+    return setup
+
+
+def _staked(stake: str = "GLD", reward: str = "SLV") -> Callable[[ComplianceWorld], None]:
+    """Alice has staked for some time."""
+
+    def setup(world: ComplianceWorld) -> None:
+        _farm(stake, reward)(world)
+        world.must("alice", farm_op("stake", amount=10**6))
+        world.now += 10
+
+    return setup
+
+
+def _ended(world: ComplianceWorld) -> None:
+    """A farm of alice in which nobody ever staked is over."""
+    world.must("alice", farm_op("create", stake_asset="SLV", reward_asset="GLD", end=world.now + 10, budget=10**6))
+    world.now += 10
+
+
 _PAIR = ("GLD", "SLV")
 SCENARIOS: dict[str, Scenario] = {
     "asset.mint": Scenario("minter", lambda w: mint("bob", 5, "GLD"), ("GLD",), OFFICER, others=(("bob", PAYEE),)),
@@ -148,6 +178,23 @@ SCENARIOS: dict[str, Scenario] = {
     "amm.remove_single": Scenario(
         "alice", lambda w: amm_op("remove_single", pool="GLD/SLV", asset="GLD", shares=10**5), _PAIR, ENTRY, _position
     ),
+    "farm.create": Scenario(
+        "alice",
+        lambda w: farm_op("create", stake_asset="SLV", reward_asset="GLD", end=w.now + 1_000, budget=10**6),
+        ("GLD",),
+    ),
+    "farm.fund": Scenario(
+        "bob", lambda w: farm_op("fund", reward_asset="SLV", amount=10**6), ("SLV",), setup=_farm()
+    ),
+    "farm.stake": Scenario("alice", lambda w: farm_op("stake", amount=10**5), _PAIR, setup=_farm("GLD/SLV", "QNX")),
+    "farm.unstake": Scenario("alice", lambda w: farm_op("unstake", amount=10**5), _PAIR, EXIT, _staked("GLD/SLV", "QNX")),
+    "farm.claim": Scenario("alice", lambda w: farm_op("claim"), ("SLV",), EXIT, _staked()),
+    "farm.exit": Scenario("alice", lambda w: farm_op("exit"), _PAIR, EXIT, _staked()),
+    # the principal always comes back: to where it is frozen, or as a claim
+    "farm.emergency_exit": Scenario(
+        "alice", lambda w: farm_op("emergency_exit"), _PAIR, {**UNTOUCHED, "sanctioned": 603, "closed": 303}, _staked()
+    ),
+    "farm.close": Scenario("alice", lambda w: farm_op("close"), ("GLD",), EXIT, _ended),
     "amm.close": Scenario("alice", lambda w: amm_op("close", pool="GLD/SLV"), _PAIR, EXIT, _whole_pool),
 }
 

@@ -14,6 +14,7 @@ from state.primitives.hashing import sha256
 from state.primitives.keys import KeyKind
 from state.primitives.limits import AMOUNT_MAX
 from state.schema import COMPLIANCE_PARAMS_KEY
+from state.schema_farm import FARM_LIST_KEY, Tier, farm_position_key, farm_positions_key
 
 if TYPE_CHECKING:
     from tests.state.random_ledger import RandomLedger
@@ -96,6 +97,31 @@ def _new_key_bytes(length: int) -> Draw:
     return lambda ledger, account: (sha256(b"key %d" % ledger.rng.randrange(1 << 30)) * 82)[:length]
 
 
+def _farm(ledger: RandomLedger, account: bytes) -> int:
+    (count,) = ledger.view.values[FARM_LIST_KEY] or (1,)
+    return ledger.rng.randrange(count)
+
+
+def _farm_position(ledger: RandomLedger, account: bytes) -> int:
+    _, numbers = ledger.view.values[farm_positions_key(account)] or (0, ())
+    return ledger.rng.choice(numbers) if numbers else ledger.rng.randrange(3)
+
+
+def _farm_of_position(ledger: RandomLedger, account: bytes) -> int:
+    """The farm of a position that the next field names."""
+    ledger.last_position = _farm_position(ledger, account)
+    position = ledger.view.values[farm_position_key(account, ledger.last_position)]
+    return position.farm if position is not None else _farm(ledger, account)
+
+
+def _stake(ledger: RandomLedger, account: bytes) -> str:
+    return _pool(ledger, account) if ledger.rng.random() < 0.3 else _code(ledger, account)
+
+
+def _tiers(ledger: RandomLedger, account: bytes) -> tuple[Tier, ...]:
+    return ledger.rng.choice(((Tier(0, 1_000_000),), (Tier(0, 1), Tier(30, 2_500_000)), (Tier(5, 99_999_999),)))
+
+
 FIELDS: dict[str, Draw] = {
     "address": _account,
     "optional address": lambda ledger, account: ledger.rng.choice((b"", _account(ledger, account))),
@@ -124,6 +150,9 @@ FIELDS: dict[str, Draw] = {
     "path": _path,
     "members": lambda ledger, account: tuple(sorted(set(ledger.rng.sample(ledger.accounts, 3)))) if ledger.rng.random() < 0.2 else (),
     "price": _constant((0, 0)),
+    "asset code or pool": _stake,
+    "lock tiers": _tiers,
+    "positions": lambda ledger, account: (ledger.last_position,),
 }
 
 
@@ -192,6 +221,19 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("amm.create", "amount_b"): lambda ledger, account: ledger.rng.randrange(9_000, 10**9),
     ("amm.create", "members"): _constant(()),
     ("amm.set_protocol_fee", "on"): lambda ledger, account: ledger.rng.choice((0, 1)),
+    ("farm.create", "start"): lambda ledger, account: ledger.rng.choice((0, ledger.now + 50)),
+    ("farm.create", "end"): lambda ledger, account: ledger.now + ledger.rng.choice((60, 600, 86_400)),
+    ("farm.create", "max_stakers"): lambda ledger, account: ledger.rng.choice((0, 0, 3)),
+    ("farm.create", "min_stake"): lambda ledger, account: ledger.rng.choice((0, 0, 1_000)),
+    ("farm.fund", "start"): _constant(0),
+    ("farm.fund", "extend_to"): lambda ledger, account: ledger.rng.choice((0, 0, ledger.now + 1_000)),
+    ("farm.stake", "tier"): lambda ledger, account: ledger.rng.choice((0, 0, 1)),
+    ("farm.unstake", "farm"): _farm_of_position,
+    ("farm.claim", "farm"): _farm_of_position,
+    ("farm.unstake", "position"): lambda ledger, account: ledger.last_position,
+    ("", "farm"): _farm,
+    ("farm.exit", "position"): _farm_position,
+    ("farm.emergency_exit", "position"): _farm_position,
     ("", "min_shares"): _constant(0),
     ("", "min_a"): _constant(0),
     ("", "min_b"): _constant(0),

@@ -28,6 +28,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "abci_query": {"path": "/params/consensus", "prove": True}, "record": {"path": "/params/consensus"},
     "blockchain": {"minHeight": "1", "maxHeight": "5"}, "asset": {"code": "QNX"},
     "amm_pool": {"pool": "EUR/QNX"}, "amm_quote": {"operation": "swap_in", "target": "EUR,QNX", "amount": "1"},
+    "farm": {"farm": "0"},
 }  # fmt: skip
 
 
@@ -68,6 +69,8 @@ async def test_every_reading_method_answers(home: Path) -> None:
                 ARGUMENTS["stake_delegation"] = {"validator": validator, "delegator": owner}
                 ARGUMENTS["stake_delegations"] = {"delegator": owner}
                 ARGUMENTS["amm_positions"] = {"account": owner}
+                ARGUMENTS["farm_positions"] = {"account": owner}
+                ARGUMENTS["farm_position"] = {"account": owner, "position": "0"}
                 ARGUMENTS["amm_position"] = {"account": owner, "pool": "EUR/QNX"}
                 for name in METHODS:
                     if name not in RUNNING_ONLY:
