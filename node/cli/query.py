@@ -26,8 +26,7 @@ def query() -> None:
     """Ask a node."""
 
 
-for _command in (*AMM_COMMANDS, *COMPLIANCE_COMMANDS):
-for _command in (*AMM_COMMANDS, *FARM_COMMANDS):
+for _command in (*AMM_COMMANDS, *COMPLIANCE_COMMANDS, *FARM_COMMANDS):
     query.add_command(_command)
 
 
