@@ -13,7 +13,7 @@ from state.codes import Code
 from state.events_pending import ESCROW_CREATED, ESCROW_FINISHED, ESCROW_RETURNED
 from state.modules.claims import give_back
 from state.modules.fields import ADDRESS, AMOUNT, CODE, NUMBER, OPTIONAL_HASH, malformed
-from state.modules.gate import FLAG_ESCROWABLE, require_debit, require_flag, require_payment
+from state.modules.gate import FLAG_ESCROWABLE, require_debit, require_flag, require_movable, require_payment
 from state.modules.operation import CLAIMS, ESCROWS, ESCROWS_ADDRESS, Level, OpContext, Operation
 from state.modules.pending import (
     BOOKS,
@@ -22,6 +22,7 @@ from state.modules.pending import (
     PAID,
     TAKEN_BACK,
     close_pending,
+    debtor_of,
     get_open,
     open_pending,
     require_date,
@@ -86,8 +87,8 @@ def finish(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     if (sha256(secret) != record.hash) if record.hash else bool(secret):
         raise OperationFailed(Code.WRONG_SECRET, "the secret is not that of the escrow's hash")
     code = record.asset.encode("ascii")
-    require_payment(context, record.owner, record.recipient, record.asset, record.amount)
-    require_debit(context, record.owner, code, 0, record.recipient)
+    require_movable(context, record.asset, record.owner, record.recipient)
+    require_debit(context, record.owner, code, 0, debtor_of(context, record.asset, record.recipient))
     context.take(ESCROWS_ADDRESS, code, record.amount)
     context.credit(record.recipient, code, record.amount)
     close_pending(context, key, PAID, record.amount, _parties(record))

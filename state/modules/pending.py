@@ -11,13 +11,21 @@ from typing import Final
 
 from state.codes import Code
 from state.modules.calendar import schedule
-from state.modules.gate import FLAG_LOCKABLE, put_holding, read_holding, require_debit, require_flag, require_payment
+from state.modules.gate import (
+    FLAG_LOCKABLE,
+    put_holding,
+    read_holding,
+    require_debit,
+    require_flag,
+    require_movable,
+    require_payment,
+)
 from state.modules.operation import OpContext
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed
 from state.primitives.hashing import sha256
 from state.primitives.limits import PENDING_ID_BYTES, PENDING_KEEP_S, PENDING_S_MAX
-from state.schema import CALENDAR, HOLDING_PREFIX
+from state.schema import ASSET_PREFIX, CALENDAR, HOLDING_PREFIX
 from state.schema_pending import PENDING_LIST, Settled, list_entry_key, list_key, pending_key
 
 # kinds of calendar entries
@@ -105,10 +113,19 @@ def unlock(context: OpContext, owner: bytes, asset: str, amount: int) -> None:
 
 
 def take_locked(context: OpContext, owner: bytes, payee: bytes, asset: str, amount: int, *, held: int) -> None:
-    """Take `amount` of what was held for a payee; the rest of `held` is the owner's again: 401, 615, 506, 301, the gate's codes."""
+    """Take `amount` of what was held for a payee; the rest of `held` is the owner's again: 615, the gate's codes."""
     unlock(context, owner, asset, held)
-    require_payment(context, owner, payee, asset, amount)
-    context.debit(owner, asset.encode("ascii"), amount, payee)
+    require_movable(context, asset, owner, payee)
+    context.debit(owner, asset.encode("ascii"), amount, debtor_of(context, asset, payee))
+
+
+def debtor_of(context: OpContext, asset: str, payee: bytes) -> bytes:
+    """Whom the gate is told that a promise is paid to: its issuer, whom also who is frozen may pay; else nobody in particular.
+
+    The owner's own list of whom he pays was asked when he promised. It must not be asked again, or he could take a promise back by
+    changing it. Travel data, too, is that of the transaction in which he promised.
+    """
+    return payee if payee == context.view.values[ASSET_PREFIX + asset.encode("ascii")][3] else b""
 
 
 def open_pending(context: OpContext, key: bytes, record: Value, kind: int, due_s: int, parties: tuple[bytes, ...]) -> None:

@@ -53,7 +53,7 @@ def _fixed(size: int) -> Any:
 
 
 REF: Final = FieldKind("16 bytes", _fixed(PENDING_REF_BYTES), None, _same, _show_hex)
-PENDING_ID: Final = FieldKind("20 bytes", _fixed(PENDING_ID_BYTES), None, _same, _show_hex)
+PENDING_ID: Final = FieldKind("pending id", _fixed(PENDING_ID_BYTES), None, _same, _show_hex)
 HASH: Final = FieldKind("hash", _fixed(32), None, _same, _show_hex)
 SECRET: Final = FieldKind("secret", Annotated[bytes, Meta(max_length=PREIMAGE_BYTES_MAX)], None, _same, _show_hex)
 OPTIONAL_CODE: Final = FieldKind("optional asset code", str, _read_optional_code, _same, _same)

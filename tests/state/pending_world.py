@@ -47,7 +47,8 @@ class PendingWorld(World):
     def __init__(self, holding: int = RICH, *, fees: FeeParams = FeeParams()) -> None:  # noqa: B008  (frozen)
         base = genesis_state(fees)
         bank = ADDRESS["bank"]
-        assets = (*base.assets, GenesisAsset("EUR", bank, 2), GenesisAsset("BIG", bank, 128), GenesisAsset("PLN", bank, 2, flags=FLAG_TRANSFERABLE))
+        pln = GenesisAsset("PLN", bank, 2, flags=FLAG_TRANSFERABLE)
+        assets = (*base.assets, GenesisAsset("EUR", bank, 2), GenesisAsset("BIG", bank, 128), pln)
         kept = tuple(h for h in base.holdings if not (h.code == "QNX" and h.account in {ADDRESS[name] for name in PEOPLE}))
         mine = (GenesisHolding(ADDRESS[name], code, holding) for name in PEOPLE for code in (*CODES, "PLN"))
         state = replace(base, assets=assets, holdings=(*kept, *mine))

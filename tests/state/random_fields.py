@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from state.modules import offers, settlements
 from state.modules.accounts import new_account_address
+from state.modules.pending import compute_id
 from state.primitives.hashing import sha256
 from state.primitives.keys import KeyKind
 from state.primitives.limits import AMOUNT_MAX
 from state.schema import COMPLIANCE_PARAMS_KEY
+from state.schema_pending import ESCROW, HOLD, OFFER, SETTLEMENT, Offer, Settlement, list_entry_key, list_key
 
 if TYPE_CHECKING:
     from tests.state.random_ledger import RandomLedger
@@ -96,6 +99,47 @@ def _new_key_bytes(length: int) -> Draw:
     return lambda ledger, account: (sha256(b"key %d" % ledger.rng.randrange(1 << 30)) * 82)[:length]
 
 
+def _legs_of_settlement(ledger: RandomLedger, account: bytes) -> tuple[tuple[bytes, bytes, str, int], ...]:
+    """Two accounts exchange; now and then a third one takes part."""
+    other, third = ledger.rng.sample(ledger.accounts, 2)
+    legs = [(account, other, _code(ledger, account), _little(ledger, account)), (other, account, _code(ledger, account), 5)]
+    return tuple(legs if ledger.rng.random() < 0.8 else [*legs, (third, other, _code(ledger, account), 7)])
+
+
+def _little(ledger: RandomLedger, account: bytes) -> int:
+    return ledger.rng.randrange(1, 10_000)
+
+
+def _open(letter: int) -> Draw:
+    """The name of something open that concerns the account, of its list's first entries; or no name at all."""
+
+    def draw(ledger: RandomLedger, account: bytes) -> bytes:
+        view = ledger.view
+        name, count = view.values[list_key(account)] or (b"", 0)
+        for _ in range(min(count, ledger.rng.randrange(1, 12))):
+            if name[0] == letter and ledger.rng.random() < 0.5:
+                break
+            name = view.values[list_entry_key(account, name)][1] or name
+        ledger.last_open = view.values[b" " + name] if name else None
+        return name[1:] if name and name[0] == letter else bytes(20)
+
+    return draw
+
+
+def _terms(compute: Callable[[bytes, Any], bytes], letter: int) -> Draw:
+    """The terms of what was drawn just before."""
+
+    def draw(ledger: RandomLedger, account: bytes) -> bytes:
+        found = ledger.last_open
+        kind = {SETTLEMENT: Settlement, OFFER: Offer}[letter]
+        if type(found) is not kind:
+            return bytes(32)
+        maker = found.creator if isinstance(found, Settlement) else found.owner
+        return compute(compute_id(letter, maker, found.ref), found)
+
+    return draw
+
+
 FIELDS: dict[str, Draw] = {
     "address": _account,
     "optional address": lambda ledger, account: ledger.rng.choice((b"", _account(ledger, account))),
@@ -124,6 +168,11 @@ FIELDS: dict[str, Draw] = {
     "path": _path,
     "members": lambda ledger, account: tuple(sorted(set(ledger.rng.sample(ledger.accounts, 3)))) if ledger.rng.random() < 0.2 else (),
     "price": _constant((0, 0)),
+    "16 bytes": lambda ledger, account: ledger.rng.randrange(200).to_bytes(16, "big"),
+    "hash": _constant(bytes(32)),
+    "secret": lambda ledger, account: ledger.rng.choice((b"", b"secret", b"guess")),
+    "optional asset code": lambda ledger, account: _code(ledger, account),
+    "settlement legs": _legs_of_settlement,
 }
 
 
@@ -192,6 +241,20 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("amm.create", "amount_b"): lambda ledger, account: ledger.rng.randrange(9_000, 10**9),
     ("amm.create", "members"): _constant(()),
     ("amm.set_protocol_fee", "on"): lambda ledger, account: ledger.rng.choice((0, 1)),
+    ("hold.create", "amount"): _little,
+    ("hold.post", "amount"): _little,
+    ("escrow.create", "hash"): lambda ledger, account: ledger.rng.choice((b"", sha256(b"secret"))),
+    ("pay.offer", "give_amount"): _little,
+    ("pay.offer", "want_amount"): _little,
+    ("settle.allocate", "terms"): _terms(settlements.compute_terms, SETTLEMENT),
+    ("pay.accept", "terms"): _terms(offers.compute_terms, OFFER),
+    ("", "hold"): _open(HOLD),
+    ("", "escrow"): _open(ESCROW),
+    ("", "settlement"): _open(SETTLEMENT),
+    ("", "offer"): _open(OFFER),
+    ("", "finish_after"): _when,
+    ("", "cancel_after"): _when,
+    ("", "agent"): lambda ledger, account: b"" if ledger.rng.random() < 0.7 else _account(ledger, account),
     ("", "min_shares"): _constant(0),
     ("", "min_a"): _constant(0),
     ("", "min_b"): _constant(0),

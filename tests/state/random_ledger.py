@@ -89,6 +89,7 @@ class RandomLedger:
         self.validator_ids: list[bytes] = []
         self.counts: Counter[tuple[str, int]] = Counter()
         self.last_keys: Any = ()
+        self.last_open: Any = None
         self.height = 0
         self.now = START_S
         self.trace = hashlib.sha256()

@@ -11,6 +11,7 @@ from state.codes import Code
 from state.modules.holds import OPERATIONS
 from state.modules.operation import AMM_ADDRESS
 from state.primitives.errors import TransactionError
+from state.primitives.hashing import sha256
 from state.primitives.limits import PENDING_KEEP_S, PENDING_S_MAX
 from state.queries import simulate
 from state.schema import account_key, asset_key, holding_key
@@ -224,3 +225,15 @@ def test_one_transaction_makes_and_posts() -> None:
     assert world.do("alice", made, posted).code == Code.OK
     assert world.balance("bob", "EUR") == RICH + 60
     world.audit()
+
+
+@pytest.mark.parametrize("bits", [marks.DEBIT_FROZEN, marks.DEEP_FROZEN])
+def test_who_is_frozen_still_pays_the_issuer_what_he_promised(bits: int) -> None:
+    world = PendingWorld()
+    bank = ADDRESS["bank"]
+    world.ok("alice", "hold.create", beneficiary=bank)
+    world.ok("alice", "escrow.create", to=bank, finish_after=0, hash=sha256(b"x"))
+    world.edit(account_key(ADDRESS["alice"]), marks=bits)
+    world.ok("bank", "hold.post", amount=100)
+    world.ok("bank", "escrow.finish", secret=b"x")
+    assert world.balance("bank", "EUR") == RICH + 200
