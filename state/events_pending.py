@@ -28,7 +28,6 @@ HOLD_POSTED: Final = EventKind(
         ("beneficiary", ACCOUNT),
         ("asset", TEXT),
         ("amount", AMOUNT),
-        ("released", AMOUNT),
     ),
 )
 HOLD_RELEASED: Final = EventKind(
@@ -91,10 +90,10 @@ _OFFER_SIDES: Final = (
     ("offer", BYTES),
     ("owner", ACCOUNT),
     ("recipient", ACCOUNT),
-    ("give_asset", TEXT),
-    ("give_amount", AMOUNT),
-    ("want_asset", TEXT),
-    ("want_amount", AMOUNT),
+    ("asset_give", TEXT),
+    ("amount_give", AMOUNT),
+    ("asset_want", TEXT),
+    ("amount_want", AMOUNT),
 )
 OFFER_MADE: Final = EventKind(73, "offer_made", (*_OFFER_SIDES, ("expires", NUMBER), ("terms", BYTES)))
 OFFER_ACCEPTED: Final = EventKind(74, "offer_accepted", _OFFER_SIDES)

@@ -11,7 +11,9 @@ from typing import Any
 import click
 
 from node.cli.amm import amm
+from node.cli.hold import escrow, hold
 from node.cli.sending import base_units_option, common
+from node.cli.settle import claim, pay, settle
 from node.cli.stake import stake
 from state.primitives.errors import ConfigError
 
@@ -21,8 +23,8 @@ def tx() -> None:
     """Sign and send transactions."""
 
 
-tx.add_command(stake)
-tx.add_command(amm)
+for _group in (stake, amm, hold, escrow, settle, pay, claim):
+    tx.add_command(_group)
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import amm, chain, staking, transactions
+from node.rpc import amm, chain, pending, staking, transactions
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -67,6 +67,12 @@ METHODS: Final[dict[str, Method]] = {
         ),
         cost=2,
     ),
+    "hold": Method(pending.hold, (Param("hold", Kind.TEXT),)),
+    "escrow": Method(pending.escrow, (Param("escrow", Kind.TEXT),)),
+    "settlement": Method(pending.settlement, (Param("settlement", Kind.TEXT),)),
+    "offer": Method(pending.offer, (Param("offer", Kind.TEXT),)),
+    "pending": Method(pending.pending, (_ACCOUNT, Param("start", Kind.TEXT, ""), Param("limit", Kind.INT, 30)), cost=5),
+    "claims": Method(pending.claims, (_ACCOUNT, Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=5),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),

@@ -75,8 +75,9 @@ def post(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     take_locked(context, record.owner, record.beneficiary, record.asset, amount, held=record.amount)
     context.credit(record.beneficiary, record.asset.encode("ascii"), amount)
     close_pending(context, key, PAID, amount, _parties(record))
-    released = record.amount - amount
-    context.emit(HOLD_POSTED, hold, record.owner, record.beneficiary, record.asset, amount, released)
+    context.emit(HOLD_POSTED, hold, record.owner, record.beneficiary, record.asset, amount)
+    if amount < record.amount:
+        context.emit(HOLD_RELEASED, hold, record.owner, record.asset, record.amount - amount, PAID)
 
 
 def void(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
