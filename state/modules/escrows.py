@@ -60,7 +60,7 @@ def create(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     require_flag(context, asset, FLAG_ESCROWABLE, Code.NOT_TRANSFERABLE, "escrows of it")
     require_payment(context, account, to, asset, amount)
     code = asset.encode("ascii")
-    context.debit(account, code, amount, to)
+    context.debit(account, code, amount)  # not to the issuer yet, even if it is for him
     context.give(ESCROWS_ADDRESS, code, amount)
     record = Escrow(account, to, asset, amount, finish_after_s, cancel_after_s, secret_hash, ref)
     open_pending(context, key, record, ESCROW_DUE, cancel_after_s, _parties(record))

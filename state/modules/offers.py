@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from state.codes import Code
 from state.events_pending import OFFER_ACCEPTED, OFFER_ENDED, OFFER_MADE
-from state.modules.fields import ADDRESS, AMOUNT, NUMBER, malformed
+from state.modules.fields import ADDRESS, AMOUNT, NUMBER, OPTIONAL_CODE, malformed
 from state.modules.gate import require_movable, require_payment
 from state.modules.operation import Level, OpContext, Operation
 from state.modules.pending import (
@@ -30,7 +30,7 @@ from state.modules.pending import (
     take_locked,
     unlock,
 )
-from state.modules.pending_fields import HASH, OPTIONAL_CODE, PENDING_ID, REF
+from state.modules.pending_fields import HASH, PENDING_ID, REF
 from state.primitives.codec import encode, encode_amount
 from state.primitives.errors import OperationFailed
 from state.primitives.hashing import sha256

@@ -15,10 +15,6 @@ from state.schema_pending import Leg
 _SettlementLegs: TypeAlias = tuple[tuple[Address, Address, str, bytes], ...]
 
 
-def _read_optional_code(text: str) -> str:
-    return read_code(text) if text else text
-
-
 def _read_legs(legs: Value) -> Value:
     if not legs:
         raise malformed("a settlement has at least one leg")
@@ -56,5 +52,4 @@ REF: Final = FieldKind("16 bytes", _fixed(PENDING_REF_BYTES), None, _same, _show
 PENDING_ID: Final = FieldKind("pending id", _fixed(PENDING_ID_BYTES), None, _same, _show_hex)
 HASH: Final = FieldKind("hash", _fixed(32), None, _same, _show_hex)
 SECRET: Final = FieldKind("secret", Annotated[bytes, Meta(max_length=PREIMAGE_BYTES_MAX)], None, _same, _show_hex)
-OPTIONAL_CODE: Final = FieldKind("optional asset code", str, _read_optional_code, _same, _same)
 SETTLEMENT_LEGS: Final = FieldKind("settlement legs", _SettlementLegs, _read_legs, write_legs, show_legs)

@@ -171,7 +171,6 @@ FIELDS: dict[str, Draw] = {
     "16 bytes": lambda ledger, account: ledger.rng.randrange(200).to_bytes(16, "big"),
     "hash": _constant(bytes(32)),
     "secret": lambda ledger, account: ledger.rng.choice((b"", b"secret", b"guess")),
-    "optional asset code": lambda ledger, account: _code(ledger, account),
     "settlement legs": _legs_of_settlement,
 }
 
@@ -244,6 +243,8 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("hold.create", "amount"): _little,
     ("hold.post", "amount"): _little,
     ("escrow.create", "hash"): lambda ledger, account: ledger.rng.choice((b"", sha256(b"secret"))),
+    ("pay.offer", "give_asset"): _code,
+    ("pay.offer", "want_asset"): _code,
     ("pay.offer", "give_amount"): _little,
     ("pay.offer", "want_amount"): _little,
     ("settle.allocate", "terms"): _terms(settlements.compute_terms, SETTLEMENT),

@@ -14,7 +14,7 @@ from state.primitives.errors import TransactionError
 from state.primitives.hashing import sha256
 from state.primitives.limits import PENDING_KEEP_S, PENDING_S_MAX, PREIMAGE_BYTES_MAX
 from state.queries import simulate
-from state.schema import account_key, asset_key
+from state.schema import account_key, asset_key, holding_key
 from state.transaction import Transaction, call
 from tests.state.ledger_world import ADDRESS, NOW, pay
 from tests.state.pending_world import EXPIRES, HOUR, RICH, PendingWorld, name_of, op, ref
@@ -116,6 +116,14 @@ def test_a_freeze_of_either_side_blocks_finishing_and_never_the_way_back(what: s
         assert world.do("alice", call("claim.take", claim=0)).code == Code.OK
     assert world.balance("alice", "EUR") == RICH
     world.audit()
+
+
+@pytest.mark.parametrize("bits", [marks.DEBIT_FROZEN, marks.DEEP_FROZEN])
+def test_who_is_frozen_escrows_nothing_not_even_for_the_issuer(world: PendingWorld, bits: int) -> None:
+    """Found by the random ledger: the issuer may be paid, but an escrow is not the issuer yet."""
+    world.edit(holding_key(ADDRESS["alice"], "EUR"), marks=bits)
+    made = world.act("alice", "escrow.create", ref=ref(1), to=ADDRESS["bank"])
+    assert made.code == Code.HOLDING_FROZEN
 
 
 def test_deep_frozen_owners_cancel_into_a_claim(world: PendingWorld) -> None:

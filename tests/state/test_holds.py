@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,10 +13,10 @@ from state.modules.holds import OPERATIONS
 from state.modules.operation import AMM_ADDRESS
 from state.primitives.errors import TransactionError
 from state.primitives.hashing import sha256
-from state.primitives.limits import PENDING_KEEP_S, PENDING_S_MAX
+from state.primitives.limits import DUE_ENTRIES_MAX, PENDING_KEEP_S, PENDING_S_MAX
 from state.queries import simulate
 from state.schema import account_key, asset_key, holding_key
-from state.schema_pending import Settled
+from state.schema_pending import Hold, Settled
 from state.transaction import Transaction
 from tests.state.ledger_world import ADDRESS, pay
 from tests.state.pending_world import EXPIRES, HOUR, RICH, PendingWorld, name_of, op, ref
@@ -236,3 +237,25 @@ def test_who_is_frozen_still_pays_the_issuer_what_he_promised(bits: int) -> None
     world.ok("bank", "hold.post", amount=100)
     world.ok("bank", "escrow.finish", secret=b"x")
     assert world.balance("bank", "EUR") == RICH + 200
+
+
+def test_a_burst_falls_due_in_bounded_work_and_lateness_has_no_effect() -> None:
+    """I31: 640 holds of one minute; a block settles what it may, and what it has not come to is expired all the same."""
+    world = PendingWorld()
+    for start in range(0, 640, 64):
+        ops = [op("hold.create", ref=ref(start + i), amount=1, expires=EXPIRES - i) for i in range(64)]
+        assert world.do("alice", *ops).code == Code.OK
+    assert world.held("alice") == 640
+    world.now = EXPIRES + 60
+    late = [name_of("hold", "alice", number) for number in range(640)]
+    left = []
+    while world.held("alice"):
+        open_ones = [name for name in late if isinstance(world.read(b" H" + name), Hold)]
+        assert world.held("alice") == len(open_ones)
+        assert world.do("bob", op("hold.post", hold=open_ones[-1], amount=1)).code == Code.PENDING_EXPIRED
+        left.append(len(open_ones))
+    assert left[0] == 640
+    assert all(before - after <= DUE_ENTRIES_MAX + 2 for before, after in pairwise(left))
+    world.audit()
+    world.wait(PENDING_KEEP_S + 120)
+    assert not [key for key in world.db if key[1:2] in b"HESYQ"]
