@@ -14,6 +14,7 @@ from state.invariants_amm import audit_amm
 from state.invariants_claims import audit_claims
 from state.invariants_compliance import audit_compliance
 from state.invariants_farm import audit_farm
+from state.invariants_pending import audit_pending
 from state.invariants_staking import audit_staking
 from state.modules.gate import read_holding
 from state.modules.operation import MODULE_ACCOUNTS
@@ -41,6 +42,7 @@ AUDITS: Final[tuple[tuple[str, Callable[[Records], tuple[str, ...]]], ...]] = (
     ("claim", audit_claims),
     ("comp", audit_compliance),
     ("farm", audit_farm),
+    ("pending", audit_pending),
 )
 
 _CALENDAR_MINUTE_BYTES: Final = 10

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from state.automatic import run_action
+from state.modules import escrows, holds, offers, pending, settlements
 from state.modules.calendar import take_due
 from state.modules.freezes import FREEZE_ENDS, FREEZE_LETTERS, end_freeze
 from state.modules.operation import OpContext
 from state.primitives.limits import DUE_ENTRIES_MAX
 from state.receipts import Event
-from state.schema import CALENDAR, CALENDAR_KEY
+from state.schema import CALENDAR, CALENDAR_KEY, HOLDING
+from state.schema_claims import CLAIM
+from state.schema_pending import ESCROW, HOLD, OFFER, SETTLEMENT
 
 
 class Expiry(NamedTuple):
@@ -27,7 +30,14 @@ class Expiry(NamedTuple):
     letters: frozenset[int]
 
 
-ROWS: Final[tuple[Expiry, ...]] = (Expiry(FREEZE_ENDS, "freeze ends", end_freeze, FREEZE_LETTERS),)
+ROWS: Final[tuple[Expiry, ...]] = (
+    Expiry(FREEZE_ENDS, "freeze ends", end_freeze, FREEZE_LETTERS),
+    Expiry(pending.HOLD_DUE, "hold expiry", holds.expire, pending.BOOKS | {HOLDING, HOLD}),
+    Expiry(pending.ESCROW_DUE, "escrow expiry", escrows.expire, pending.BOOKS | {HOLDING, ESCROW, CLAIM}),
+    Expiry(pending.SETTLEMENT_DUE, "settlement expiry", settlements.expire, pending.BOOKS | {HOLDING, SETTLEMENT}),
+    Expiry(pending.OFFER_DUE, "offer expiry", offers.expire, pending.BOOKS | {HOLDING, OFFER}),
+    Expiry(pending.FORGET, "forget what is settled", pending.forget, frozenset({HOLD, ESCROW, SETTLEMENT, OFFER})),
+)
 EXPIRIES: Final[dict[int, Expiry]] = {row.number: row for row in ROWS}
 _CALENDAR: Final = frozenset({CALENDAR})
 

@@ -18,6 +18,7 @@ from state.invariants_amm import check_amm
 from state.invariants_claims import check_claims
 from state.invariants_compliance import check_compliance, check_definition
 from state.invariants_farm import check_farm
+from state.invariants_pending import check_pending
 from state.invariants_staking import check_staking
 from state.marks import DEBIT_FROZEN, DEEP_FROZEN, SANCTIONED, UNFREEZABLE
 from state.modules.gate import read_holding
@@ -50,6 +51,10 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
     "claim": check_claims,
     "farm": check_farm,
     "farm_exit": check_farm,
+    "hold": check_pending,
+    "escrow": check_pending,
+    "settle": check_pending,
+    "pay": check_pending,
 }
 # the same for records that the operations of several modules write
 _OF_LETTER: Final = {CLAIM: check_claims}
@@ -199,7 +204,7 @@ def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int 
         problem = check_compliance(view, first, None, time_s)
         if problem:
             return problem
-    for check_module in _OF_MODULE.values():
+    for check_module in dict.fromkeys(_OF_MODULE.values()):
         problem = check_module(view, first, None)
         if problem:
             return problem

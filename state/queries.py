@@ -27,6 +27,7 @@ from state.queries_amm import check_pool, show_members, show_pool_list, show_pos
 from state.queries_amm import show_pool as show_amm_pool
 from state.queries_compliance import show_compliance_params, show_restriction
 from state.queries_farm import FARM_PATHS, FARM_SHOW
+from state.queries_pending import PENDING_PATHS, PENDING_SHOW
 from state.queries_staking import (
     read_validator_id,
     show_delegation,
@@ -111,6 +112,8 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     /redelegation/HEX/HEX/ADDRESS /pools /pool/A/B /members/A/B /position/ADDRESS/A/B /params/GROUP
     /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions /farms /farm/N /farm/N/CODE
     /farm-positions/ADDRESS /farm-position/ADDRESS/N.
+    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions
+    /hold/HEX /escrow/HEX /settlement/HEX /offer/HEX /pending/ADDRESS /claims/ADDRESS /claim/ADDRESS/NUMBER.
     Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")
@@ -160,6 +163,7 @@ _PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
     ("sanction", 1): lambda address: sanction_key(parse_address(address)),
     ("roles", 1): lambda code: roles_key(check_asset_code(code).encode("ascii")),
     ("restrictions", 0): lambda: MARKED_KEY,
+    **PENDING_PATHS,
 }
 
 
@@ -260,6 +264,7 @@ _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     MEMBERS: show_members,
     FREEZES: show_restriction,
     **FARM_SHOW,
+    **PENDING_SHOW,
 }
 
 

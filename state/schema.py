@@ -23,6 +23,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | C | | claims, see `state.schema_claims` |
 | M | | freezes, sanctions, roles of assets, see `state.schema_freezes` |
 | F J j | | farms, see `state.schema_farm` |
+| H E S Y | | holds, escrows, settlements, offers, see `state.schema_pending` |
 | Q | | next minute of the calendar, next number in it, entries in all |
 | Q | minute (8, big-endian) | number of entries due in that minute |
 | Q | minute (8, big-endian), number (4, big-endian) | kind, key of what is due |
@@ -46,6 +47,7 @@ from state.schema_amm import AMM_DECODE, AMM_ENCODE
 from state.schema_claims import CLAIMS_DECODE, CLAIMS_ENCODE
 from state.schema_farm import FARM_DECODE, FARM_ENCODE
 from state.schema_freezes import FREEZES_DECODE, FREEZES_ENCODE
+from state.schema_pending import PENDING_DECODE, PENDING_ENCODE
 from state.schema_staking import STAKING_DECODE, STAKING_ENCODE
 
 ACCOUNT: Final = ord("a")
@@ -228,6 +230,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     **CLAIMS_DECODE,
     **FREEZES_DECODE,
     **FARM_DECODE,
+    **PENDING_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -249,6 +252,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     **CLAIMS_ENCODE,
     **FREEZES_ENCODE,
     **FARM_ENCODE,
+    **PENDING_ENCODE,
 }
 
 

@@ -13,6 +13,7 @@ from node.cli.output import answer, json_option, table
 from node.cli.query_amm import COMMANDS as AMM_COMMANDS
 from node.cli.query_compliance import COMMANDS as COMPLIANCE_COMMANDS
 from node.cli.query_farm import COMMANDS as FARM_COMMANDS
+from node.cli.query_pending import COMMANDS as PENDING_COMMANDS
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def query() -> None:
 
 
 for _command in (*AMM_COMMANDS, *COMPLIANCE_COMMANDS, *FARM_COMMANDS):
+for _command in (*AMM_COMMANDS, *PENDING_COMMANDS):
     query.add_command(_command)
 
 

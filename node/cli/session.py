@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,11 +35,12 @@ Operations = Callable[["Session"], Awaitable[Sequence[Sequence[Value]]]]
 class Outcome:
     """What became of a transaction; `to_json` is stable. Height 0: not in a block (yet).
 
-    `scales` are the decimals of the assets that the events name, to write their amounts for people.
+    `scales` are the decimals of the assets that the events name, to write amounts for people; `made`, names of what was made, by kind.
     """
 
     found: TxOutcome
     scales: dict[str, int]
+    made: dict[str, str] = field(default_factory=dict)
 
     @property
     def code(self) -> int:
@@ -58,6 +59,7 @@ class Outcome:
             "op_index": found.op_index,
             "fee": str(found.fee),
             "events": [{"type": name, "attributes": values} for name, values in found.events],
+            **self.made,
         }
 
     def describe(self) -> list[str]:
@@ -69,7 +71,7 @@ class Outcome:
             return [f"{name} {where}: {found.code} {found.code_name}{at} {found.log}".rstrip()]
         lines = [f"{name} " + (f"is final in block {found.height}" if found.height else "was accepted and waits for a block")]
         lines += [f"  {event}: {self._words(values)}" for event, values in found.events]
-        return lines
+        return [*lines, *(f"{kind}: {text}" for kind, text in self.made.items())]
 
     def _words(self, values: dict[str, str]) -> str:
         """Names and values; the asset of an amount stands behind it and not by itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.rpc import amm, chain, compliance, farm, staking, transactions
+from node.rpc import amm, chain, pending, staking, transactions
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -75,6 +76,12 @@ METHODS: Final[dict[str, Method]] = {
     "farm": Method(farm.farm, (Param("farm", Kind.INT),)),
     "farm_position": Method(farm.farm_position, (_ACCOUNT, Param("position", Kind.INT))),
     "farm_positions": Method(farm.farm_positions, (_ACCOUNT,), cost=20),
+    "hold": Method(pending.hold, (Param("hold", Kind.TEXT),)),
+    "escrow": Method(pending.escrow, (Param("escrow", Kind.TEXT),)),
+    "settlement": Method(pending.settlement, (Param("settlement", Kind.TEXT),)),
+    "offer": Method(pending.offer, (Param("offer", Kind.TEXT),)),
+    "pending": Method(pending.pending, (_ACCOUNT, Param("start", Kind.TEXT, ""), Param("limit", Kind.INT, 30)), cost=5),
+    "claims": Method(pending.claims, (_ACCOUNT, Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=5),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),

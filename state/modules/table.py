@@ -5,6 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from state.modules import accounts, amm, asset_force, asset_roles, assets, claims, compliance, farm, staking
+from state.modules import (
+    accounts,
+    amm,
+    asset_force,
+    asset_roles,
+    assets,
+    claims,
+    compliance,
+    escrows,
+    holds,
+    offers,
+    settlements,
+    staking,
+)
 from state.modules.operation import Operation
 
 ROWS: Final[tuple[Operation, ...]] = (
@@ -13,6 +27,10 @@ ROWS: Final[tuple[Operation, ...]] = (
     *asset_roles.OPERATIONS,
     *asset_force.OPERATIONS,
     *staking.OPERATIONS,
+    *holds.OPERATIONS,
+    *escrows.OPERATIONS,
+    *settlements.OPERATIONS,
+    *offers.OPERATIONS,
     *claims.OPERATIONS,
     *amm.OPERATIONS,
     *compliance.OPERATIONS,

@@ -80,6 +80,14 @@ KEY_ID_MAX = (1 << 32) - 1
 MINTERS_MAX = 16  # of one asset at its creation
 LEGS_MAX = 64  # of one multi-transfer
 
+# Holds, escrows, settlements, offers
+PENDING_ID_BYTES = 20
+PENDING_REF_BYTES = 16  # a UUID, such as the UETR of a payment
+PENDING_S_MAX = 3_660 * 24 * 3600  # ten years until a date: escrows are used for vesting
+PENDING_KEEP_S = VALIDITY_WINDOW_S_MAX  # what is settled answers as long as a transaction signed before may still come
+SETTLEMENT_LEGS_MAX = 32  # of one settlement: 32 payments in one operation, and in one entry of the calendar
+PREIMAGE_BYTES_MAX = 64  # 32 is usual; other ledgers of an atomic swap must take it too
+
 # Staking
 PPM = 1_000_000  # fractions are parts per million
 VALIDATOR_RECORDS_MAX = 400  # registered, in the set or waiting: twice the set; each is looked at in every block

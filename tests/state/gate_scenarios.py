@@ -10,15 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from state.modules.offers import compute_terms as compute_offer_terms
 from state.modules.operation import Operation
-from state.modules.table import ROWS
+from state.modules.settlements import compute_terms as compute_settlement_terms
+from state.modules.table import BY_NAME, ROWS
 from state.primitives.hashing import validator_address
 from state.primitives.keys import KeyKind
+from state.schema_pending import Leg
 from state.transaction import call
 from tests.state.amm_world import amm_op
 from tests.state.compliance_world import ComplianceWorld, clawback, forced_transfer, freeze_account, unfreeze
 from tests.state.farm_world import farm_op
 from tests.state.ledger_world import key_of, pay
+from tests.state.ledger_world import ADDRESS, key_of, pay
+from tests.state.pending_world import name_of
+from tests.state.pending_world import op as pending_op
 from tests.state.test_modules_assets import burn, mint, move
 
 # account-wide first, then of one asset
@@ -129,6 +135,51 @@ def _ended(world: ComplianceWorld) -> None:
     world.now += 10
 
 
+def _promised(name: str, **fields: Any) -> Callable[[ComplianceWorld], None]:
+    """Alice has promised bob some GLD; everything made in these worlds has one name."""
+    return lambda world: world.must("alice", promise(world, name, **fields))
+
+
+def promise(world: ComplianceWorld, name: str, **fields: Any) -> Any:
+    """An operation that makes something, due in an hour."""
+    dates = dict.fromkeys(("expires", "cancel_after", "deadline"), world.now + 3600)
+    every = {"ref": bytes(16), "asset": "GLD", "amount": 5, "agent": b"", "finish_after": 1, "hash": b"", **dates, **fields}
+    return pending_op(name, **{field: every[field] for field, _ in BY_NAME[name].fields if field in every})
+
+
+def _named(kind: str) -> bytes:
+    return name_of(kind, "alice")
+
+
+def _legs() -> Any:
+    return (Leg(ADDRESS["alice"], ADDRESS["bob"], "GLD", 5),)
+
+
+def _settlement(world: ComplianceWorld) -> None:
+    world.must("alice", promise(world, "settle.create", legs=_legs()))
+
+
+def _allocate(world: ComplianceWorld) -> Any:
+    name = _named("settlement")
+    return pending_op("settle.allocate", settlement=name, terms=compute_settlement_terms(name, world.read(b" S" + name)))
+
+
+def _allocated(world: ComplianceWorld) -> None:
+    _settlement(world)
+    world.must("alice", _allocate(world))
+
+
+def _accept(world: ComplianceWorld) -> Any:
+    name = _named("offer")
+    return pending_op("pay.accept", offer=name, terms=compute_offer_terms(name, world.read(b" Y" + name)))
+
+
+_REQUEST: dict[str, Any] = {"give_asset": "", "give_amount": 0, "want_asset": "GLD", "want_amount": 5}
+# who is paid and asks for it himself: he may not act while frozen, but what he has need not be free to leave
+PAID = {**PAYEE, "debit_frozen": 601}
+PROMISED = {**UNTOUCHED, "paused": 604}  # he is not paid yet
+# nothing moves but what is the payer's own
+GIVES_UP = {**OFFICER, "paused": 0}
 _PAIR = ("GLD", "SLV")
 SCENARIOS: dict[str, Scenario] = {
     "asset.mint": Scenario("minter", lambda w: mint("bob", 5, "GLD"), ("GLD",), OFFICER, others=(("bob", PAYEE),)),
@@ -166,6 +217,30 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "stake.claim": Scenario("alice", lambda w: call("stake.claim", validator=_validator()), ("QNX",), EXIT, _stake),
     "claim.take": Scenario("alice", lambda w: call("claim.take", claim=0), ("QNX",), EXIT, _parked),
+    "hold.create": Scenario("alice", lambda w: promise(w, "hold.create"), ("GLD",), others=(("bob", PROMISED),)),
+    "hold.post": Scenario(
+        "bob", lambda w: pending_op("hold.post", amount=5), ("GLD",), PAID, _promised("hold.create"), (("alice", ENTRY),)
+    ),
+    "hold.void": Scenario(
+        "bob", lambda w: pending_op("hold.void"), ("GLD",), GIVES_UP, _promised("hold.create"), (("alice", UNTOUCHED),)
+    ),
+    "escrow.create": Scenario("alice", lambda w: promise(w, "escrow.create"), ("GLD",), others=(("bob", PROMISED),)),
+    "escrow.finish": Scenario(
+        "bob", lambda w: pending_op("escrow.finish"), ("GLD",), PAID, _promised("escrow.create"), (("alice", ENTRY),)
+    ),
+    "escrow.cancel": Scenario(
+        "bob", lambda w: pending_op("escrow.cancel"), ("GLD",), GIVES_UP, _promised("escrow.create"), (("alice", UNTOUCHED),)
+    ),
+    "settle.allocate": Scenario("alice", _allocate, ("GLD",), ENTRY, _settlement, (("bob", PROMISED),)),
+    "settle.execute": Scenario(
+        "farmer",
+        lambda w: pending_op("settle.execute", settlement=_named("settlement")),
+        ("GLD",),
+        OFFICER,
+        _allocated,
+        (("alice", ENTRY), ("bob", PAYEE)),
+    ),
+    "pay.accept": Scenario("bob", _accept, ("GLD",), ENTRY, _promised("pay.offer", **_REQUEST), (("alice", PAYEE),)),
     "amm.create": Scenario("alice", lambda w: amm_op("create", a="GLD", b="SLV", amount_a=10**8, amount_b=10**8), _PAIR),
     "amm.add": Scenario("alice", lambda w: amm_op("add", pool="GLD/SLV", max_a=10**6, max_b=10**6), _PAIR, setup=_pool),
     "amm.add_single": Scenario(

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from state.modules import offers, settlements
 from state.modules.accounts import new_account_address
+from state.modules.pending import compute_id
 from state.primitives.hashing import sha256
 from state.primitives.keys import KeyKind
 from state.primitives.limits import AMOUNT_MAX
 from state.schema import COMPLIANCE_PARAMS_KEY
 from state.schema_farm import FARM_LIST_KEY, Tier, farm_position_key, farm_positions_key
+from state.schema_pending import ESCROW, HOLD, OFFER, SETTLEMENT, Offer, Settlement, list_entry_key, list_key
 
 if TYPE_CHECKING:
     from tests.state.random_ledger import RandomLedger
@@ -120,6 +123,45 @@ def _stake(ledger: RandomLedger, account: bytes) -> str:
 
 def _tiers(ledger: RandomLedger, account: bytes) -> tuple[Tier, ...]:
     return ledger.rng.choice(((Tier(0, 1_000_000),), (Tier(0, 1), Tier(30, 2_500_000)), (Tier(5, 99_999_999),)))
+def _legs_of_settlement(ledger: RandomLedger, account: bytes) -> tuple[tuple[bytes, bytes, str, int], ...]:
+    """Two accounts exchange; now and then a third one takes part."""
+    other, third = ledger.rng.sample(ledger.accounts, 2)
+    legs = [(account, other, _code(ledger, account), _little(ledger, account)), (other, account, _code(ledger, account), 5)]
+    return tuple(legs if ledger.rng.random() < 0.8 else [*legs, (third, other, _code(ledger, account), 7)])
+
+
+def _little(ledger: RandomLedger, account: bytes) -> int:
+    return ledger.rng.randrange(1, 10_000)
+
+
+def _open(letter: int) -> Draw:
+    """The name of something open that concerns the account, of its list's first entries; or no name at all."""
+
+    def draw(ledger: RandomLedger, account: bytes) -> bytes:
+        view = ledger.view
+        name, count = view.values[list_key(account)] or (b"", 0)
+        for _ in range(min(count, ledger.rng.randrange(1, 12))):
+            if name[0] == letter and ledger.rng.random() < 0.5:
+                break
+            name = view.values[list_entry_key(account, name)][1] or name
+        ledger.last_open = view.values[b" " + name] if name else None
+        return name[1:] if name and name[0] == letter else bytes(20)
+
+    return draw
+
+
+def _terms(compute: Callable[[bytes, Any], bytes], letter: int) -> Draw:
+    """The terms of what was drawn just before."""
+
+    def draw(ledger: RandomLedger, account: bytes) -> bytes:
+        found = ledger.last_open
+        kind = {SETTLEMENT: Settlement, OFFER: Offer}[letter]
+        if type(found) is not kind:
+            return bytes(32)
+        maker = found.creator if isinstance(found, Settlement) else found.owner
+        return compute(compute_id(letter, maker, found.ref), found)
+
+    return draw
 
 
 FIELDS: dict[str, Draw] = {
@@ -153,6 +195,10 @@ FIELDS: dict[str, Draw] = {
     "asset code or pool": _stake,
     "lock tiers": _tiers,
     "positions": lambda ledger, account: (ledger.last_position,),
+    "16 bytes": lambda ledger, account: ledger.rng.randrange(200).to_bytes(16, "big"),
+    "hash": _constant(bytes(32)),
+    "secret": lambda ledger, account: ledger.rng.choice((b"", b"secret", b"guess")),
+    "settlement legs": _legs_of_settlement,
 }
 
 
@@ -234,6 +280,22 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("", "farm"): _farm,
     ("farm.exit", "position"): _farm_position,
     ("farm.emergency_exit", "position"): _farm_position,
+    ("hold.create", "amount"): _little,
+    ("hold.post", "amount"): _little,
+    ("escrow.create", "hash"): lambda ledger, account: ledger.rng.choice((b"", sha256(b"secret"))),
+    ("pay.offer", "give_asset"): _code,
+    ("pay.offer", "want_asset"): _code,
+    ("pay.offer", "give_amount"): _little,
+    ("pay.offer", "want_amount"): _little,
+    ("settle.allocate", "terms"): _terms(settlements.compute_terms, SETTLEMENT),
+    ("pay.accept", "terms"): _terms(offers.compute_terms, OFFER),
+    ("", "hold"): _open(HOLD),
+    ("", "escrow"): _open(ESCROW),
+    ("", "settlement"): _open(SETTLEMENT),
+    ("", "offer"): _open(OFFER),
+    ("", "finish_after"): _when,
+    ("", "cancel_after"): _when,
+    ("", "agent"): lambda ledger, account: b"" if ledger.rng.random() < 0.7 else _account(ledger, account),
     ("", "min_shares"): _constant(0),
     ("", "min_a"): _constant(0),
     ("", "min_b"): _constant(0),

@@ -90,6 +90,7 @@ class RandomLedger:
         self.counts: Counter[tuple[str, int]] = Counter()
         self.last_keys: Any = ()
         self.last_position = 0
+        self.last_open: Any = None
         self.height = 0
         self.now = START_S
         self.trace = hashlib.sha256()
