@@ -27,8 +27,12 @@ def query() -> None:
     """Ask a node."""
 
 
-for _command in (*AMM_COMMANDS, *COMPLIANCE_COMMANDS, *FARM_COMMANDS):
-for _command in (*AMM_COMMANDS, *PENDING_COMMANDS):
+for _command in (
+    *AMM_COMMANDS,
+    *COMPLIANCE_COMMANDS,
+    *FARM_COMMANDS,
+    *PENDING_COMMANDS,
+):
     query.add_command(_command)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from state.modules import accounts, amm, asset_force, asset_roles, assets, claims, compliance, farm, staking
 from state.modules import (
     accounts,
     amm,
@@ -14,6 +13,7 @@ from state.modules import (
     claims,
     compliance,
     escrows,
+    farm,
     holds,
     offers,
     settlements,
