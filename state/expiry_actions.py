@@ -13,9 +13,11 @@ from state.automatic import run_action
 from state.modules.calendar import take_due
 from state.modules.freezes import FREEZE_ENDS, FREEZE_LETTERS, end_freeze
 from state.modules.operation import OpContext
+from state.modules.treasury_redemption import REDEMPTION_DUE, settle_redemption
 from state.primitives.limits import DUE_ENTRIES_MAX
 from state.receipts import Event
-from state.schema import CALENDAR, CALENDAR_KEY
+from state.schema import CALENDAR, CALENDAR_KEY, HOLDING
+from state.schema_treasury import TREASURY
 
 
 class Expiry(NamedTuple):
@@ -27,7 +29,10 @@ class Expiry(NamedTuple):
     letters: frozenset[int]
 
 
-ROWS: Final[tuple[Expiry, ...]] = (Expiry(FREEZE_ENDS, "freeze ends", end_freeze, FREEZE_LETTERS),)
+ROWS: Final[tuple[Expiry, ...]] = (
+    Expiry(FREEZE_ENDS, "freeze ends", end_freeze, FREEZE_LETTERS),
+    Expiry(REDEMPTION_DUE, "redemption", settle_redemption, frozenset({HOLDING, TREASURY})),
+)
 EXPIRIES: Final[dict[int, Expiry]] = {row.number: row for row in ROWS}
 _CALENDAR: Final = frozenset({CALENDAR})
 

@@ -18,7 +18,8 @@ from state.invariants_amm import check_amm
 from state.invariants_claims import check_claims
 from state.invariants_compliance import check_compliance, check_definition
 from state.invariants_staking import check_staking
-from state.marks import DEBIT_FROZEN, DEEP_FROZEN, SANCTIONED, UNFREEZABLE
+from state.invariants_treasury import MOVED_LETTERS, check_moves, check_treasury
+from state.marks import DEBIT_FROZEN, DEEP_FROZEN, SANCTIONED, TREASURY_MARKS, UNFREEZABLE
 from state.modules.gate import read_holding
 from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level, Operation
 from state.primitives.codec import Value
@@ -38,6 +39,7 @@ from state.schema import (
 )
 from state.schema_claims import CLAIM
 from state.schema_freezes import MARKED_KEY
+from state.schema_treasury import TREASURY
 from state.transaction import Call, Transaction
 from state.view import View
 
@@ -46,6 +48,7 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
     "stake": check_staking,
     "amm": check_amm,
     "claim": check_claims,
+    "cb": check_treasury,
 }
 # the same for records that the operations of several modules write
 _OF_LETTER: Final = {CLAIM: check_claims}
@@ -105,11 +108,14 @@ def check_operation(view: View, mark: int, call: Call, *, time_s: int | None = N
     first = dict(reversed(view.undo[mark:]))  # the earliest entry of a key wins
     drift: dict[bytes, int] = {}
     moved = False
+    is_followed = False  # a central bank's records were written beside the holdings they follow
     for key, before in first.items():
         after = values[key]
         tag = key[1]
         if tag not in operation.writes:
-            return "I2: an operation wrote a record that is not its own"
+            if tag not in MOVED_LETTERS or HOLDING not in operation.writes:
+                return "I2: an operation wrote a record that is not its own"
+            is_followed = True
         if tag == HOLDING:
             balance = after[0] if after is not None else 0
             delta = balance - (before[0] if before is not None else 0)
@@ -122,6 +128,7 @@ def check_operation(view: View, mark: int, call: Call, *, time_s: int | None = N
                 if not 0 <= held <= balance:
                     return "I3: more is held than there is"
                 held_delta = held - read_holding(before)[1]
+                is_followed = is_followed or bool((read_holding(after)[2] | read_holding(before)[2]) & TREASURY_MARKS)
             if delta or held_delta:
                 moved = True
             if address in MODULE_ACCOUNTS:
@@ -151,6 +158,10 @@ def check_operation(view: View, mark: int, call: Call, *, time_s: int | None = N
         problem = check_compliance(view, first, operation, time_s)
         if problem:
             return problem
+    if is_followed and operation.module != "cb":
+        problem = check_moves(view, first, authorised, is_supply_free=SUPPLY in operation.writes)
+        if problem:
+            return problem
     check_module = _OF_MODULE.get(operation.module)
     problem = "" if check_module is None else check_module(view, first, account)
     if problem or not operation.writes & _SHARED:
@@ -169,7 +180,7 @@ def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int 
     for key, before in first.items():
         after = values[key]
         tag = key[1]
-        if tag not in letters:
+        if tag not in letters and not (tag in MOVED_LETTERS and HOLDING in letters):
             return "I2: an automatic action wrote a record that is not its own"
         if tag == HOLDING:
             balance, held, _ = read_holding(after)
@@ -192,6 +203,10 @@ def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int 
         return "I1: an asset was not conserved"
     if values[MARKED_KEY] is not None or MARKED_KEY in first:
         problem = check_compliance(view, first, None, time_s)
+        if problem:
+            return problem
+    if TREASURY not in letters and any(key[1] in MOVED_LETTERS for key in first):
+        problem = check_moves(view, first, (), is_supply_free=SUPPLY in letters)
         if problem:
             return problem
     for check_module in _OF_MODULE.values():

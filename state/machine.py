@@ -121,7 +121,7 @@ class BlockExecution:
         mark = len(view.undo)
         context = self._context
         context.events = []
-        context.tx = tx
+        context.tx, context.call = tx, None
         index = NO_OPERATION
         work = 0
         try:
@@ -134,7 +134,7 @@ class BlockExecution:
             index = 0
             for call in tx.calls:
                 start = len(view.undo)
-                operation, account, args = call
+                operation, account, args = context.call = call
                 if view.values[ACCOUNT_PREFIX + account][4]:
                     require_acting(context, operation, account)
                 operation.handler(context, account, args)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from state.codes import Code
 from state.event_kinds import ACCOUNT, AMOUNT, BYTES, NUMBER, TEXT, EventKind, EventValue
 from state.events_assets import ASSET_EVENTS
+from state.events_treasury import TREASURY_EVENTS
 from state.primitives.codec import Value, decode_amount, encode_amount, encode_trusted
 from state.primitives.errors import MalformedError
 
@@ -240,6 +241,7 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         POOL_CLOSED,
         POOL_REPAIRED,
         POOL_MEMBERS_SET,
+        *TREASURY_EVENTS,
         BREAKER_TRIPPED,
         ACTION_DROPPED,
     )

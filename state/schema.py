@@ -22,6 +22,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | l I i K | | pools, see `state.schema_amm` |
 | C | | claims, see `state.schema_claims` |
 | M | | freezes, sanctions, roles of assets, see `state.schema_freezes` |
+| B T | | central banks, see `state.schema_treasury` |
 | Q | | next minute of the calendar, next number in it, entries in all |
 | Q | minute (8, big-endian) | number of entries due in that minute |
 | Q | minute (8, big-endian), number (4, big-endian) | kind, key of what is due |
@@ -45,6 +46,7 @@ from state.schema_amm import AMM_DECODE, AMM_ENCODE
 from state.schema_claims import CLAIMS_DECODE, CLAIMS_ENCODE
 from state.schema_freezes import FREEZES_DECODE, FREEZES_ENCODE
 from state.schema_staking import STAKING_DECODE, STAKING_ENCODE
+from state.schema_treasury import TREASURY_DECODE, TREASURY_ENCODE
 
 ACCOUNT: Final = ord("a")
 NONCES: Final = ord("n")
@@ -225,6 +227,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     **AMM_DECODE,
     **CLAIMS_DECODE,
     **FREEZES_DECODE,
+    **TREASURY_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -245,6 +248,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     **AMM_ENCODE,
     **CLAIMS_ENCODE,
     **FREEZES_ENCODE,
+    **TREASURY_ENCODE,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from state.modules import accounts, amm, asset_force, asset_roles, assets, claims, compliance, staking
+from state.modules import accounts, amm, asset_force, asset_roles, assets, claims, compliance, staking, treasury
 from state.modules.operation import Operation
 
 ROWS: Final[tuple[Operation, ...]] = (
@@ -16,6 +16,7 @@ ROWS: Final[tuple[Operation, ...]] = (
     *claims.OPERATIONS,
     *amm.OPERATIONS,
     *compliance.OPERATIONS,
+    *treasury.OPERATIONS,
 )
 OPERATIONS: Final[dict[int, Operation]] = {row.code: row for row in ROWS}
 BY_NAME: Final[dict[str, Operation]] = {row.name: row for row in ROWS}

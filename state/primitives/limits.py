@@ -98,6 +98,14 @@ POOL_MEMBERS_MAX = 256  # of one restricted pool; 9 kB
 POOL_PATH_ASSETS_MAX = 5  # four hops: each is four multiplications of 640 bits
 POOL_WITHDRAW_OFF_S_MAX = 72 * 3600  # how long withdrawals may be switched off at once; then they are on again by themselves
 
+# Central banks
+DEALERS_MAX = 128  # of one asset: all are paid interest in one operation, about 3 ms
+DEALER_TIERS_MAX = 16  # each may have a reserve ratio
+DEALER_WINDOW_S_MAX = 366 * 24 * 3600  # of a limit on what a dealer is issued
+RATE_PPM_MAX = 1_000_000  # 100 % a year: beyond it is a typing mistake
+REDEMPTION_S_MAX = 30 * 24 * 3600  # how long a request may wait for its answer
+COLLATERAL_ASSETS_MAX = 8  # behind one credit line
+
 # State
 RECORD_CACHE_RECORDS_MAX = 200_000  # decoded records kept between blocks, about 400 B each
 STATE_KEY_BYTES_MAX = 255  # ICS-23 verifiers accept at most this with a one-byte length
