@@ -14,6 +14,7 @@ from state.invariants_amm import audit_amm
 from state.invariants_claims import audit_claims
 from state.invariants_compliance import audit_compliance
 from state.invariants_staking import audit_staking
+from state.invariants_treasury import audit_treasury
 from state.modules.gate import read_holding
 from state.modules.operation import MODULE_ACCOUNTS
 from state.primitives.codec import Value
@@ -39,6 +40,7 @@ AUDITS: Final[tuple[tuple[str, Callable[[Records], tuple[str, ...]]], ...]] = (
     ("amm", audit_amm),
     ("claim", audit_claims),
     ("comp", audit_compliance),
+    ("cb", audit_treasury),
 )
 
 _CALENDAR_MINUTE_BYTES: Final = 10

@@ -18,7 +18,7 @@ from state.invariants_amm import check_amm
 from state.invariants_claims import check_claims
 from state.invariants_compliance import check_compliance, check_definition
 from state.invariants_staking import check_staking
-from state.invariants_treasury import MOVED_LETTERS, check_moves, check_treasury
+from state.invariants_treasury import MOVED_LETTERS, check_moves, check_treasury, has_moved_debt
 from state.marks import DEBIT_FROZEN, DEEP_FROZEN, SANCTIONED, TREASURY_MARKS, UNFREEZABLE
 from state.modules.gate import read_holding
 from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level, Operation
@@ -152,7 +152,7 @@ def check_operation(view: View, mark: int, call: Call, *, time_s: int | None = N
     for delta in drift.values():
         if delta:
             return "I1: an asset was not conserved"
-    if operation.moves_value and not moved:
+    if operation.moves_value and not moved and not has_moved_debt(first, values):
         return "I12: an operation succeeded without effect"
     if operation.forces or values[MARKED_KEY] is not None or MARKED_KEY in first:
         problem = check_compliance(view, first, operation, time_s)

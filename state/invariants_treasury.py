@@ -231,6 +231,12 @@ def check_marks(first: _First, values: _First) -> str:
     return ""
 
 
+def has_moved_debt(first: _First, values: _First) -> bool:
+    """Whether a debt changed: what an account gets may leave its balance as it was, when all of it repays."""
+    changed = ((first[key], values[key]) for key in first if key[:PREFIX_BYTES] == LINE_PREFIX)
+    return any(before is not None and after is not None and before.debt != after.debt for before, after in changed)
+
+
 def check_moves(view: View, first: _First, authorised: tuple[bytes, ...], *, is_supply_free: bool) -> str:
     """What an operation of another module did to central banks' records: draws of its debits, repayments of its credits, no more.
 

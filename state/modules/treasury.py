@@ -85,7 +85,6 @@ COLLATERAL: Final = FieldKind(
 _BOOKS: Final = frozenset({BANK, TREASURY})
 _MINTING: Final = frozenset({HOLDING, SUPPLY, MINTER, BANK, TREASURY})
 _BANK_ONLY: Final = (Code.ASSET_NOT_FOUND, Code.NOT_ISSUER)
-_NO_ACCOUNT: Final = (Code.SELF_TRANSFER, Code.RECIPIENT_IS_MODULE, Code.ACCOUNT_NOT_FOUND)
 _MINT_CODES: Final = (Code.NO_PERMISSION, Code.MINT_ALLOWANCE, Code.MAX_SUPPLY)
 _ISSUE_CODES: Final = (
     Code.ZERO_AMOUNT,
@@ -111,7 +110,13 @@ OPERATIONS: Final = (
         ),
         level=Level.HIGH,
         handler=appoint_dealer,
-        codes=(*_BANK_ONLY, *_NO_ACCOUNT, Code.ASSERT_FAILED),
+        codes=(
+            *_BANK_ONLY,
+            Code.SELF_TRANSFER,
+            Code.RECIPIENT_IS_MODULE,
+            Code.ACCOUNT_NOT_FOUND,
+            Code.ASSERT_FAILED,
+        ),
         writes=_BOOKS | {HOLDING},
         check=check_appoint,
     ),
@@ -252,7 +257,7 @@ OPERATIONS: Final = (
         codes=(
             Code.ZERO_AMOUNT,
             *_BANK_ONLY,
-            *_NO_ACCOUNT,
+            Code.SELF_TRANSFER,
             Code.NOT_TRANSFERABLE,
             Code.COLLATERAL_SHORT,
         ),

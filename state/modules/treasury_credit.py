@@ -39,13 +39,12 @@ def overdraft_authorities(account: bytes, args: tuple[Any, ...]) -> tuple[tuple[
 
 
 def overdraft(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """cb.overdraft, a new line or new terms: 503, 401, 1201, 504, 506, 301, then for collateral 401, 615, the gate's, 1206."""
+    """cb.overdraft, a new line or new terms: 503, 401, 1201, 504, then for collateral 401, 615, the gate's, 1206."""
     asset, address, limit, collateral = args
     require_amount(limit)
     require_issuer(context, account, asset)
     if address == account:
         raise OperationFailed(Code.SELF_TRANSFER, "the central bank needs no credit of its own")
-    context.require_recipient(address)
     view = context.view
     line: CreditLine = view.get(line_key(address, asset)) or CreditLine(0, 0, context.time_s, 0, ())
     _free_collateral(context, address, line)
