@@ -18,7 +18,7 @@ from state.invariants_amm import check_amm
 from state.invariants_claims import check_claims
 from state.invariants_compliance import check_compliance, check_definition
 from state.invariants_staking import check_staking
-from state.invariants_treasury import MOVED_LETTERS, check_moves, check_treasury, has_moved_debt
+from state.invariants_treasury import MOVED_LETTERS, check_moves, check_treasury, has_moved_debt, is_moved_record
 from state.marks import DEBIT_FROZEN, DEEP_FROZEN, SANCTIONED, TREASURY_MARKS, UNFREEZABLE
 from state.modules.gate import read_holding
 from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level, Operation
@@ -113,7 +113,7 @@ def check_operation(view: View, mark: int, call: Call, *, time_s: int | None = N
         after = values[key]
         tag = key[1]
         if tag not in operation.writes:
-            if tag not in MOVED_LETTERS or HOLDING not in operation.writes:
+            if not is_moved_record(key, first, operation.writes):
                 return "I2: an operation wrote a record that is not its own"
             is_followed = True
         if tag == HOLDING:
@@ -180,7 +180,7 @@ def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int 
     for key, before in first.items():
         after = values[key]
         tag = key[1]
-        if tag not in letters and not (tag in MOVED_LETTERS and HOLDING in letters):
+        if tag not in letters and not is_moved_record(key, first, letters):
             return "I2: an automatic action wrote a record that is not its own"
         if tag == HOLDING:
             balance, held, _ = read_holding(after)

@@ -231,6 +231,13 @@ def check_marks(first: _First, values: _First) -> str:
     return ""
 
 
+def is_moved_record(key: bytes, first: _First, letters: frozenset[int]) -> bool:
+    """Whether a debit or a credit of a marked holding, which `letters` allow, may have written this record beside it."""
+    if HOLDING not in letters or key[1] not in MOVED_LETTERS:
+        return False
+    return key[1] != SUPPLY or BANK_PREFIX + key[2:] in first
+
+
 def has_moved_debt(first: _First, values: _First) -> bool:
     """Whether a debt changed: what an account gets may leave its balance as it was, when all of it repays."""
     changed = ((first[key], values[key]) for key in first if key[:PREFIX_BYTES] == LINE_PREFIX)

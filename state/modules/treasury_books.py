@@ -1,8 +1,8 @@
 """What every operation of a central bank needs: who it is, its books, its dealers, minting within its allowance, holding in place.
 
-The central bank of an asset is its issuer. What it mints for good (issues, injections, interest) counts against its own allowance as a
-minter, so nothing is made that was not allowed before. Books are read and written in one step: a credit in between may repay a debt and so
-change them. No operation goes in here. Source: ledger rules, section 6 (treasury).
+The central bank of an asset is its issuer. Money is made for good (issues, injections, interest) by the issuer or a minter whom it has
+appointed, each within his own allowance, so nothing is made that was not allowed before. Books are read and written in one step: a credit
+in between may repay a debt and so change them. No operation goes in here. Source: ledger rules, section 6 (treasury).
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ def require_issuer(context: OpContext, account: bytes, asset: str) -> Value:
     return record
 
 
+def require_minting(context: OpContext, account: bytes, asset: str) -> Value:
+    """The asset's record if the account issues it or is a minter of it: 401, 1201."""
+    record = get_asset(context, asset)
+    if record[3] != account and context.view.get(minter_key(account, asset)) is None:
+        raise OperationFailed(Code.NOT_ISSUER, f"the account is neither the issuer nor a minter of {asset}")
+    return record
+
+
 def require_dealer(context: OpContext, account: bytes, asset: str) -> Dealer:
     """An active dealer of an asset, or fail with 1202."""
     dealer: Dealer | None = context.view.get(dealer_key(account, asset))
@@ -55,19 +63,19 @@ def require_amount(amount: int) -> None:
         raise OperationFailed(Code.ZERO_AMOUNT, "the amount is zero")
 
 
-def mint_allowed(context: OpContext, issuer: bytes, asset: str, amount: int) -> None:
+def mint_allowed(context: OpContext, account: bytes, asset: str, amount: int) -> None:
     """Raise the supply by `amount` > 0 that is given out in the same operation: 204, 405, 404."""
     view = context.view
-    minter = view.get(minter_key(issuer, asset))
+    minter = view.get(minter_key(account, asset))
     if minter is None:
-        raise OperationFailed(Code.NO_PERMISSION, f"the issuer has no allowance to mint {asset}")
+        raise OperationFailed(Code.NO_PERMISSION, f"the account has no allowance to mint {asset}")
     allowance, minted = minter[:2]
     if minted + amount > allowance:
         raise OperationFailed(Code.MINT_ALLOWANCE, f"{allowance - minted} of the allowance is left")
     supply = (view.get(supply_key(asset)) or (0,))[0] + amount
     if supply > (get_asset(context, asset)[1] or AMOUNT_MAX):
         raise OperationFailed(Code.MAX_SUPPLY, "the supply would exceed its maximum")
-    view.put(minter_key(issuer, asset), (allowance, minted + amount, *minter[2:]))
+    view.put(minter_key(account, asset), (allowance, minted + amount, *minter[2:]))
     view.put(supply_key(asset), (supply,))
 
 

@@ -79,18 +79,18 @@ def close_overdraft(context: OpContext, account: bytes, args: tuple[Any, ...]) -
 
 
 def repay(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """cb.repay of one's own debt: 503, 401, 701, 705, then the gate's as if it paid the central bank; 502, 501.
+    """cb.repay of one's own debt: 503, 401, 701, 705, then the gate's; 502, 501.
 
     A dealer may repay from his required reserve.
     """
     asset, amount = args
     require_amount(amount)
-    issuer = get_asset(context, asset)[3]
+    get_asset(context, asset)
     line = _get_line(context, account, asset)
     if amount > line.debt:
         raise OperationFailed(Code.EXCEEDS_PENDING, f"{line.debt} is owed")
     code = asset.encode("ascii")
-    require_debit(context, account, code, amount, issuer)
+    require_debit(context, account, code, amount, b"")
     repay_debt(context, account, code, amount)
 
 

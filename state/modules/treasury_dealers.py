@@ -29,6 +29,7 @@ from state.modules.treasury_books import (
     require_amount,
     require_dealer,
     require_issuer,
+    require_minting,
 )
 from state.modules.treasury_moves import UNIT, compute_index, compute_required, compute_settled, set_mark
 from state.primitives.errors import OperationFailed
@@ -99,7 +100,7 @@ def issue(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     """cb.issue: 503, 401, 1201, 1202, 609, 610, 204, 405, 404."""
     asset, dealer, amount, facility, ref = args
     require_amount(amount)
-    require_issuer(context, account, asset)
+    require_minting(context, account, asset)
     _use_limits(context, dealer, asset, amount)
     mint_allowed(context, account, asset, amount)
     _give(context, account, asset, dealer, amount, facility, ref)
@@ -112,7 +113,7 @@ def inject(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     for _, amount in legs:
         require_amount(amount)
         total += amount
-    require_issuer(context, account, asset)
+    require_minting(context, account, asset)
     for dealer, amount in legs:
         _use_limits(context, dealer, asset, amount)
     mint_allowed(context, account, asset, total)

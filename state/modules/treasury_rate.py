@@ -15,9 +15,10 @@ from state.events_treasury import ACCRUED, INTEREST_PAID, RATE_ANNOUNCED
 from state.modules.claims import park
 from state.modules.gate import FLAG_REMUNERATED
 from state.modules.operation import OpContext
-from state.modules.treasury_books import get_bank, get_dealers, mint_allowed, require_issuer
+from state.modules.treasury_books import get_bank, get_dealers, mint_allowed, require_issuer, require_minting
 from state.modules.treasury_dealers import remove_dealer
 from state.modules.treasury_moves import UNIT, compute_index, compute_settled
+from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed
 from state.primitives.limits import RATE_PPM_MAX
 from state.schema_treasury import Bank, Dealer, bank_key, dealer_key
@@ -34,7 +35,7 @@ def compute_rolled(bank: Bank, time_s: int) -> Bank:
 def set_rate(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     """cb.set_rate, from a time to come on; it replaces a change that is not in force yet: 401, 1201, 204, 1203, 708."""
     asset, rate_ppm, effective_from = args
-    _require_remunerated(context, account, asset)
+    _require_remunerated(require_issuer(context, account, asset), asset)
     if rate_ppm > RATE_PPM_MAX:
         raise OperationFailed(Code.RATE_OUT_OF_RANGE, f"a rate is 0 to {RATE_PPM_MAX} parts per million a year")
     if effective_from <= context.time_s:
@@ -50,7 +51,7 @@ def accrue(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     Whoever may not receive his interest finds it as a claim.
     """
     asset, period = args
-    _require_remunerated(context, account, asset)
+    _require_remunerated(require_minting(context, account, asset), asset)
     view, code = context.view, asset.encode("ascii")
     bank = get_bank(view, asset)
     if period <= bank.period:
@@ -90,7 +91,6 @@ def _settle(context: OpContext, bank: Bank, address: bytes, asset: str) -> int:
     return whole
 
 
-def _require_remunerated(context: OpContext, account: bytes, asset: str) -> None:
-    record = require_issuer(context, account, asset)
+def _require_remunerated(record: Value, asset: str) -> None:
     if not record[2] & FLAG_REMUNERATED:
         raise OperationFailed(Code.NO_PERMISSION, f"{asset} was created without interest")

@@ -1,7 +1,8 @@
 """Redemption in two steps: a dealer asks, the amount is held in his own holding; the central bank burns it, or it is freed.
 
-What is held still earns interest, counts as his and can be frozen, but he cannot spend it. A request that nobody answers is free again
-from its date on, whether the calendar has come to it or not: nobody can burn it after that. Source: ledger rules, sections 1.4 and 6.
+What is held still earns interest, counts as his and can be frozen, in which case it is not burned either, but he cannot spend it. A
+request that nobody answers is free again from its date on, whether the calendar has come to it or not: nobody can burn it after that.
+Source: ledger rules, sections 1.4 and 6.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ REDEMPTION_DUE = 60  # the kind of its entry in the calendar
 
 
 def redeem_request(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """cb.redeem_request by a dealer: 503, 401, 1202, 708, 1107, then the gate's as if he paid the central bank; 502, 501."""
+    """cb.redeem_request by a dealer: 503, 401, 1202, 708, 1107, then the gate's; 502, 501."""
     asset, amount, expires, ref = args
     require_amount(amount)
-    issuer = get_asset(context, asset)[3]
+    get_asset(context, asset)
     require_dealer(context, account, asset)
     if expires <= context.time_s:
         raise OperationFailed(Code.TOO_LATE, f"it would expire at {expires}, which is past")
     if expires > context.time_s + REDEMPTION_S_MAX:
         raise OperationFailed(Code.PARAM_OUT_OF_RANGE, f"a request waits for {REDEMPTION_S_MAX} s at most")
-    require_debit(context, account, asset.encode("ascii"), 0, issuer)
+    require_debit(context, account, asset.encode("ascii"), 0, b"")
     hold_in_place(context, account, asset, amount)
     view = context.view
     bank = get_bank(view, asset)
@@ -67,7 +68,7 @@ def redeem_confirm(context: OpContext, account: bytes, args: tuple[Any, ...]) ->
         raise OperationFailed(Code.PENDING_EXPIRED, f"the request expired at {record.until_s}")
     view, code = context.view, asset.encode("ascii")
     free_held(context, record.dealer, asset, record.amount)
-    require_debit(context, record.dealer, code, record.amount, account)
+    require_debit(context, record.dealer, code, record.amount, b"")
     context.take(record.dealer, code, record.amount)
     burn_supply(view, code, record.amount)
     bank = get_bank(view, asset)

@@ -86,6 +86,14 @@ def test_nothing_is_issued_beyond_the_allowance_or_the_maximum() -> None:
     assert world.cb("inject", legs=(("alice", 1), ("bob", 900))).code == Code.MINT_ALLOWANCE
 
 
+def test_a_minter_of_the_issuer_makes_money_within_his_allowance_and_does_nothing_else(world: TreasuryWorld) -> None:
+    assert world.cb("issue", "poor", amount=50).code == Code.OK
+    assert world.cb("inject", "poor", legs=(("alice", 30), ("bob", 21))).code == Code.MINT_ALLOWANCE
+    assert world.cb("inject", "poor", legs=(("alice", 30), ("bob", 20))).code == Code.OK
+    assert (world.minted(), world.bank().issued) == (0, 100)
+    assert world.cb("appoint_dealer", "poor", account="carol").code == Code.NOT_ISSUER
+
+
 def test_a_dismissed_dealer_is_issued_nothing_and_keeps_what_he_has(world: TreasuryWorld) -> None:
     assert world.cb("dismiss_dealer", account="alice").code == Code.OK
     assert world.cb("issue", amount=1).code == Code.NOT_DEALER
@@ -97,8 +105,8 @@ def test_a_dismissed_dealer_is_issued_nothing_and_keeps_what_he_has(world: Treas
 def test_a_frozen_dealer_is_refused_like_anybody(world: TreasuryWorld) -> None:
     key = account_key(ADDRESS["alice"])
     world.edit(key, (*world.read(key)[:4], marks.SANCTIONED))
-    assert world.cb("issue", amount=1).code == Code.ACCOUNT_SANCTIONED
-    assert world.cb("inject", legs=(("alice", 1), ("bob", 1))).code == Code.ACCOUNT_SANCTIONED
+    assert world.do("bank", cb_op("issue", amount=1)).code == Code.ACCOUNT_SANCTIONED
+    assert world.do("bank", cb_op("inject", legs=(("alice", 1), ("bob", 1)))).code == Code.ACCOUNT_SANCTIONED
 
 
 # redemption
@@ -161,14 +169,16 @@ def test_a_redemption_outlives_the_dealership(world: TreasuryWorld) -> None:
     assert (world.balance("alice", "EUR"), world.held("alice")) == (RICH - 400, 0)
 
 
-def test_freezes_let_a_dealer_redeem_but_not_a_sanctioned_one(world: TreasuryWorld) -> None:
+def test_what_is_frozen_is_not_burned(world: TreasuryWorld) -> None:
     key = account_key(ADDRESS["alice"])
     plain = world.read(key)
     assert world.cb("redeem_request", "alice", amount=1).code == Code.OK
-    world.edit(key, (*plain[:4], marks.SANCTIONED))
-    assert world.cb("redeem_confirm", request=0).code == Code.ACCOUNT_SANCTIONED
-    world.edit(key, (*plain[:4], marks.DEEP_FROZEN))
-    assert world.cb("redeem_confirm", request=0).code == Code.OK  # it pays to the issuer only
+    for mark, code in ((marks.SANCTIONED, 603), (marks.DEEP_FROZEN, 602), (marks.DEBIT_FROZEN, 601)):
+        world.edit(key, (*plain[:4], mark))
+        assert world.do("bank", cb_op("redeem_confirm", request=0)).code == code
+        assert world.do("alice", cb_op("redeem_request", amount=1)).code == code
+    world.edit(key, plain)
+    assert world.cb("redeem_confirm", request=0).code == Code.OK
 
 
 # the policy rate
@@ -251,7 +261,7 @@ def test_who_may_not_receive_interest_finds_it_as_a_claim(world: TreasuryWorld) 
     plain = world.read(key)
     world.edit(key, (*plain[:4], marks.DEEP_FROZEN))
     world.now += YEAR_S
-    assert world.cb("accrue", period=1).code == Code.OK
+    assert world.do("bank", cb_op("accrue", period=1)).code == Code.OK
     parked = world.balance(CLAIMS_ADDRESS, "EUR")
     assert parked >= RICH
     assert world.balance("alice", "EUR") == RICH

@@ -1,7 +1,7 @@
 """A ledger with a central bank, and short ways to use it. Not a test file.
 
-The bank issues EUR (2 decimals, remunerated) and BND and GLD, which may be pledged. Alice and bob become dealers where a test says so;
-carol, poor and hybrid are accounts of somebody. Blocks are one second apart.
+The bank issues EUR (2 decimals, remunerated); hybrid issues GLD, which may be pledged; poor may mint 100 of EUR. Alice and bob become
+dealers where a test says so. Blocks are one second apart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from state.machine import BlockResult
 from state.modules.gate import FLAG_LOCKABLE, FLAG_REMUNERATED, FLAG_TRANSFERABLE
 from state.modules.table import BY_NAME
 from state.receipts import Receipt
-from state.schema import asset_key, decode_record, encode_record, holding_key, minter_key
+from state.schema import decode_record, encode_record, holding_key, minter_key
 from state.schema_treasury import (
     NO_BANK,
     Bank,
@@ -43,24 +43,15 @@ class TreasuryWorld(World):
         bank = ADDRESS["bank"]
         assets = (
             *base.assets,
-            GenesisAsset("EUR", bank, scale, max_supply, minters=((bank, allowance),)),
-            GenesisAsset("GLD", ADDRESS["hybrid"], 0),
+            GenesisAsset("EUR", bank, scale, max_supply, FLAGS["EUR"], ((bank, allowance), (ADDRESS["poor"], 100))),
+            GenesisAsset("GLD", ADDRESS["hybrid"], 0, flags=FLAGS["GLD"]),
         )
         held = tuple(GenesisHolding(ADDRESS[name], code, holding) for name in PEOPLE for code in ("EUR", "GLD") if holding)
         state = replace(base, assets=assets, holdings=(*base.holdings, *held))
         self.db = {key: value for key, value in genesis_changes(state) if value is not None}
-        for code, flags in FLAGS.items():
-            self.edit_asset(code, flags=flags)
         self.height = 0
         self.now = NOW
         self.last: BlockResult | None = None
-
-    def edit_asset(self, code: str, *, flags: int | None = None, marks: int | None = None) -> None:
-        """Set the flags or the marks of an asset by hand."""
-        record = list(self.read(asset_key(code)))
-        record[2] = record[2] if flags is None else flags
-        record[5] = record[5] if marks is None else marks
-        self.db[asset_key(code)] = encode_record(asset_key(code), tuple(record))
 
     def edit(self, key: bytes, record: Any) -> None:
         """Write a record by hand."""
