@@ -35,6 +35,7 @@ from state.queries_staking import (
     show_stake_params,
     show_validator,
 )
+from state.queries_treasury import TREASURY_PATHS
 from state.receipts import Receipt
 from state.schema import (
     ACCOUNT,
@@ -109,6 +110,7 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     /validator/HEX /validators /pool/HEX /stake /delegation/HEX/ADDRESS /delegations/ADDRESS /unbonding/HEX/ADDRESS
     /redelegation/HEX/HEX/ADDRESS /pools /pool/A/B /members/A/B /position/ADDRESS/A/B /params/GROUP
     /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions.
+    Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-line/ADDRESS/CODE.
     Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")
@@ -150,6 +152,7 @@ _PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
     ("pool", 2): lambda a, b: amm_pool_key(check_pool(a, b)),
     ("members", 2): lambda a, b: members_key(check_pool(a, b)),
     ("position", 3): lambda address, a, b: position_key(parse_address(address), check_pool(a, b)),
+    **TREASURY_PATHS,
     ("params", 1): _params_path,
     ("freeze", 1): lambda address: account_freeze_key(parse_address(address)),
     ("freeze", 2): lambda address, code: holding_freeze_key(parse_address(address), check_asset_code(code).encode("ascii")),

@@ -11,6 +11,7 @@ import click
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option, table
 from node.cli.query_amm import COMMANDS as AMM_COMMANDS
+from node.cli.query_treasury import COMMANDS as TREASURY_COMMANDS
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def query() -> None:
     """Ask a node."""
 
 
-for _command in AMM_COMMANDS:
+for _command in (*AMM_COMMANDS, *TREASURY_COMMANDS):
     query.add_command(_command)
 
 

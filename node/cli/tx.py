@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from node.cli.amm import amm
+from node.cli.cb import cb
 from node.cli.sending import base_units_option, common
 from node.cli.stake import stake
 from state.primitives.errors import ConfigError
@@ -23,6 +24,7 @@ def tx() -> None:
 
 tx.add_command(stake)
 tx.add_command(amm)
+tx.add_command(cb)
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 
