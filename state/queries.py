@@ -35,7 +35,7 @@ from state.queries_staking import (
     show_stake_params,
     show_validator,
 )
-from state.queries_treasury import TREASURY_PATHS
+from state.queries_treasury import TREASURY_PATHS, TREASURY_SHOW
 from state.receipts import Receipt
 from state.schema import (
     ACCOUNT,
@@ -259,6 +259,7 @@ _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     POSITION: show_position,
     MEMBERS: show_members,
     FREEZES: show_restriction,
+    **TREASURY_SHOW,
 }
 
 
