@@ -13,7 +13,7 @@ from typing import Any
 from state.codes import Code
 from state.events_treasury import ACCRUED, INTEREST_PAID, RATE_ANNOUNCED
 from state.modules.claims import park
-from state.modules.gate import FLAG_REMUNERATED
+from state.modules.gate import FLAG_REMUNERATED, require_running
 from state.modules.operation import OpContext
 from state.modules.treasury_books import get_bank, get_dealers, mint_allowed, require_issuer, require_minting
 from state.modules.treasury_dealers import remove_dealer
@@ -46,13 +46,15 @@ def set_rate(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
 
 
 def accrue(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """cb.accrue of the next period, which ends now: 401, 1201, 204, 1204, 707, 906 (nothing is owed), 204, 405, 404.
+    """cb.accrue of the next period, which ends now: 401, 1201, 204, 604, 1204, 707, 906 (nothing is owed), 204, 405, 404.
 
     Whoever may not receive his interest finds it as a claim.
     """
     asset, period = args
-    _require_remunerated(require_minting(context, account, asset), asset)
+    record = require_minting(context, account, asset)
+    _require_remunerated(record, asset)
     view, code = context.view, asset.encode("ascii")
+    require_running(context, code, record)
     bank = get_bank(view, asset)
     if period <= bank.period:
         raise OperationFailed(Code.PERIOD_ALREADY_ACCRUED, f"{bank.period} periods are accrued")

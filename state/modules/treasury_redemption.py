@@ -13,7 +13,7 @@ from state.codes import Code
 from state.events_treasury import REDEEMED, REDEMPTION_FREED, REDEMPTION_REQUESTED
 from state.modules.assets import get_asset
 from state.modules.calendar import schedule
-from state.modules.gate import require_debit
+from state.modules.gate import require_debit, require_position
 from state.modules.operation import OpContext
 from state.modules.treasury_books import (
     free_held,
@@ -21,7 +21,7 @@ from state.modules.treasury_books import (
     hold_in_place,
     require_amount,
     require_dealer,
-    require_issuer,
+    require_minting,
 )
 from state.modules.treasury_moves import burn_supply
 from state.primitives.errors import OperationFailed
@@ -60,9 +60,9 @@ def redeem_request(context: OpContext, account: bytes, args: tuple[Any, ...]) ->
 
 
 def redeem_confirm(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """cb.redeem_confirm by the central bank, which burns the amount: 401, 1201, 1205, 704, then the gate's."""
+    """cb.redeem_confirm by the issuer or a minter of his, burning the amount: 401, 1201, 1205, 704, then the gate's."""
     asset, number = args
-    require_issuer(context, account, asset)
+    require_minting(context, account, asset)
     record = _get_redemption(context, asset, number)
     if context.time_s >= record.until_s:
         raise OperationFailed(Code.PENDING_EXPIRED, f"the request expired at {record.until_s}")
@@ -78,12 +78,14 @@ def redeem_confirm(context: OpContext, account: bytes, args: tuple[Any, ...]) ->
 
 
 def redeem_cancel(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """cb.redeem_cancel by the central bank or by who has asked: 401, 1205, 204."""
+    """cb.redeem_cancel by the issuer or by who has asked: 401, 1205, 204, then for the latter the gate's."""
     asset, number = args
     issuer = get_asset(context, asset)[3]
     record = _get_redemption(context, asset, number)
     if account not in (issuer, record.dealer):
         raise OperationFailed(Code.NO_PERMISSION, "only the central bank and who has asked may cancel it")
+    if account == record.dealer:
+        require_position(context, account, asset.encode("ascii"), is_exit=True)
     _free(context, asset, number, record, "cancelled")
 
 

@@ -16,9 +16,10 @@ from state.primitives.hashing import validator_address
 from state.primitives.keys import KeyKind
 from state.transaction import call
 from tests.state.amm_world import amm_op
-from tests.state.compliance_world import ComplianceWorld, clawback, forced_transfer, freeze_account, unfreeze
+from tests.state.compliance_world import RICH, ComplianceWorld, clawback, forced_transfer, freeze_account, unfreeze
 from tests.state.ledger_world import key_of, pay
 from tests.state.test_modules_assets import burn, mint, move
+from tests.state.treasury_world import cb_op
 
 # account-wide first, then of one asset
 STATUSES = (
@@ -99,6 +100,29 @@ def _whole_pool(world: ComplianceWorld) -> None:
     world.must("alice", amm_op("create", a="GLD", b="SLV", amount_a=10**8, amount_b=10**8))
 
 
+def _cb(name: str, **fields: Any) -> Any:
+    return cb_op(name, asset="GLD", **fields)
+
+
+def _dealer(world: ComplianceWorld) -> None:
+    """Alice is a dealer and earns interest."""
+    world.must("bank", _cb("appoint_dealer", account="alice"), _cb("set_rate", rate_ppm=1_000_000, effective_from=world.now + 1))
+    world.now += 1_000
+
+
+def _redemption(world: ComplianceWorld) -> None:
+    _dealer(world)
+    world.must("alice", _cb("redeem_request", amount=5, expires=world.now + 1_000))
+
+
+def _debt(world: ComplianceWorld) -> None:
+    """Alice owes 5 and has something: it was held when she paid."""
+    _dealer(world)
+    world.must("bank", _cb("overdraft", account="alice", limit=5), signers=(("bank", 0), ("alice", 0)))
+    world.must("alice", _cb("redeem_request", amount=RICH, expires=world.now + 1_000), pay("bob", 5, "GLD"))
+    world.must("alice", _cb("redeem_cancel", request=0))
+
+
 _PAIR = ("GLD", "SLV")
 SCENARIOS: dict[str, Scenario] = {
     "asset.mint": Scenario("minter", lambda w: mint("bob", 5, "GLD"), ("GLD",), OFFICER, others=(("bob", PAYEE),)),
@@ -149,6 +173,18 @@ SCENARIOS: dict[str, Scenario] = {
         "alice", lambda w: amm_op("remove_single", pool="GLD/SLV", asset="GLD", shares=10**5), _PAIR, ENTRY, _position
     ),
     "amm.close": Scenario("alice", lambda w: amm_op("close", pool="GLD/SLV"), _PAIR, EXIT, _whole_pool),
+    "cb.issue": Scenario("minter", lambda w: _cb("issue", amount=5), ("GLD",), OFFICER, _dealer, (("alice", PAYEE),)),
+    "cb.inject": Scenario("minter", lambda w: _cb("inject"), ("GLD",), OFFICER, _dealer, (("alice", PAYEE),)),
+    "cb.redeem_request": Scenario(
+        "alice", lambda w: _cb("redeem_request", amount=5, expires=w.now + 99), ("GLD",), setup=_dealer
+    ),
+    "cb.redeem_confirm": Scenario("minter", lambda w: _cb("redeem_confirm"), ("GLD",), OFFICER, _redemption, (("alice", ENTRY),)),
+    "cb.redeem_cancel": Scenario("alice", lambda w: _cb("redeem_cancel"), ("GLD",), EXIT, _redemption),
+    # who may not receive his interest finds it as a claim
+    "cb.accrue": Scenario(
+        "minter", lambda w: _cb("accrue"), ("GLD",), OFFICER, _dealer, (("alice", {**UNTOUCHED, "paused": 604}),)
+    ),
+    "cb.repay": Scenario("alice", lambda w: _cb("repay", amount=5), ("GLD",), setup=_debt),
 }
 
 EXEMPT = {
