@@ -16,6 +16,7 @@ from state.invariants_compliance import audit_compliance
 from state.invariants_farm import audit_farm
 from state.invariants_pending import audit_pending
 from state.invariants_staking import audit_staking
+from state.invariants_treasury import audit_treasury
 from state.modules.gate import read_holding
 from state.modules.operation import MODULE_ACCOUNTS
 from state.primitives.codec import Value
@@ -43,6 +44,7 @@ AUDITS: Final[tuple[tuple[str, Callable[[Records], tuple[str, ...]]], ...]] = (
     ("comp", audit_compliance),
     ("farm", audit_farm),
     ("pending", audit_pending),
+    ("cb", audit_treasury),
 )
 
 _CALENDAR_MINUTE_BYTES: Final = 10

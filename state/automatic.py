@@ -35,7 +35,7 @@ def run_action(
     view = context.view
     mark = view.mark()
     context.events = []
-    context.tx = None
+    context.tx = context.call = None
     try:
         result = action(context)
         problem = check_action(view, mark, letters, time_s=context.time_s) if len(view.undo) > mark else ""

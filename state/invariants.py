@@ -20,7 +20,8 @@ from state.invariants_compliance import check_compliance, check_definition
 from state.invariants_farm import check_farm
 from state.invariants_pending import check_pending
 from state.invariants_staking import check_staking
-from state.marks import DEBIT_FROZEN, DEEP_FROZEN, SANCTIONED, UNFREEZABLE
+from state.invariants_treasury import MOVED_LETTERS, check_moves, check_treasury, has_moved_debt, is_moved_record
+from state.marks import DEBIT_FROZEN, DEEP_FROZEN, SANCTIONED, TREASURY_MARKS, UNFREEZABLE
 from state.modules.gate import read_holding
 from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level, Operation
 from state.primitives.codec import Value
@@ -41,6 +42,7 @@ from state.schema import (
 from state.schema_amm import POSITION as POOL_SHARES
 from state.schema_claims import CLAIM
 from state.schema_freezes import MARKED_KEY
+from state.schema_treasury import TREASURY
 from state.transaction import Call, Transaction
 from state.view import View
 
@@ -55,6 +57,7 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
     "escrow": check_pending,
     "settle": check_pending,
     "pay": check_pending,
+    "cb": check_treasury,
 }
 # the same for records that the operations of several modules write
 _OF_LETTER: Final = {CLAIM: check_claims}
@@ -114,11 +117,14 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
     first = dict(reversed(view.undo[mark:]))  # the earliest entry of a key wins
     drift: dict[bytes, int] = {}
     moved = False
+    is_followed = False  # a central bank's records were written beside the holdings they follow
     for key, before in first.items():
         after = values[key]
         tag = key[1]
         if tag not in operation.writes:
-            return "I2: an operation wrote a record that is not its own"
+            if not is_moved_record(key, first, operation.writes):
+                return "I2: an operation wrote a record that is not its own"
+            is_followed = True
         if tag == HOLDING:
             balance = after[0] if after is not None else 0
             delta = balance - (before[0] if before is not None else 0)
@@ -131,6 +137,7 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
                 if not 0 <= held <= balance:
                     return "I3: more is held than there is"
                 held_delta = held - read_holding(before)[1]
+                is_followed = is_followed or bool((read_holding(after)[2] | read_holding(before)[2]) & TREASURY_MARKS)
             if delta or held_delta:
                 moved = True
             if address in MODULE_ACCOUNTS:
@@ -155,10 +162,14 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
     for delta in drift.values():
         if delta:
             return "I1: an asset was not conserved"
-    if operation.moves_value and not moved:
+    if operation.moves_value and not moved and not has_moved_debt(first, values):
         return "I12: an operation succeeded without effect"
     if values[MARKED_KEY] is not None or operation.forces or MARKED_KEY in first:
         problem = check_compliance(view, first, operation, time_s)
+        if problem:
+            return problem
+    if is_followed and operation.module != "cb":
+        problem = check_moves(view, first, authorised, is_supply_free=SUPPLY in operation.writes)
         if problem:
             return problem
     check_module = _OF_MODULE.get(operation.module)
@@ -179,7 +190,7 @@ def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int 
     for key, before in first.items():
         after = values[key]
         tag = key[1]
-        if tag not in letters:
+        if tag not in letters and not is_moved_record(key, first, letters):
             return "I2: an automatic action wrote a record that is not its own"
         if tag == HOLDING:
             balance, held, _ = read_holding(after)
@@ -205,6 +216,11 @@ def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int 
         if problem:
             return problem
     for check_module in dict.fromkeys(_OF_MODULE.values()):
+    if TREASURY not in letters and any(key[1] in MOVED_LETTERS for key in first):
+        problem = check_moves(view, first, (), is_supply_free=SUPPLY in letters)
+        if problem:
+            return problem
+    for check_module in _OF_MODULE.values():
         problem = check_module(view, first, None)
         if problem:
             return problem

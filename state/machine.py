@@ -121,7 +121,7 @@ class BlockExecution:
         mark = len(view.undo)
         context = self._context
         context.events = []
-        context.tx = tx
+        context.tx, context.call = tx, None
         index = NO_OPERATION
         work = 0
         try:
@@ -137,6 +137,8 @@ class BlockExecution:
                 start = len(view.undo)
                 operation, account, args = call
                 if values[ACCOUNT_PREFIX + account][4]:
+                operation, account, args = context.call = call
+                if view.values[ACCOUNT_PREFIX + account][4]:
                     require_acting(context, operation, account)
                 operation.handler(context, account, args)
                 problem = check_operation(view, start, call, context.time_s)

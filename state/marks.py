@@ -35,7 +35,9 @@ AUTHORISED: Final = 4  # by the issuer, where the asset requires it
 MAINTAINED: Final = 8  # no new value, but what is under way may end
 ACCEPTED: Final = 16  # by the holder, where the asset requires it
 HOLDING_LIMITED: Final = 32  # limits of this holding
-OVERDRAWN: Final = 64  # has a credit line: `state.modules.treasury` is asked when it runs short
+OVERDRAWN: Final = 64  # has a credit line: `state.modules.treasury_moves` is asked when it runs short
+RESERVE: Final = 128  # of a dealer of the asset's central bank: interest and the reserve requirement follow it
+TREASURY_MARKS: Final = OVERDRAWN | RESERVE
 
 ACCOUNT_MARKS: Final = {
     "debit_frozen": DEBIT_FROZEN,
@@ -57,6 +59,7 @@ HOLDING_MARKS: Final = {
     "accepted": ACCEPTED,
     "limited": HOLDING_LIMITED,
     "credit_line": OVERDRAWN,
+    "reserve": RESERVE,
 }
 
 

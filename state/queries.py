@@ -37,6 +37,7 @@ from state.queries_staking import (
     show_stake_params,
     show_validator,
 )
+from state.queries_treasury import TREASURY_PATHS, TREASURY_SHOW
 from state.receipts import Receipt
 from state.schema import (
     ACCOUNT,
@@ -114,6 +115,8 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     /farm-positions/ADDRESS /farm-position/ADDRESS/N.
     /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions
     /hold/HEX /escrow/HEX /settlement/HEX /offer/HEX /pending/ADDRESS /claims/ADDRESS /claim/ADDRESS/NUMBER.
+    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions.
+    Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-line/ADDRESS/CODE.
     Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")
@@ -156,6 +159,7 @@ _PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
     ("members", 2): lambda a, b: members_key(check_pool(a, b)),
     ("position", 3): lambda address, a, b: position_key(parse_address(address), check_pool(a, b)),
     **FARM_PATHS,
+    **TREASURY_PATHS,
     ("params", 1): _params_path,
     ("freeze", 1): lambda address: account_freeze_key(parse_address(address)),
     ("freeze", 2): lambda address, code: holding_freeze_key(parse_address(address), check_asset_code(code).encode("ascii")),
@@ -265,6 +269,7 @@ _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     FREEZES: show_restriction,
     **FARM_SHOW,
     **PENDING_SHOW,
+    **TREASURY_SHOW,
 }
 
 

@@ -15,6 +15,7 @@ from state.event_kinds import ACCOUNT, AMOUNT, BYTES, NUMBER, TEXT, EventKind, E
 from state.events_assets import ASSET_EVENTS
 from state.events_farm import FARM_EVENTS
 from state.events_pending import PENDING_EVENTS
+from state.events_treasury import TREASURY_EVENTS
 from state.primitives.codec import Value, decode_amount, encode_amount, encode_trusted
 from state.primitives.errors import MalformedError
 
@@ -243,6 +244,7 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         POOL_REPAIRED,
         POOL_MEMBERS_SET,
         *FARM_EVENTS,
+        *TREASURY_EVENTS,
         BREAKER_TRIPPED,
         ACTION_DROPPED,
         *PENDING_EVENTS,

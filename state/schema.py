@@ -24,6 +24,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | M | | freezes, sanctions, roles of assets, see `state.schema_freezes` |
 | F J j | | farms, see `state.schema_farm` |
 | H E S Y | | holds, escrows, settlements, offers, see `state.schema_pending` |
+| B T | | central banks, see `state.schema_treasury` |
 | Q | | next minute of the calendar, next number in it, entries in all |
 | Q | minute (8, big-endian) | number of entries due in that minute |
 | Q | minute (8, big-endian), number (4, big-endian) | kind, key of what is due |
@@ -49,6 +50,7 @@ from state.schema_farm import FARM_DECODE, FARM_ENCODE
 from state.schema_freezes import FREEZES_DECODE, FREEZES_ENCODE
 from state.schema_pending import PENDING_DECODE, PENDING_ENCODE
 from state.schema_staking import STAKING_DECODE, STAKING_ENCODE
+from state.schema_treasury import TREASURY_DECODE, TREASURY_ENCODE
 
 ACCOUNT: Final = ord("a")
 NONCES: Final = ord("n")
@@ -231,6 +233,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     **FREEZES_DECODE,
     **FARM_DECODE,
     **PENDING_DECODE,
+    **TREASURY_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -253,6 +256,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     **FREEZES_ENCODE,
     **FARM_ENCODE,
     **PENDING_ENCODE,
+    **TREASURY_ENCODE,
 }
 
 

@@ -14,6 +14,7 @@ from node.cli.query_amm import COMMANDS as AMM_COMMANDS
 from node.cli.query_compliance import COMMANDS as COMPLIANCE_COMMANDS
 from node.cli.query_farm import COMMANDS as FARM_COMMANDS
 from node.cli.query_pending import COMMANDS as PENDING_COMMANDS
+from node.cli.query_treasury import COMMANDS as TREASURY_COMMANDS
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ for _command in (
     *FARM_COMMANDS,
     *PENDING_COMMANDS,
 ):
+for _command in (*AMM_COMMANDS, *TREASURY_COMMANDS):
     query.add_command(_command)
 
 

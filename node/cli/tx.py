@@ -15,6 +15,7 @@ from node.cli.asset import asset, flag_options, read_flags, read_hash
 from node.cli.comp import comp
 from node.cli.farm import farm
 from node.cli.hold import escrow, hold
+from node.cli.cb import cb
 from node.cli.sending import base_units_option, common
 from node.cli.settle import claim, pay, settle
 from node.cli.stake import stake
@@ -32,6 +33,7 @@ tx.add_command(comp)
 tx.add_command(farm)
 for _group in (stake, amm, hold, escrow, settle, pay, claim):
     tx.add_command(_group)
+tx.add_command(cb)
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 

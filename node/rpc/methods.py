@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.rpc import amm, chain, compliance, farm, pending, staking, transactions
+from node.rpc import amm, chain, staking, transactions, treasury
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -81,6 +82,15 @@ METHODS: Final[dict[str, Method]] = {
     "offer": Method(pending.offer, (Param("offer", Kind.TEXT),)),
     "pending": Method(pending.pending, (_ACCOUNT, Param("start", Kind.TEXT, ""), Param("limit", Kind.INT, 30)), cost=5),
     "claims": Method(pending.claims, (_ACCOUNT, Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=5),
+    "cb_supply": Method(treasury.cb_supply, (_ASSET,)),
+    "cb_rate": Method(treasury.cb_rate, (_ASSET,), cost=5),
+    "cb_dealer": Method(treasury.cb_dealer, (_ACCOUNT, _ASSET)),
+    "cb_dealers": Method(treasury.cb_dealers, (_ASSET,), cost=20),
+    "cb_redemption": Method(treasury.cb_redemption, (_ASSET, Param("request", Kind.INT))),
+    "cb_redemptions": Method(
+        treasury.cb_redemptions, (_ASSET, Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=5
+    ),
+    "cb_credit_line": Method(treasury.cb_credit_line, (_ACCOUNT, _ASSET)),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),

@@ -16,8 +16,10 @@ import msgspec
 
 from state.codes import Code
 from state.event_kinds import EventKind, EventValue
+from state.marks import OVERDRAWN, RESERVE, TREASURY_MARKS
 from state.modules.fields import FieldKind
 from state.modules.gate import put_holding, require_credit, require_debit
+from state.modules.treasury_moves import follow, prepare_debit, repay_from
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed, TransactionError
 from state.primitives.ids import module_address
@@ -27,7 +29,7 @@ from state.schema import ACCOUNT_PREFIX, ASSET_PREFIX, HOLDING_PREFIX
 from state.view import View
 
 if TYPE_CHECKING:
-    from state.transaction import Transaction
+    from state.transaction import Call, Transaction
 
 # The ledger's own accounts. None has keys; each changes only by the operations whose row names it, and FEES by fees.
 FEES: Final = "fees"
@@ -68,7 +70,7 @@ class Level(IntEnum):
 class OpContext:
     """What a handler works with: the view, the block, and the few ways in which value may move."""
 
-    __slots__ = ("events", "height", "key_kinds", "time_s", "tx", "view")
+    __slots__ = ("call", "events", "height", "key_kinds", "time_s", "tx", "view")
 
     def __init__(self, view: View, height: int, time_s: int, key_kinds: tuple[int, ...]) -> None:
         self.view = view
@@ -77,10 +79,20 @@ class OpContext:
         self.key_kinds = key_kinds
         self.events: list[Event] = []
         self.tx: Transaction | None = None  # the running one; None in automatic actions
+        self.call: Call | None = None  # the running operation of it
 
     def emit(self, kind: EventKind, *values: EventValue) -> None:
         """Record an event of the running transaction."""
         self.events.append(tuple.__new__(Event, (kind, values)))
+
+    def is_authorised_by(self, address: bytes) -> bool:
+        """Whether the running operation is one that this account has signed, and not what was promised before or an automatic action."""
+        if self.call is None:
+            return False
+        operation, account, args = self.call
+        if account == address and operation.level >= Level.MEDIUM:
+            return True
+        return operation.authorities is not None and any(other == address for other, _ in operation.authorities(account, args))
 
     def require_recipient(self, address: bytes) -> None:
         """Fail unless this is an account that may be credited: 506, 301."""
@@ -92,7 +104,8 @@ class OpContext:
     def debit(self, address: bytes, code: bytes, amount: int, to: bytes = b"") -> None:
         """Take `amount` > 0 from what an account may spend: the codes of `gate.require_debit`, 502, 501.
 
-        `to` is the account that gets it in the same operation, empty if a module does. A holding that reaches zero is deleted.
+        `to` is the account that gets it in the same operation, empty if a module does. What is missing is drawn on the account's credit
+        line if it has one; a dealer's required reserve cannot be spent. A holding that reaches zero is deleted.
         """
         view = self.view
         values = view.values
@@ -101,6 +114,8 @@ class OpContext:
         account = values[ACCOUNT_PREFIX + address]
         if account is not None and (account[4] or values[ASSET_PREFIX + code][5] or (holding is not None and len(holding) > 1)):
             require_debit(self, address, code, amount, to)
+            if holding is not None and len(holding) > 1 and holding[2] & TREASURY_MARKS:
+                prepare_debit(self, address, code, amount)
             self.take(address, code, amount)
             return
         rest: int = (holding[0] if holding is not None else 0) - amount  # `take` in place: every payment comes by here
@@ -121,6 +136,8 @@ class OpContext:
         if account is not None and (account[4] or values[ASSET_PREFIX + code][5] or (holding is not None and len(holding) > 1)):
             require_credit(self, address, code, amount, is_return)
             self.give(address, code, amount)
+            if holding is not None and len(holding) > 1 and holding[2] & OVERDRAWN:
+                repay_from(self, address, code, amount)
             return
         total: int = (holding[0] if holding is not None else 0) + amount  # `give` in place
         if total > AMOUNT_MAX:
@@ -138,6 +155,8 @@ class OpContext:
                 raise OperationFailed(Code.INSUFFICIENT_AVAILABLE, f"{balance - held} available, {held} held, {amount} needed")
             if balance >= amount:
                 put_holding(view, key, balance - amount, held, marks)
+                if marks & RESERVE:
+                    follow(self, address, code, balance - amount)
                 return
         rest: int = (holding[0] if holding is not None else 0) - amount
         if rest < 0:
@@ -152,7 +171,12 @@ class OpContext:
         total: int = (holding[0] if holding is not None else 0) + amount
         if total > AMOUNT_MAX:
             raise OperationFailed(Code.OVERFLOW_MAX, "an amount is below 2^640")
-        view.put(key, (total,) if holding is None or len(holding) == 1 else (total, *holding[1:]))
+        if holding is None or len(holding) == 1:
+            view.put(key, (total,))
+            return
+        view.put(key, (total, *holding[1:]))
+        if holding[2] & RESERVE:
+            follow(self, address, code, total)
 
 
 Handler = Callable[[OpContext, bytes, tuple[Any, ...]], None]

@@ -19,6 +19,7 @@ from state.modules import (
     settlements,
     staking,
 )
+from state.modules import accounts, amm, asset_force, asset_roles, assets, claims, compliance, staking, treasury
 from state.modules.operation import Operation
 
 ROWS: Final[tuple[Operation, ...]] = (
@@ -35,6 +36,7 @@ ROWS: Final[tuple[Operation, ...]] = (
     *amm.OPERATIONS,
     *compliance.OPERATIONS,
     *farm.OPERATIONS,
+    *treasury.OPERATIONS,
 )
 OPERATIONS: Final[dict[int, Operation]] = {row.code: row for row in ROWS}
 BY_NAME: Final[dict[str, Operation]] = {row.name: row for row in ROWS}

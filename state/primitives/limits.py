@@ -114,6 +114,13 @@ FARM_DURATION_S_MAX = 10 * 365 * 24 * 3600  # from now to the end of a campaign
 FARM_REWARDS_MAX = 8  # reward assets of one farm; each change of a stake settles all of them
 FARM_CLAIM_POSITIONS_MAX = 16  # in one claim: times the reward assets, 128 multiplications of 1,300 bits
 FARM_POSITIONS_MAX = 256  # open at once by one account in all farms; their list is one record of about 1 kB
+# Central banks
+DEALERS_MAX = 128  # of one asset: all are paid interest in one operation, about 3 ms
+DEALER_TIERS_MAX = 16  # each may have a reserve ratio
+DEALER_WINDOW_S_MAX = 366 * 24 * 3600  # of a limit on what a dealer is issued
+RATE_PPM_MAX = 1_000_000  # 100 % a year: beyond it is a typing mistake
+REDEMPTION_S_MAX = 30 * 24 * 3600  # how long a request may wait for its answer
+COLLATERAL_ASSETS_MAX = 8  # behind one credit line
 
 # State
 RECORD_CACHE_RECORDS_MAX = 200_000  # decoded records kept between blocks, about 400 B each

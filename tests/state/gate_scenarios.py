@@ -24,7 +24,10 @@ from tests.state.farm_world import farm_op
 from tests.state.ledger_world import ADDRESS, key_of, pay
 from tests.state.pending_world import name_of
 from tests.state.pending_world import op as pending_op
+from tests.state.compliance_world import RICH, ComplianceWorld, clawback, forced_transfer, freeze_account, unfreeze
+from tests.state.ledger_world import key_of, pay
 from tests.state.test_modules_assets import burn, mint, move
+from tests.state.treasury_world import cb_op
 
 # account-wide first, then of one asset
 STATUSES = (
@@ -179,6 +182,29 @@ PAID = {**PAYEE, "debit_frozen": 601}
 PROMISED = {**UNTOUCHED, "paused": 604}  # he is not paid yet
 # nothing moves but what is the payer's own
 GIVES_UP = {**OFFICER, "paused": 0}
+def _cb(name: str, **fields: Any) -> Any:
+    return cb_op(name, asset="GLD", **fields)
+
+
+def _dealer(world: ComplianceWorld) -> None:
+    """Alice is a dealer and earns interest."""
+    world.must("bank", _cb("appoint_dealer", account="alice"), _cb("set_rate", rate_ppm=1_000_000, effective_from=world.now + 1))
+    world.now += 1_000
+
+
+def _redemption(world: ComplianceWorld) -> None:
+    _dealer(world)
+    world.must("alice", _cb("redeem_request", amount=5, expires=world.now + 1_000))
+
+
+def _debt(world: ComplianceWorld) -> None:
+    """Alice owes 5 and has something: it was held when she paid."""
+    _dealer(world)
+    world.must("bank", _cb("overdraft", account="alice", limit=5), signers=(("bank", 0), ("alice", 0)))
+    world.must("alice", _cb("redeem_request", amount=RICH, expires=world.now + 1_000), pay("bob", 5, "GLD"))
+    world.must("alice", _cb("redeem_cancel", request=0))
+
+
 _PAIR = ("GLD", "SLV")
 SCENARIOS: dict[str, Scenario] = {
     "asset.mint": Scenario("minter", lambda w: mint("bob", 5, "GLD"), ("GLD",), OFFICER, others=(("bob", PAYEE),)),
@@ -270,6 +296,18 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "farm.close": Scenario("alice", lambda w: farm_op("close"), ("GLD",), EXIT, _ended),
     "amm.close": Scenario("alice", lambda w: amm_op("close", pool="GLD/SLV"), _PAIR, EXIT, _whole_pool),
+    "cb.issue": Scenario("minter", lambda w: _cb("issue", amount=5), ("GLD",), OFFICER, _dealer, (("alice", PAYEE),)),
+    "cb.inject": Scenario("minter", lambda w: _cb("inject"), ("GLD",), OFFICER, _dealer, (("alice", PAYEE),)),
+    "cb.redeem_request": Scenario(
+        "alice", lambda w: _cb("redeem_request", amount=5, expires=w.now + 99), ("GLD",), setup=_dealer
+    ),
+    "cb.redeem_confirm": Scenario("minter", lambda w: _cb("redeem_confirm"), ("GLD",), OFFICER, _redemption, (("alice", ENTRY),)),
+    "cb.redeem_cancel": Scenario("alice", lambda w: _cb("redeem_cancel"), ("GLD",), EXIT, _redemption),
+    # who may not receive his interest finds it as a claim
+    "cb.accrue": Scenario(
+        "minter", lambda w: _cb("accrue"), ("GLD",), OFFICER, _dealer, (("alice", {**UNTOUCHED, "paused": 604}),)
+    ),
+    "cb.repay": Scenario("alice", lambda w: _cb("repay", amount=5), ("GLD",), setup=_debt),
 }
 
 EXEMPT = {

@@ -162,9 +162,35 @@ def _terms(compute: Callable[[bytes, Any], bytes], letter: int) -> Draw:
         return compute(compute_id(letter, maker, found.ref), found)
 
     return draw
+def _dealer(ledger: RandomLedger, account: bytes) -> bytes:
+    """One of few, so that most of them are appointed after a while."""
+    return ledger.rng.choice(ledger.accounts[3:7])
+
+
+def _dealer_legs(ledger: RandomLedger, account: bytes) -> tuple[tuple[bytes, int], ...]:
+    return tuple((dealer, ledger.rng.randrange(1, 10**9)) for dealer in sorted(ledger.rng.sample(ledger.accounts[3:7], 2)))
+
+
+def _collateral(ledger: RandomLedger, account: bytes) -> tuple[tuple[str, int], ...]:
+    return tuple((code, ledger.rng.randrange(1, 10**12)) for code in sorted(ledger.rng.sample(ledger.assets, ledger.rng.randrange(3))))
+
+
+def _own_asset(ledger: RandomLedger, account: bytes) -> str:
+    """An asset that the account issues and may mint, if it is one of the issuers."""
+    return ledger.rng.choice(("QNX", "BTC"))
+
+
+def _issuer(ledger: RandomLedger) -> bytes:
+    return ledger.accounts[0]
+
+
+def _any_dealer(ledger: RandomLedger) -> bytes:
+    return _dealer(ledger, b"")
 
 
 FIELDS: dict[str, Draw] = {
+    "dealers and amounts": _dealer_legs,
+    "assets and amounts": _collateral,
     "address": _account,
     "optional address": lambda ledger, account: ledger.rng.choice((b"", _account(ledger, account))),
     "optional hash": lambda ledger, account: ledger.rng.choice((b"", sha256(b"hash"))),
@@ -229,9 +255,27 @@ ACTORS: dict[str, Callable[[RandomLedger], bytes]] = {
     **dict.fromkeys(("asset.pause", "asset.unpause", "asset.clawback", "asset.forced_transfer", "asset.set_metadata"), _officer),
     **dict.fromkeys(("comp.freeze", "comp.unfreeze", "comp.authorise"), _officer),
     **dict.fromkeys(("comp.sanction", "comp.unsanction"), _authority),
+    **{f"cb.{name}": _issuer for name in ("appoint_dealer", "issue", "inject", "redeem_confirm", "set_rate", "accrue", "overdraft")},
+    **{f"cb.{name}": _issuer for name in ("set_reserve_requirement", "close_overdraft", "dismiss_dealer")},
+    **{f"cb.{name}": _any_dealer for name in ("redeem_request", "redeem_cancel", "report_liabilities", "repay")},
 }
 
 HINTS: dict[tuple[str, str], Draw] = {
+    **{(f"cb.{name}", "account"): _dealer for name in ("appoint_dealer", "dismiss_dealer", "overdraft", "close_overdraft")},
+    **{(f"cb.{name}", "asset"): _own_asset for name in ("appoint_dealer", "issue", "inject", "redeem_request", "set_rate", "accrue")},
+    **{(f"cb.{name}", "asset"): _own_asset for name in ("redeem_confirm", "redeem_cancel", "overdraft", "close_overdraft", "repay")},
+    **{(f"cb.{name}", "asset"): _own_asset for name in ("report_liabilities", "set_reserve_requirement")},
+    ("cb.appoint_dealer", "tier"): lambda ledger, account: ledger.rng.randrange(3),
+    ("cb.appoint_dealer", "issue_max"): lambda ledger, account: ledger.rng.choice((0, 10**12)),
+    ("cb.appoint_dealer", "window_max"): _constant(10**15),
+    ("cb.appoint_dealer", "window_s"): _constant(86_400),
+    ("cb.issue", "dealer"): _dealer,
+    ("cb.set_rate", "rate_ppm"): _ppm,
+    ("cb.set_rate", "effective_from"): _when,
+    ("cb.set_reserve_requirement", "tier"): lambda ledger, account: ledger.rng.randrange(3),
+    ("cb.set_reserve_requirement", "ratio_ppm"): lambda ledger, account: ledger.rng.choice((0, 10_000, 100_000)),
+    ("cb.accrue", "period"): _small_index,
+    ("", "request"): _small_index,
     ("account.create", "address"): _address_of_keys,
     ("account.create", "kind"): _constant(1),
     ("account.create", "parent"): _constant(b""),
