@@ -215,12 +215,11 @@ def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int 
         problem = check_compliance(view, first, None, time_s)
         if problem:
             return problem
-    for check_module in dict.fromkeys(_OF_MODULE.values()):
     if TREASURY not in letters and any(key[1] in MOVED_LETTERS for key in first):
         problem = check_moves(view, first, (), is_supply_free=SUPPLY in letters)
         if problem:
             return problem
-    for check_module in _OF_MODULE.values():
+    for check_module in dict.fromkeys(_OF_MODULE.values()):
         problem = check_module(view, first, None)
         if problem:
             return problem

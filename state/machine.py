@@ -135,10 +135,8 @@ class BlockExecution:
             index = 0
             for call in tx.calls:
                 start = len(view.undo)
-                operation, account, args = call
-                if values[ACCOUNT_PREFIX + account][4]:
                 operation, account, args = context.call = call
-                if view.values[ACCOUNT_PREFIX + account][4]:
+                if values[ACCOUNT_PREFIX + account][4]:
                     require_acting(context, operation, account)
                 operation.handler(context, account, args)
                 problem = check_operation(view, start, call, context.time_s)

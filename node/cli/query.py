@@ -33,8 +33,8 @@ for _command in (
     *COMPLIANCE_COMMANDS,
     *FARM_COMMANDS,
     *PENDING_COMMANDS,
+    *TREASURY_COMMANDS,
 ):
-for _command in (*AMM_COMMANDS, *TREASURY_COMMANDS):
     query.add_command(_command)
 
 

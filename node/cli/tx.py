@@ -12,10 +12,10 @@ import click
 
 from node.cli.amm import amm
 from node.cli.asset import asset, flag_options, read_flags, read_hash
+from node.cli.cb import cb
 from node.cli.comp import comp
 from node.cli.farm import farm
 from node.cli.hold import escrow, hold
-from node.cli.cb import cb
 from node.cli.sending import base_units_option, common
 from node.cli.settle import claim, pay, settle
 from node.cli.stake import stake

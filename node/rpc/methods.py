@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import amm, chain, compliance, farm, pending, staking, transactions
-from node.rpc import amm, chain, staking, transactions, treasury
+from node.rpc import amm, chain, compliance, farm, pending, staking, transactions, treasury
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 

@@ -18,8 +18,8 @@ from state.modules import (
     offers,
     settlements,
     staking,
+    treasury,
 )
-from state.modules import accounts, amm, asset_force, asset_roles, assets, claims, compliance, staking, treasury
 from state.modules.operation import Operation
 
 ROWS: Final[tuple[Operation, ...]] = (

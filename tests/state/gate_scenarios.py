@@ -19,13 +19,11 @@ from state.primitives.keys import KeyKind
 from state.schema_pending import Leg
 from state.transaction import call
 from tests.state.amm_world import amm_op
-from tests.state.compliance_world import ComplianceWorld, clawback, forced_transfer, freeze_account, unfreeze
+from tests.state.compliance_world import RICH, ComplianceWorld, clawback, forced_transfer, freeze_account, unfreeze
 from tests.state.farm_world import farm_op
 from tests.state.ledger_world import ADDRESS, key_of, pay
 from tests.state.pending_world import name_of
 from tests.state.pending_world import op as pending_op
-from tests.state.compliance_world import RICH, ComplianceWorld, clawback, forced_transfer, freeze_account, unfreeze
-from tests.state.ledger_world import key_of, pay
 from tests.state.test_modules_assets import burn, mint, move
 from tests.state.treasury_world import cb_op
 
