@@ -1,6 +1,7 @@
 """Checks of holds, escrows, settlements and offers on what was touched, and of the whole state; they know nothing of the handlers.
 
-I3: what an account's holding has `held` is the sum of its open holds, allocated legs and offers. I5: the escrows' account holds the open
+I3: what an account's holding has `held` is the sum of its open holds, allocated legs and offers, and of what it has pledged to a central
+bank or asked it to redeem. I5: the escrows' account holds the open
 escrows; every record is settled once; what is paid is no more than what was promised, and it moved from the one to the other of its
 accounts to the unit, and nothing beside it. I24: nobody promises for another, nobody agrees for another, and by itself the ledger only
 gives back. The lists of accounts have what is open and nothing else. Source: ledger rules, section 3. Nothing here may change a record,
@@ -29,11 +30,20 @@ from state.schema_pending import (
     Settled,
     Settlement,
 )
+from state.schema_treasury import (
+    LINE_PREFIX,
+    OF_ADDRESS,
+    PREFIX_BYTES,
+    REDEMPTION_ASSET_START,
+    REDEMPTION_PREFIX,
+    TREASURY,
+)
 from state.view import View
 
 _PAID: Final = (Code.PENDING_ALREADY_POSTED, Code.ALREADY_SETTLED)
 _GIVEN_BACK: Final = (Code.PENDING_ALREADY_VOIDED, Code.PENDING_EXPIRED)
 _ADDRESS_START: Final = 2
+_AUDITED: Final = PENDING_LETTERS | {HOLDING, TREASURY}
 
 
 def _held_by(record: Value) -> list[tuple[bytes, int]]:
@@ -46,6 +56,14 @@ def _held_by(record: Value) -> list[tuple[bytes, int]]:
     if kind is Settlement:
         return [(leg.sender + leg.asset.encode(), leg.amount) for i, leg in enumerate(record.legs) if record.allocated >> i & 1]
     return []
+
+
+def _pledged_by(key: bytes, record: Value) -> list[tuple[bytes, int]]:
+    """What a central bank's record keeps held: collateral, and what waits to be redeemed."""
+    kind = key[:PREFIX_BYTES]
+    if kind == LINE_PREFIX:
+        return [(key[OF_ADDRESS] + asset.encode(), amount) for asset, amount in record.collateral]
+    return [(record.dealer + key[REDEMPTION_ASSET_START:], record.amount)] if kind == REDEMPTION_PREFIX else []
 
 
 def _owners(record: Value) -> set[bytes]:
@@ -77,6 +95,9 @@ class _Sums:
                 _count(self.held, key[_ADDRESS_START:], -sign * record[1])
             if key[HOLDING_ADDRESS] == ESCROWS_ADDRESS:
                 _count(self.escrows, key[34:], -sign * record[0])
+        elif tag == TREASURY:
+            for owner, amount in _pledged_by(key, record):
+                _count(self.held, owner, sign * amount)
         elif tag in PENDING_LETTERS:
             if len(key) == LIST_KEY_BYTES:
                 _count(self.counts, key[LIST_ACCOUNT], -sign * record[1])
@@ -134,6 +155,9 @@ def check_pending(view: View, first: Mapping[bytes, Value], account: bytes | Non
             for record, sign in ((before, -1), (after, 1)):
                 if record is not None:
                     _count(moved, key[CLAIM_OWNER] + record[0].encode(), sign * record[1])
+        elif key[:PREFIX_BYTES] == LINE_PREFIX:  # what a credit line lent, or was repaid with, is no payment
+            debt = (after.debt if after is not None else 0) - (before.debt if before is not None else 0)
+            _count(moved, key[PREFIX_BYTES:], -debt)
         elif tag in PENDING_LETTERS and len(key) == PENDING_KEY_BYTES:
             problem = _check_step(before, after, account, moved)
             if problem:
@@ -217,13 +241,13 @@ def _pay(moved: dict[bytes, int], sender: bytes, recipient: bytes, asset: str, a
 def audit_pending(records: Iterable[tuple[bytes, Value]]) -> tuple[str, ...]:
     """Whole-state audit of I3 and I5 over all (key, record); what is wrong, in a stated order."""
     sums = _Sums()
-    known = {key: record for key, record in records if key[1] in PENDING_LETTERS or key[1] == HOLDING}
+    known = {key: record for key, record in records if key[1] in _AUDITED}
     problems = []
     for key in sorted(known):
         record = known[key]
         sums.add(key, record, 1)
         problem = ""
-        if key[1] == HOLDING:
+        if key[1] not in PENDING_LETTERS:
             continue
         if len(key) > LIST_KEY_BYTES:
             problem = _check_entry(known, key, record)
