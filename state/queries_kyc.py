@@ -13,7 +13,13 @@ from state.codes import Code
 from state.modules.domains import require_member
 from state.modules.fields import show_keys
 from state.modules.gate import read_holding
-from state.modules.kyc_fields import check_credential_type, check_domain_name, check_jurisdiction, check_lei, show_accepted
+from state.modules.kyc_fields import (
+    check_credential_type,
+    check_domain_name,
+    check_jurisdiction,
+    check_lei,
+    show_accepted,
+)
 from state.modules.operation import OpContext
 from state.modules.rules import Scope
 from state.modules.standing import UNKNOWN, find_head, find_jurisdiction, find_standing

@@ -14,9 +14,9 @@ from state.codes import Code
 from state.event_kinds import ACCOUNT, AMOUNT, BYTES, NUMBER, TEXT, EventKind, EventValue
 from state.events_assets import ASSET_EVENTS
 from state.events_farm import FARM_EVENTS
+from state.events_kyc import KYC_EVENTS
 from state.events_pending import PENDING_EVENTS
 from state.events_treasury import TREASURY_EVENTS
-from state.events_kyc import KYC_EVENTS
 from state.primitives.codec import Value, decode_amount, encode_amount, encode_trusted
 from state.primitives.errors import MalformedError
 

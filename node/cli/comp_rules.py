@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from node.cli.kyc import checked, jurisdiction_name, send
-from node.cli.parts import parse_key_rows, read_hash, read_time
+from node.cli.comp import read_time
+from node.cli.kyc import checked, jurisdiction_name, read_hash_32, send
+from node.cli.parts import parse_key_rows
 from node.cli.sending import base_units_option, common
 from state.primitives.errors import ConfigError
 
@@ -84,7 +85,9 @@ def set_limits(
     texts = {"per_tx": per_tx, "in_max": in_max, "out_max": out_max, "max_balance": max_balance}
 
     async def operations(session: Session) -> list[Any]:
-        amounts = {name: await session.parse_amount(text, asset, base_units=base_units) for name, text in texts.items()}
+        amounts: dict[str, Any] = {
+            name: await session.parse_amount(text, asset, base_units=base_units) for name, text in texts.items()
+        }
         if not any(amounts.values()) or bool(window_s) != bool(amounts["in_max"] or amounts["out_max"]):
             raise ConfigError("limits need --per-tx, --max-balance, or --window with --in or --out")
         return [call("comp.set_limits", **fields, window_s=window_s, **amounts)]
@@ -167,7 +170,7 @@ def recover_holder(sending: Any, old: str, new: str, evidence_hash: str, assets:
     from node.cli.options import resolve_address
 
     who = {"old": resolve_address(old, sending.home), "new": resolve_address(new, sending.home)}
-    rest = {"evidence_hash": read_hash(evidence_hash, "--evidence-hash"), "assets": tuple(sorted(set(assets)))}
+    rest = {"evidence_hash": read_hash_32(evidence_hash, "--evidence-hash"), "assets": tuple(sorted(set(assets)))}
     if who["old"] == who["new"]:
         raise ConfigError("--old and --new are one account")
     return send(sending, "comp.recover_holder", {**who, **rest})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from node.cli.parts import read_hash, read_time
+from node.cli.comp import read_time
 from node.cli.sending import common
 from state.primitives.errors import ConfigError, MalformedError
 
@@ -48,6 +48,17 @@ def checked(check: Callable[[str], str], text: str) -> str:
         return check(text)
     except MalformedError as error:
         raise ConfigError(f"{text!r}: {error.message}") from None
+
+
+def read_hash_32(text: str, option: str) -> bytes:
+    """SHA-256 of something as 64 hex digits. Raises `ConfigError`."""
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if len(found) != 32:
+        raise ConfigError(f"{option} has 64 hex digits", hint="sha256sum of the file")
+    return found
 
 
 def _kind(text: str) -> str:
@@ -88,7 +99,7 @@ def issue(sending: Any, subject: str, kind: str, tier: int, jurisdiction: str, e
         "tier": tier,
         "jurisdiction": jurisdiction_name(jurisdiction),
         "expires": read_time(expires),
-        "evidence_hash": read_hash(evidence_hash, "--evidence-hash"),
+        "evidence_hash": read_hash_32(evidence_hash, "--evidence-hash"),
     }
     return send(sending, "kyc.issue", fields)
 

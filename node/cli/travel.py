@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import click
 
+from node.cli.comp import read_time
+from node.cli.kyc import read_hash_32
 from node.cli.options import home_option, node_option, passphrase_option
 from node.cli.output import answer, json_option
-from node.cli.parts import read_hash, read_time
 from node.cli.sending import base_units_option
 from state.primitives.errors import ConfigError, LocalError
 
@@ -31,7 +32,7 @@ def read_travel(path: Path) -> tuple[tuple[Any, ...], int]:
         attestation = found["attestation"]
         signed = (int(attestation["key_id"]), bytes.fromhex(attestation["signature"])) if attestation else ()
         texts = [str(found[name]) for name in ("scheme", "originator", "beneficiary", "reference")]
-        payload = read_hash(found["payload_hash"], "payload_hash")
+        payload = read_hash_32(found["payload_hash"], "payload_hash")
         until = int(found["valid_until"])
     except OSError as error:
         raise LocalError(f"cannot read {path}: {error.strerror}") from None
@@ -88,7 +89,7 @@ def attest(
     from state.modules.travel import DOMAIN, attestation_message
 
     key_set = read_key_file(find_key_file(key, home), PassphraseReader(passphrase_file), role=Role.USER)
-    payload, until = read_hash(payload_hash, "--payload-hash"), read_time(valid_until)
+    payload, until = read_hash_32(payload_hash, "--payload-hash"), read_time(valid_until)
 
     async def ask(client: Any) -> tuple[bytes, int]:
         found = await client.asset(asset)

@@ -233,7 +233,6 @@ FIELDS: dict[str, Draw] = {
     "tier": lambda ledger, account: ledger.rng.randrange(3),
     "accepted credentials": lambda ledger, account: ((_authority(ledger), "kyc", ledger.rng.randrange(3)),),
     "legal entity identifier": lambda ledger, account: ledger.rng.choice(("5493001KJTIIGC8Y1R12", "7LTWFZYICNSX8D621K86")),
-    "hash": _constant(sha256(b"evidence")),
 }
 
 
