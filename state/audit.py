@@ -14,6 +14,7 @@ from state.invariants_amm import audit_amm
 from state.invariants_claims import audit_claims
 from state.invariants_compliance import audit_compliance
 from state.invariants_farm import audit_farm
+from state.invariants_limits import audit_kyc
 from state.invariants_pending import audit_pending
 from state.invariants_staking import audit_staking
 from state.invariants_treasury import audit_treasury
@@ -45,6 +46,7 @@ AUDITS: Final[tuple[tuple[str, Callable[[Records], tuple[str, ...]]], ...]] = (
     ("farm", audit_farm),
     ("pending", audit_pending),
     ("cb", audit_treasury),
+    ("kyc", audit_kyc),
 )
 
 _CALENDAR_MINUTE_BYTES: Final = 10

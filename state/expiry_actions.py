@@ -14,11 +14,13 @@ from state.modules import escrows, holds, offers, pending, settlements
 from state.modules.calendar import take_due
 from state.modules.freezes import FREEZE_ENDS, FREEZE_LETTERS, end_freeze
 from state.modules.operation import OpContext
+from state.modules.travel import FORGET_ATTESTATION, forget_attestation
 from state.modules.treasury_redemption import REDEMPTION_DUE, settle_redemption
 from state.primitives.limits import DUE_ENTRIES_MAX
 from state.receipts import Event
 from state.schema import CALENDAR, CALENDAR_KEY, HOLDING
 from state.schema_claims import CLAIM
+from state.schema_kyc import WINDOW
 from state.schema_pending import ESCROW, HOLD, OFFER, SETTLEMENT
 from state.schema_treasury import TREASURY
 
@@ -40,6 +42,7 @@ ROWS: Final[tuple[Expiry, ...]] = (
     Expiry(pending.OFFER_DUE, "offer expiry", offers.expire, pending.BOOKS | {HOLDING, OFFER}),
     Expiry(pending.FORGET, "forget what is settled", pending.forget, frozenset({HOLD, ESCROW, SETTLEMENT, OFFER})),
     Expiry(REDEMPTION_DUE, "redemption", settle_redemption, frozenset({HOLDING, TREASURY})),
+    Expiry(FORGET_ATTESTATION, "forget attestation", forget_attestation, frozenset({WINDOW})),
 )
 EXPIRIES: Final[dict[int, Expiry]] = {row.number: row for row in ROWS}
 _CALENDAR: Final = frozenset({CALENDAR})

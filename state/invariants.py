@@ -5,7 +5,7 @@ also be wrong here. A broken invariant reverts the transaction with 203, keeps i
 Checked: I1 conservation; I2 no negative holding, no foreign hand on a module account, no record of a kind that the operation's row
 does not name; I3 what can be spent is not negative; I4 supply within its maximum, minting within the allowance; I12 no success
 without effect; I23 one sequence per transaction; I24 whoever is debited or re-keyed authorised it; I25 the fee. Source: ledger rules,
-section 3. Those of a module's own records are in `state.invariants_*`, I26 in `_compliance`. Nothing here may
+section 3. Those of a module's own records are in `state.invariants_*`, I26 in `_compliance`, I27 in `_limits`. Nothing here may
 change a record.
 """
 
@@ -18,10 +18,11 @@ from state.invariants_amm import check_amm
 from state.invariants_claims import check_claims
 from state.invariants_compliance import check_compliance, check_definition
 from state.invariants_farm import check_farm
+from state.invariants_limits import GATE_LETTERS, check_kyc, check_limits, check_rules
 from state.invariants_pending import check_pending
 from state.invariants_staking import check_staking
 from state.invariants_treasury import MOVED_LETTERS, check_moves, check_treasury, has_moved_debt, is_moved_record
-from state.marks import DEBIT_FROZEN, DEEP_FROZEN, SANCTIONED, TREASURY_MARKS, UNFREEZABLE
+from state.marks import DEBIT_FROZEN, DEEP_FROZEN, HOLDING_LIMITED, SANCTIONED, TREASURY_MARKS, UNFREEZABLE
 from state.modules.gate import read_holding
 from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level, Operation
 from state.primitives.codec import Value
@@ -58,6 +59,8 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
     "settle": check_pending,
     "pay": check_pending,
     "cb": check_treasury,
+    "kyc": check_kyc,
+    "limits": check_rules,
 }
 # the same for records that the operations of several modules write
 _OF_LETTER: Final = {CLAIM: check_claims}
@@ -116,12 +119,15 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
     values = view.values
     first = dict(reversed(view.undo[mark:]))  # the earliest entry of a key wins
     drift: dict[bytes, int] = {}
-    moved = False
+    moved = is_limited = False
     is_followed = False  # a central bank's records were written beside the holdings they follow
     for key, before in first.items():
         after = values[key]
         tag = key[1]
         if tag not in operation.writes:
+            if tag in GATE_LETTERS and HOLDING in operation.writes:
+                is_limited = True
+                continue
             if not is_moved_record(key, first, operation.writes):
                 return "I2: an operation wrote a record that is not its own"
             is_followed = True
@@ -138,6 +144,7 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
                     return "I3: more is held than there is"
                 held_delta = held - read_holding(before)[1]
                 is_followed = is_followed or bool((read_holding(after)[2] | read_holding(before)[2]) & TREASURY_MARKS)
+                is_limited = is_limited or bool(read_holding(after)[2] & HOLDING_LIMITED)
             if delta or held_delta:
                 moved = True
             if address in MODULE_ACCOUNTS:
@@ -164,6 +171,10 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
             return "I1: an asset was not conserved"
     if operation.moves_value and not moved and not has_moved_debt(first, values):
         return "I12: an operation succeeded without effect"
+    if is_limited:
+        problem = check_limits(view, first, operation.forces)
+        if problem:
+            return problem
     if values[MARKED_KEY] is not None or operation.forces or MARKED_KEY in first:
         problem = check_compliance(view, first, operation, time_s)
         if problem:
@@ -187,13 +198,17 @@ def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int 
     values = view.values
     first = dict(reversed(view.undo[mark:]))
     drift: dict[bytes, int] = {}
+    is_limited = False
     for key, before in first.items():
         after = values[key]
         tag = key[1]
-        if tag not in letters and not is_moved_record(key, first, letters):
+        if tag in GATE_LETTERS and HOLDING in letters:
+            is_limited = True
+        elif tag not in letters and not is_moved_record(key, first, letters):
             return "I2: an automatic action wrote a record that is not its own"
         if tag == HOLDING:
-            balance, held, _ = read_holding(after)
+            balance, held, marks = read_holding(after)
+            is_limited = is_limited or bool(marks & HOLDING_LIMITED)
             balance_before, held_before, _ = read_holding(before)
             if not 0 <= held <= balance <= AMOUNT_MAX:
                 return "I2: a holding is out of range"
@@ -213,6 +228,10 @@ def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int 
         return "I1: an asset was not conserved"
     if values[MARKED_KEY] is not None or MARKED_KEY in first:
         problem = check_compliance(view, first, None, time_s)
+        if problem:
+            return problem
+    if is_limited:
+        problem = check_limits(view, first, False)
         if problem:
             return problem
     if TREASURY not in letters and any(key[1] in MOVED_LETTERS for key in first):
@@ -241,7 +260,7 @@ def _check_other(
         if after is None:
             return "I24: an account vanished"
         if before is not None:
-            if before[:4] != after[:4] and key[2:] not in authorised:
+            if before[:4] != after[:4] and key[2:] not in authorised and not operation.forces:
                 return "I24: an account's policy changed without its authorisation"
             changed = before[4] ^ after[4]
             if changed & ~operation.marks & (RESTRICTIONS if key[2:] in authorised else -1):

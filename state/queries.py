@@ -27,6 +27,7 @@ from state.queries_amm import check_pool, show_members, show_pool_list, show_pos
 from state.queries_amm import show_pool as show_amm_pool
 from state.queries_compliance import show_compliance_params, show_restriction
 from state.queries_farm import FARM_PATHS, FARM_SHOW
+from state.queries_kyc import KYC_PATHS, KYC_SHOW
 from state.queries_pending import PENDING_PATHS, PENDING_SHOW
 from state.queries_staking import (
     read_validator_id,
@@ -112,11 +113,10 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     /validator/HEX /validators /pool/HEX /stake /delegation/HEX/ADDRESS /delegations/ADDRESS /unbonding/HEX/ADDRESS
     /redelegation/HEX/HEX/ADDRESS /pools /pool/A/B /members/A/B /position/ADDRESS/A/B /params/GROUP
     /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions /farms /farm/N /farm/N/CODE
-    /farm-positions/ADDRESS /farm-position/ADDRESS/N.
-    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions
+    /farm-positions/ADDRESS /farm-position/ADDRESS/N
     /hold/HEX /escrow/HEX /settlement/HEX /offer/HEX /pending/ADDRESS /claims/ADDRESS /claim/ADDRESS/NUMBER.
-    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions.
-    Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-line/ADDRESS/CODE.
+    Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-line/ADDRESS/CODE. Of credentials,
+    limits and views: those of `state.queries_kyc`.
     Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")
@@ -161,6 +161,7 @@ _PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
     **FARM_PATHS,
     **TREASURY_PATHS,
     ("params", 1): _params_path,
+    **KYC_PATHS,
     ("freeze", 1): lambda address: account_freeze_key(parse_address(address)),
     ("freeze", 2): lambda address, code: holding_freeze_key(parse_address(address), check_asset_code(code).encode("ascii")),
     ("pause", 1): lambda code: pause_key(check_asset_code(code).encode("ascii")),
@@ -266,6 +267,7 @@ _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     POOL_LIST: show_pool_list,
     POSITION: show_position,
     MEMBERS: show_members,
+    **KYC_SHOW,
     FREEZES: show_restriction,
     **FARM_SHOW,
     **PENDING_SHOW,

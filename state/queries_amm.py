@@ -106,8 +106,15 @@ def show_position(key: bytes, record: Position) -> Json:
 
 
 def show_members(key: bytes, record: Value) -> Json:
-    """JSON form of a pool's members."""
-    return {"pool": key[2:].decode("ascii"), "members": [format_address(member) for member in record]}
+    """JSON form of a pool's members, or of the domain whose members they are."""
+    return {"pool": key[2:].decode("ascii"), **_show_who(record)}
+
+
+def _show_who(members: Value) -> Json:
+    """Who may use a pool: accounts, a domain, or (both null) everybody."""
+    domain = members[0] if members is not None and type(members[0]) is str else None
+    listed = None if members is None or domain is not None else [format_address(member) for member in members]
+    return {"members": listed, "domain": domain}
 
 
 def show_pool_list(key: bytes, record: Value) -> Json:
@@ -134,7 +141,7 @@ def get_pool(reader: Reader, pool: str) -> Json | None:
         **show_pool(pool_key(pool), record),
         "scale_a": view.get(asset_key(a))[0],
         "scale_b": view.get(asset_key(b))[0],
-        "members": None if members is None else [format_address(member) for member in members],
+        **_show_who(members),
     }
 
 

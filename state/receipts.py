@@ -14,6 +14,7 @@ from state.codes import Code
 from state.event_kinds import ACCOUNT, AMOUNT, BYTES, NUMBER, TEXT, EventKind, EventValue
 from state.events_assets import ASSET_EVENTS
 from state.events_farm import FARM_EVENTS
+from state.events_kyc import KYC_EVENTS
 from state.events_pending import PENDING_EVENTS
 from state.events_treasury import TREASURY_EVENTS
 from state.primitives.codec import Value, decode_amount, encode_amount, encode_trusted
@@ -216,6 +217,7 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         TRANSFERRED,
         LEG_MOVED,
         *ASSET_EVENTS,
+        *KYC_EVENTS,
         CLAIM_PARKED,
         CLAIM_TAKEN,
         VALIDATOR_REGISTERED,

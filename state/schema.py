@@ -21,6 +21,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | v V f k d D x X r R w | | staking, see `state.schema_staking` |
 | l I i K | | pools, see `state.schema_amm` |
 | C | | claims, see `state.schema_claims` |
+| y z U Z e | | credentials, domains, limits, travel rule, views, acts, see `state.schema_kyc` |
 | M | | freezes, sanctions, roles of assets, see `state.schema_freezes` |
 | F J j | | farms, see `state.schema_farm` |
 | H E S Y | | holds, escrows, settlements, offers, see `state.schema_pending` |
@@ -48,6 +49,7 @@ from state.schema_amm import AMM_DECODE, AMM_ENCODE
 from state.schema_claims import CLAIMS_DECODE, CLAIMS_ENCODE
 from state.schema_farm import FARM_DECODE, FARM_ENCODE
 from state.schema_freezes import FREEZES_DECODE, FREEZES_ENCODE
+from state.schema_kyc import KYC_DECODE, KYC_ENCODE
 from state.schema_pending import PENDING_DECODE, PENDING_ENCODE
 from state.schema_staking import STAKING_DECODE, STAKING_ENCODE
 from state.schema_treasury import TREASURY_DECODE, TREASURY_ENCODE
@@ -234,6 +236,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     **FARM_DECODE,
     **PENDING_DECODE,
     **TREASURY_DECODE,
+    **KYC_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -257,6 +260,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     **FARM_ENCODE,
     **PENDING_ENCODE,
     **TREASURY_ENCODE,
+    **KYC_ENCODE,
 }
 
 

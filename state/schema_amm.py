@@ -10,7 +10,7 @@ minimal big-endian bytes.
 | I | | number of pools |
 | I | number (4, big-endian) | pool, in order of creation |
 | i | account address (32), pool | an account's shares of a pool, and what they cost: `Position` |
-| K | pool | accounts that may use a pool, sorted; absent: everybody |
+| K | pool | accounts that may use a pool, sorted, or the name of the domain whose members may; absent: everybody |
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "start": ("node.cli.node", "start", "Run the node of a home."),
     "keys": ("node.cli.keys", "keys", "Make, list, show, import and export keys."),
     "tx": ("node.cli.tx", "tx", "Sign and send transactions."),
+    "attest": ("node.cli.travel", "attest", "Attest that the travel data of a payment was received."),
     "operations": ("node.cli.operations", "operations", "Every native operation: fields, signers, codes, events."),
     "query": ("node.cli.query", "query", "Ask a node: accounts, assets, transactions, blocks, proofs."),
     "genesis": ("node.cli.genesis", "genesis", "The ceremony that starts a network of several operators."),

@@ -13,6 +13,7 @@ from node.cli.output import answer, json_option, table
 from node.cli.query_amm import COMMANDS as AMM_COMMANDS
 from node.cli.query_compliance import COMMANDS as COMPLIANCE_COMMANDS
 from node.cli.query_farm import COMMANDS as FARM_COMMANDS
+from node.cli.query_kyc import COMMANDS as KYC_COMMANDS
 from node.cli.query_pending import COMMANDS as PENDING_COMMANDS
 from node.cli.query_treasury import COMMANDS as TREASURY_COMMANDS
 from state.primitives.errors import ConfigError
@@ -32,6 +33,7 @@ for _command in (
     *AMM_COMMANDS,
     *COMPLIANCE_COMMANDS,
     *FARM_COMMANDS,
+    *KYC_COMMANDS,
     *PENDING_COMMANDS,
     *TREASURY_COMMANDS,
 ):

@@ -101,6 +101,8 @@ class Sending:
     max_fee: str | None
     valid_for_s: int
     wait_s: float
+    travel: tuple[Value, ...] | None = None
+    valid_until: int = 0  # instead of valid_for_s, where something was agreed that names it
 
     def run(self, operations: Operations) -> Outcome:
         """Do it all. Keys are opened before the node is asked, so a wrong passphrase costs no round trip."""
@@ -117,9 +119,10 @@ class Sending:
                 chain_id=await client.chain_id(),
                 sender=session.sender,
                 seq=session.next_sequence,
-                valid_until=int(time.time()) + self.valid_for_s,
+                valid_until=self.valid_until or int(time.time()) + self.valid_for_s,
                 ops=ops,
                 memo=self.memo,
+                travel=self.travel,
                 max_fee=await self._max_fee(session, ops, key_sets),
             )
             for key_set in key_sets:
@@ -129,7 +132,7 @@ class Sending:
     async def _max_fee(self, session: Session, ops: Sequence[Sequence[Value]], key_sets: list[KeySet]) -> int:
         if self.max_fee is not None:
             return parse_amount(self.max_fee, 0, "the fee asset", base_units=True)
-        size = 1024 + sum(len(str(op)) for op in ops)  # generous: a maximum, not the price
+        size = 1024 + len(str(self.travel)) + sum(len(str(op)) for op in ops)  # generous: a maximum, not the price
         size += sum(SIGNATURE_BYTES[key_set.key.kind] + SIGNATURE_ENTRY_BYTES for key_set in key_sets)
         return await session.estimate_fee(ops, len(key_sets), size)
 

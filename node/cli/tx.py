@@ -6,6 +6,8 @@ Amounts are decimal strings in display units of their asset ("1.25"); --base-uni
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,8 +16,10 @@ from node.cli.amm import amm
 from node.cli.asset import asset, flag_options, read_flags, read_hash
 from node.cli.cb import cb
 from node.cli.comp import comp
+from node.cli.comp_rules import COMMANDS as RULE_COMMANDS
 from node.cli.farm import farm
 from node.cli.hold import escrow, hold
+from node.cli.kyc import GROUPS as KYC_GROUPS
 from node.cli.sending import base_units_option, common
 from node.cli.settle import claim, pay, settle
 from node.cli.stake import stake
@@ -34,6 +38,10 @@ tx.add_command(farm)
 for _group in (stake, amm, hold, escrow, settle, pay, claim):
     tx.add_command(_group)
 tx.add_command(cb)
+for _group in KYC_GROUPS:
+    tx.add_command(_group)
+for _command in RULE_COMMANDS:
+    comp.add_command(_command)
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 
@@ -43,14 +51,19 @@ _amount = click.option("--amount", required=True, help='Decimal amount in displa
 @_amount
 @_asset
 @click.option("--tag", default="", help="Destination tag, at most 64 bytes.")
+@click.option("--travel", type=click.Path(path_type=Path), help="File of travel data, as qenex attest makes it; its date counts.")
 @base_units_option
 @common
-def transfer(sending: Any, to: str, amount: str, asset: str, tag: str, base_units: bool) -> Any:
+def transfer(sending: Any, to: str, amount: str, asset: str, tag: str, travel: Path | None, base_units: bool) -> Any:
     """Send an amount to an account."""
     from node.cli.options import resolve_address
+    from node.cli.travel import read_travel
     from state.transaction import call
 
     recipient = resolve_address(to, sending.home)
+    if travel is not None:
+        data, until = read_travel(travel)
+        sending = replace(sending, travel=data, valid_until=until)
 
     async def operations(session: Any) -> list[Any]:
         units = await session.parse_amount(amount, asset, base_units=base_units)

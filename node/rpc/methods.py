@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import amm, chain, compliance, farm, pending, staking, transactions, treasury
+from node.rpc import amm, chain, compliance, farm, kyc, pending, staking, transactions, treasury
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -90,6 +90,16 @@ METHODS: Final[dict[str, Method]] = {
         treasury.cb_redemptions, (_ASSET, Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=5
     ),
     "cb_credit_line": Method(treasury.cb_credit_line, (_ACCOUNT, _ASSET)),
+    "kyc_credentials": Method(kyc.kyc_credentials, (_ACCOUNT,), cost=5),
+    "kyc_credential": Method(
+        kyc.kyc_credential, (Param("subject", Kind.TEXT), Param("issuer", Kind.TEXT), Param("type", Kind.TEXT))
+    ),
+    "kyc_domain": Method(kyc.kyc_domain, (Param("domain", Kind.TEXT), Param("account", Kind.TEXT, ""))),
+    "comp_limits": Method(kyc.comp_limits, (_ACCOUNT, Param("asset", Kind.TEXT))),
+    "comp_view": Method(
+        kyc.comp_view, (Param("regulator", Kind.TEXT), Param("account", Kind.TEXT, ""), Param("asset", Kind.TEXT, ""))
+    ),
+    "comp_acts": Method(kyc.comp_acts, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=10),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),

@@ -7,6 +7,7 @@ from typing import Final
 from state.codes import Code
 from state.modules import amm_governance, amm_liquidity, amm_trade
 from state.modules.fields import AMOUNT, CODE, MEMBERS, NUMBER, OPTIONAL_HASH, OPTIONAL_POOL, PATH, POOL, PRICE, SMALL
+from state.modules.kyc_fields import DOMAIN_NAME
 from state.modules.operation import AMM, TREASURY, Level, Operation
 from state.schema import HOLDING
 from state.schema_amm import MEMBERS as MEMBERS_LETTER
@@ -17,6 +18,7 @@ _USABLE: Final = (
     Code.POOL_NOT_FOUND,
     Code.MODULE_PAUSED,
     Code.CREDENTIAL_MISSING,
+    Code.CREDENTIAL_EXPIRED,
     Code.ASSET_NOT_FOUND,
     Code.NOT_TRANSFERABLE,
 )
@@ -172,6 +174,16 @@ _LIQUIDITY_ROWS: Final = (
         writes=frozenset({MEMBERS_LETTER}),
         work=2,
         check=amm_liquidity.check_members,
+    ),
+    Operation(
+        code=174,
+        name="amm.set_domain",
+        module="amm",
+        fields=(("pool", POOL), ("domain", DOMAIN_NAME)),
+        level=Level.HIGH,
+        handler=amm_liquidity.set_domain,
+        codes=(Code.POOL_NOT_FOUND, Code.NO_PERMISSION, Code.CREDENTIAL_MISSING),
+        writes=frozenset({MEMBERS_LETTER}),
     ),
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from state.codes import Code
+from state.events_kyc import POOL_DOMAIN_SET
 from state.modules.amm_math import (
     LOCKED_SHARES,
     compute_deposit,
@@ -40,6 +41,7 @@ from state.modules.amm_pool import (
 )
 from state.modules.amm_trade import change_reserves
 from state.modules.assets import get_asset
+from state.modules.domains import require_domain
 from state.modules.fields import malformed
 from state.modules.gate import FLAG_TRADABLE, FLAG_TRANSFERABLE, require_position
 from state.modules.operation import TREASURY_ADDRESS, OpContext
@@ -143,6 +145,17 @@ def set_members(context: OpContext, account: bytes, args: tuple[Any, ...]) -> No
         context.require_recipient(member)
     context.view.put(members_key(pool), members)
     context.emit(POOL_MEMBERS_SET, pool, account, len(members))
+
+
+def set_domain(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
+    """amm.set_domain of a restricted pool, instead of its members, by who created it: 801, 204, 607 (no such domain)."""
+    pool, domain = args
+    record = get_pool(context, pool)
+    if record.creator != account or context.view.get(members_key(pool)) is None:
+        raise OperationFailed(Code.NO_PERMISSION, f"the account did not create {pool} as a restricted pool")
+    require_domain(context, domain)
+    context.view.put(members_key(pool), (domain,))
+    context.emit(POOL_DOMAIN_SET, pool, account, domain)
 
 
 def add(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:

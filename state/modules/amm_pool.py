@@ -10,6 +10,7 @@ from typing import Final
 
 from state.codes import Code
 from state.modules.amm_math import compute_price, compute_protocol_shares, compute_root_k
+from state.modules.domains import require_member as require_domain_member
 from state.modules.gate import require_movable, require_position
 from state.modules.operation import AMM_ADDRESS, GOVERNANCE_ADDRESS, TREASURY_ADDRESS, OpContext
 from state.primitives.errors import OperationFailed
@@ -63,14 +64,18 @@ def require_on(context: OpContext, pool: str, record: Pool, function: int) -> No
 
 
 def require_member(context: OpContext, pool: str, account: bytes) -> None:
-    """Fail with 607 unless the account may use the pool. The one place that knows who may."""
+    """Fail with 607 or 608 unless the account may use the pool. The one place that knows who may."""
     members = context.view.values[members_key(pool)]
-    if members is not None and account not in members:
+    if members is None:
+        return
+    if type(members[0]) is str:
+        require_domain_member(context, members[0], account)
+    elif account not in members:
         raise OperationFailed(Code.CREDENTIAL_MISSING, f"the account is not a member of {pool}")
 
 
 def require_usable(context: OpContext, pool: str, record: Pool, function: int, account: bytes) -> None:
-    """Fail with 202, 607, or as a transfer of either asset between the account and the pool would: 401, 615, 604, 606, 605, 507.
+    """Fail with 202, 607, 608, or as a transfer of either asset between the account and the pool would: 401, 615, 604, 606, 605, 507.
 
     Both assets are asked for, whichever moves: who may not hold one must not get at it by way of the other. Who withdraws need not
     be a member any more.

@@ -38,6 +38,7 @@ from state.modules.gate import (
     FLAG_TRADABLE,
     FLAG_TRANSFERABLE,
     FLAGS_GUARDED,
+    require_exempt,
     require_payment,
 )
 from state.modules.operation import Level, OpContext, Operation
@@ -197,6 +198,7 @@ def multi_transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) ->
             raise OperationFailed(Code.NOT_TRANSFERABLE, f"{code} moves only to and from its issuer")
         if direction == CREDIT:
             context.require_recipient(owner)
+            require_exempt(context, legs, owner, code)
     for owner, code, direction, amount in legs:
         if direction == DEBIT:
             issuer = get_asset(context, code)[3]

@@ -23,14 +23,20 @@ from state.marks import (
     GUARDED,
     HOLDING_DEEP_FROZEN,
     HOLDING_FREEZE_MARKS,
+    HOLDING_LIMITED,
     MAINTAINED,
     PAUSED,
     SANCTIONED,
+    TRAVEL_RULE,
 )
+from state.modules.standing import UNKNOWN, find_jurisdiction
+from state.modules.travel import is_travel_needed, require_travel
+from state.modules.velocity import count_credit, count_debit
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed
 from state.schema import ACCOUNT_PREFIX, ASSET_PREFIX, HOLDING_PREFIX
 from state.schema_freezes import Freeze, account_freeze_key, holding_freeze_key, pause_key
+from state.schema_kyc import AssetRules, asset_rules_key
 from state.view import View
 
 if TYPE_CHECKING:
@@ -115,7 +121,10 @@ def require_position(context: OpContext, address: bytes, code: bytes, *, is_exit
 
 
 def require_debit(context: OpContext, address: bytes, code: bytes, amount: int, to: bytes) -> None:
-    """Whether an account's rules let `amount` out, to the account `to` (empty: to a module): 303, 603, 602, 601, 604, 606, 605."""
+    """Whether an account's rules let `amount` out, to the account `to` (empty: to a module).
+
+    303, 603, 602, 601, 604, 606, 605, 617, 609, 610. What is limited is counted here, so this is asked once for each debit.
+    """
     values = context.view.values
     account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]
     issuer: bytes = asset[3]
@@ -123,20 +132,33 @@ def require_debit(context: OpContext, address: bytes, code: bytes, amount: int, 
     if issuer != to:
         _require_free(account_marks(context, address, account[4]))
     require_running(context, code, asset)
-    if issuer in (to, address):
+    if address == issuer:
         return
-    marks = holding_marks(context, address, code, read_holding(values[HOLDING_PREFIX + address + code])[2])
-    if marks & HOLDING_FREEZE_MARKS:
-        raise OperationFailed(Code.HOLDING_FROZEN, "the holding is frozen: it pays to the issuer only")
-    if asset[5] & GUARDED and asset[2] & FLAG_REQUIRE_AUTH and not marks & AUTHORISED:
-        raise OperationFailed(Code.NOT_AUTHORISED_FOR_ASSET, "the issuer has not authorised the payer for this asset")
+    marks = read_holding(values[HOLDING_PREFIX + address + code])[2]
+    if issuer != to:
+        if holding_marks(context, address, code, marks) & HOLDING_FREEZE_MARKS:
+            raise OperationFailed(Code.HOLDING_FROZEN, "the holding is frozen: it pays to the issuer only")
+        if asset[5] & GUARDED:
+            if asset[2] & FLAG_REQUIRE_AUTH and not marks & AUTHORISED:
+                raise OperationFailed(Code.NOT_AUTHORISED_FOR_ASSET, "the issuer has not authorised the payer for this asset")
+            _require_jurisdiction(context, address, code)
+    if asset[5] & GUARDED or marks & HOLDING_LIMITED:
+        count_debit(context, address, code, asset, marks, amount)
 
 
 def require_credit(context: OpContext, address: bytes, code: bytes, amount: int, is_return: bool) -> None:
-    """Whether an account's rules let `amount` in; `is_return`: its own value coming back. 303, 603, 602, 604, 606, 605, 507."""
+    """Whether an account's rules let `amount` in; `is_return`: its own value coming back.
+
+    303, 603, 602, 604, 606, 605, 507, 617, 609, 610, 611. What is limited is counted here, so this is asked once for each credit.
+    """
+    values = context.view.values
+    asset = values[ASSET_PREFIX + code]
     require_open_to(context, address)
-    require_running(context, code, context.view.values[ASSET_PREFIX + code])
+    require_running(context, code, asset)
     require_admitted_holder(context, address, code, is_return)
+    marks = read_holding(values[HOLDING_PREFIX + address + code])[2]
+    if asset[5] & GUARDED or marks & HOLDING_LIMITED:
+        count_credit(context, address, code, asset, marks, amount, is_return)
 
 
 def require_open_to(context: OpContext, address: bytes) -> None:
@@ -148,7 +170,7 @@ def require_open_to(context: OpContext, address: bytes) -> None:
 
 
 def require_admitted_holder(context: OpContext, address: bytes, code: bytes, is_return: bool) -> None:
-    """Whether an account may be given of an asset, paused or not: 606, 605, 507."""
+    """Whether an account may be given of an asset, paused or not: 606, 605, 507, 617."""
     values = context.view.values
     asset = values[ASSET_PREFIX + code]
     if address == asset[3]:
@@ -157,6 +179,18 @@ def require_admitted_holder(context: OpContext, address: bytes, code: bytes, is_
     if marks & HOLDING_DEEP_FROZEN:
         raise OperationFailed(Code.HOLDING_FROZEN, "the holding is deep-frozen")
     _require_admitted(asset, marks, is_return)
+    if asset[5] & GUARDED and not is_return:
+        _require_jurisdiction(context, address, code)
+
+
+def _require_jurisdiction(context: OpContext, address: bytes, code: bytes) -> None:
+    rules: AssetRules | None = context.view.values[asset_rules_key(code)]
+    if rules is None or not rules.jurisdictions:
+        return
+    jurisdiction = find_jurisdiction(context.view, address, context.time_s)
+    if (jurisdiction in rules.jurisdictions) != rules.is_only:
+        where = "of no known jurisdiction" if jurisdiction == UNKNOWN else f"of {jurisdiction}"
+        raise OperationFailed(Code.JURISDICTION_BLOCKED, f"the asset is not for accounts {where}: they pay it to its issuer only")
 
 
 def _require_admitted(asset: Value, marks: int, is_return: bool) -> None:
@@ -188,14 +222,31 @@ def require_running(context: OpContext, code: bytes, asset: Value) -> None:
 
 
 def require_payment(context: OpContext, payer: bytes, payee: bytes, code: str, amount: int) -> None:
-    """Whether one account may pay another, apart from what each side's own rules say: 401, 615, 506, 301.
+    """Whether one account may pay another, apart from what each side's own rules say: 401, 615, 506, 301, 612, 613.
 
     Every operation by which value goes from one account to another asks this: transfers, posted holds, escrows, settlements, offers.
+    An attestation is used up here, so this is asked once for each payment.
     """
     asset = context.view.values[ASSET_PREFIX + code.encode("ascii")]
     if asset is None or not asset[2] & FLAG_TRANSFERABLE:
         require_movable(context, code, payer, payee)
     context.require_recipient(payee)
+    if asset[5] & TRAVEL_RULE:
+        require_travel(context, payer, payee, code.encode("ascii"), amount)
+
+
+def require_exempt(context: OpContext, legs: Value, payee: bytes, code: str) -> None:
+    """Fail with 612 if what an account gets by legs (account, asset, 1 for a credit, amount) would need travel data.
+
+    Legs do not say who pays whom, and an attestation is for one payer and one payee.
+    """
+    raw = code.encode("ascii")
+    if not context.view.values[ASSET_PREFIX + raw][5] & TRAVEL_RULE:
+        return
+    of_asset = [leg for leg in legs if leg[1] == code]
+    amount = sum(leg[3] for leg in of_asset if leg[2] and leg[0] == payee)
+    if any(not leg[2] and is_travel_needed(context, leg[0], payee, raw, amount) for leg in of_asset):
+        raise OperationFailed(Code.TRAVEL_DATA_REQUIRED, "a payment that needs travel data is made by a transfer of its own")
 
 
 def require_movable(context: OpContext, code: str, sender: bytes, recipient: bytes) -> None:

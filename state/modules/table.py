@@ -12,6 +12,8 @@ from state.modules import (
     assets,
     claims,
     compliance,
+    compliance_table,
+    credentials,
     escrows,
     farm,
     holds,
@@ -37,6 +39,8 @@ ROWS: Final[tuple[Operation, ...]] = (
     *compliance.OPERATIONS,
     *farm.OPERATIONS,
     *treasury.OPERATIONS,
+    *credentials.OPERATIONS,
+    *compliance_table.OPERATIONS,
 )
 OPERATIONS: Final[dict[int, Operation]] = {row.code: row for row in ROWS}
 BY_NAME: Final[dict[str, Operation]] = {row.name: row for row in ROWS}

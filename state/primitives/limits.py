@@ -72,6 +72,21 @@ CALENDAR_MINUTES_MAX = 4_096  # minutes of the calendar that one call walks past
 DUE_ENTRIES_MAX = 256  # entries of the calendar that one block settles, besides twice what it added
 SWEEP_ENTRIES_MAX = 512  # remembered references and hashes forgotten per queue and block: 1 ms of work
 
+# Compliance
+CREDENTIALS_MAX = 32  # that one subject has accepted: all of them may be looked at in one payment
+CREDENTIAL_TYPE_CHARS_MAX = 32
+CREDENTIAL_TIER_MAX = 255  # one byte
+DOMAIN_NAME_CHARS_MAX = 32
+DOMAIN_CREDENTIALS_MAX = 16  # looked up at every use of what the domain guards
+GROUP_DEPTH_MAX = 8  # from a sub-account up to its head; deeper ones cannot hold what is limited by groups
+GROUP_MEMBERS_MAX = 64  # accounts of a group whose balances are added up at every payment to one of them
+JURISDICTIONS_MAX = 250  # as many as ISO 3166 has
+LIMIT_WINDOW_BUCKETS = 12  # parts of a window: it is counted up to a twelfth longer than it is, and never shorter
+LIMIT_WINDOW_S_MAX = 366 * 24 * 3600
+RECOVERY_ASSETS_MAX = 1_000  # looked through for one holder: 10 ms; more must be named
+RECOVERY_CODES_MAX = 64  # named in one recovery
+LEI_CHARS = 20  # ISO 17442
+
 # Accounts
 ACCOUNT_ADDRESS_BYTES = 32
 ACCOUNT_KEYS_MAX = 32

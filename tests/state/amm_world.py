@@ -131,6 +131,7 @@ _DEFAULTS: dict[str, Any] = {
     "deposit_until": 0,
     "withdraw_until": 0,
     "plan_hash": b"",
+    "domain": "retail",
     "amount_a": 0,
     "amount_b": 0,
 }

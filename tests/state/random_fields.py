@@ -225,6 +225,14 @@ FIELDS: dict[str, Draw] = {
     "hash": _constant(bytes(32)),
     "secret": lambda ledger, account: ledger.rng.choice((b"", b"secret", b"guess")),
     "settlement legs": _legs_of_settlement,
+    "credential type": lambda ledger, account: ledger.rng.choice(("kyc", "vip")),
+    "domain name": lambda ledger, account: ledger.rng.choice(("one", "two", "three")),
+    "optional jurisdiction": lambda ledger, account: ledger.rng.choice(("", "CH", "KP")),
+    "jurisdictions": lambda ledger, account: ledger.rng.choice(((), ("KP",))),
+    "asset codes": lambda ledger, account: ledger.rng.choice(((), (_code(ledger, account),))),
+    "tier": lambda ledger, account: ledger.rng.randrange(3),
+    "accepted credentials": lambda ledger, account: ((_authority(ledger), "kyc", ledger.rng.randrange(3)),),
+    "legal entity identifier": lambda ledger, account: ledger.rng.choice(("5493001KJTIIGC8Y1R12", "7LTWFZYICNSX8D621K86")),
 }
 
 
@@ -249,6 +257,45 @@ def _authority(ledger: RandomLedger) -> bytes:
 def _officer(ledger: RandomLedger) -> bytes:
     return ledger.rng.choice((*ledger.officers, _authority(ledger)))
 
+
+def _scope(ledger: RandomLedger, account: bytes) -> int:
+    ledger.last_scope = ledger.rng.choice((1, 2, 3, 4))
+    return ledger.last_scope
+
+
+def _view_scope(ledger: RandomLedger, account: bytes) -> int:
+    ledger.last_scope = ledger.rng.choice((0, 1, 2))
+    return ledger.last_scope
+
+
+def _limit(ledger: RandomLedger, account: bytes) -> int:
+    """Wide enough that most of the ledger goes on."""
+    return ledger.rng.choice((10**9, 10**14, 10**24, 10**40))
+
+
+_LIMITS: dict[tuple[str, str], Draw] = {
+    ("comp.set_limits", "scope"): _scope,
+    ("comp.clear_limits", "scope"): _scope,
+    ("comp.set_limits", "account"): lambda ledger, account: _suspect(ledger, account) if ledger.last_scope < 3 else b"",
+    ("comp.clear_limits", "account"): lambda ledger, account: _suspect(ledger, account) if ledger.last_scope < 3 else b"",
+    ("comp.set_limits", "tier"): lambda ledger, account: ledger.rng.randrange(3) if ledger.last_scope == 4 else 0,
+    ("comp.clear_limits", "tier"): lambda ledger, account: ledger.rng.randrange(3) if ledger.last_scope == 4 else 0,
+    ("comp.set_limits", "per_tx"): _limit,
+    ("comp.set_limits", "in_max"): _limit,
+    ("comp.set_limits", "out_max"): _limit,
+    ("comp.set_limits", "max_balance"): lambda ledger, account: ledger.rng.choice((0, 10**24, 10**40)),
+    ("comp.set_limits", "window_s"): lambda ledger, account: ledger.rng.choice((60, 3_600, 86_400)),
+    ("comp.set_jurisdictions", "only"): _constant(0),
+    ("comp.set_travel_threshold", "amount"): _limit,
+    ("comp.recover_holder", "old"): lambda ledger, account: ledger.accounts[-1],
+    ("comp.grant_view", "scope"): _view_scope,
+    ("comp.revoke_view", "scope"): _view_scope,
+    ("comp.grant_view", "account"): lambda ledger, account: _suspect(ledger, account) if ledger.last_scope == 1 else b"",
+    ("comp.revoke_view", "account"): lambda ledger, account: _suspect(ledger, account) if ledger.last_scope == 1 else b"",
+    ("comp.grant_view", "asset"): lambda ledger, account: _code(ledger, account) if ledger.last_scope == 2 else "",
+    ("comp.revoke_view", "asset"): lambda ledger, account: _code(ledger, account) if ledger.last_scope == 2 else "",
+    ("kyc.accept", "issuer"): lambda ledger, account: _authority(ledger),
+}
 
 # who acts, where anybody else would nearly always be refused
 ACTORS: dict[str, Callable[[RandomLedger], bytes]] = {
@@ -276,6 +323,12 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("cb.set_reserve_requirement", "ratio_ppm"): lambda ledger, account: ledger.rng.choice((0, 10_000, 100_000)),
     ("cb.accrue", "period"): _small_index,
     ("", "request"): _small_index,
+    **dict.fromkeys(("comp.sanction", "comp.unsanction", "comp.recover_holder", "kyc.issue"), _authority),
+    **dict.fromkeys({row for row, _ in _LIMITS if row.startswith("comp.")} | {"comp.register_vasp"}, _authority),
+}
+
+HINTS: dict[tuple[str, str], Draw] = {
+    **_LIMITS,
     ("account.create", "address"): _address_of_keys,
     ("account.create", "kind"): _constant(1),
     ("account.create", "parent"): _constant(b""),

@@ -74,7 +74,7 @@ class RandomLedger:
     def __init__(self, seed: int, *, fees: bool = True, only: Callable[[Operation], bool] = lambda row: True) -> None:
         self.rng = random.Random(seed)
         self.seed = seed
-        self.rows = tuple(row for row in ROWS if only(row) and not row.is_governed)
+        self.rows = tuple(row for row in ROWS if only(row) and (not row.is_governed or row.name in ACTORS))
         self.governed = tuple(row for row in ROWS if only(row) and row.is_governed)
         self.keys = {}
         self.accounts: list[bytes] = []
@@ -91,6 +91,7 @@ class RandomLedger:
         self.last_keys: Any = ()
         self.last_position = 0
         self.last_open: Any = None
+        self.last_scope = 0
         self.height = 0
         self.now = START_S
         self.trace = hashlib.sha256()

@@ -417,4 +417,4 @@ def test_stellar_2017_one_transaction_sees_its_own_changes(world: AmmWorld) -> N
 
 def test_every_row_is_in_the_table() -> None:
     assert {row.name for row in OPERATIONS} == {name for name in BY_NAME if name.startswith("amm.")}
-    assert len(OPERATIONS) == 13
+    assert len(OPERATIONS) == 14

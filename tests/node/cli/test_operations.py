@@ -9,6 +9,7 @@ import pytest
 
 from node.cli.main import main
 from state.catalogue import describe_all, find_events
+from state.events_kyc import TRAVEL_ATTESTED
 from state.modules.assets import transfer
 from state.modules.table import BY_NAME, ROWS
 from state.receipts import TRANSFERRED
@@ -31,7 +32,7 @@ def test_every_operation_is_described_once_and_says_who_signs_and_what_it_tells(
 
 
 def test_events_are_found_through_the_functions_that_a_handler_calls() -> None:
-    assert find_events(transfer) == (TRANSFERRED,)
+    assert find_events(transfer) == (TRANSFERRED, TRAVEL_ATTESTED)  # the second one by way of the gate
     names = {kind.name for kind in find_events(BY_NAME["amm.remove"].handler)}
     assert {"liquidity_removed", "protocol_fee"} <= names
 
