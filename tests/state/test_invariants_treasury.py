@@ -15,7 +15,7 @@ from state.invariants_treasury import PARTS, audit_treasury
 from state.machine import BlockExecution
 from state.modules import treasury_moves
 from state.modules.gate import put_holding
-from state.modules.operation import FARMS_ADDRESS, OpContext
+from state.modules.operation import FEES_ADDRESS, OpContext
 from state.modules.table import BY_NAME
 from state.modules.treasury_moves import UNIT, set_mark
 from state.primitives.limits import PPM
@@ -239,13 +239,13 @@ def test_automatic_actions_are_held_to_it_too(world: TreasuryWorld, act: Act, le
 
 def test_an_action_that_credits_a_debtor_repays(world: TreasuryWorld) -> None:
     view = View(world.db)
-    view.put(holding_key(FARMS_ADDRESS, "EUR"), (100,))
+    view.put(holding_key(FEES_ADDRESS, "EUR"), (100,))
     view.settle()
     context = OpContext(view, world.height + 1, world.now, ())
     events: list[Event] = []
 
     def release(context: OpContext) -> None:
-        context.take(FARMS_ADDRESS, EUR, 100)
+        context.take(FEES_ADDRESS, EUR, 100)
         context.credit(CAROL, EUR, 100, is_return=True)
 
     run_action(context, events, "release", release, None, frozenset({HOLDING}))
