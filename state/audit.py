@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from state.invariants import check_asset_totals
+from state.invariants_accounts import audit_accounts
 from state.invariants_amm import audit_amm
 from state.invariants_claims import audit_claims
 from state.invariants_compliance import audit_compliance
@@ -38,7 +39,11 @@ AUDITS: Final[tuple[tuple[str, Callable[[Records], tuple[str, ...]]], ...]] = (
     ("stake", audit_staking),
     ("amm", audit_amm),
     ("claim", audit_claims),
+<<<<<<< HEAD
     ("comp", audit_compliance),
+=======
+    ("account", audit_accounts),
+>>>>>>> 6d994c2 (Accounts: classes and times of keys, delayed changes with veto, recovery, revocation, two-person control; session keys, delegates and sponsors within scopes; allow-lists, closing, regulators)
 )
 
 _CALENDAR_MINUTE_BYTES: Final = 10

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from state.automatic import run_action
+from state.modules import account_grants, account_keys
 from state.modules.calendar import take_due
 from state.modules.freezes import FREEZE_ENDS, FREEZE_LETTERS, end_freeze
 from state.modules.operation import OpContext
 from state.primitives.limits import DUE_ENTRIES_MAX
 from state.receipts import Event
-from state.schema import CALENDAR, CALENDAR_KEY
+from state.schema import ACCOUNT, CALENDAR, CALENDAR_KEY
+from state.schema_accounts import GRANT, POLICY
 
 
 class Expiry(NamedTuple):
@@ -27,7 +29,11 @@ class Expiry(NamedTuple):
     letters: frozenset[int]
 
 
-ROWS: Final[tuple[Expiry, ...]] = (Expiry(FREEZE_ENDS, "freeze ends", end_freeze, FREEZE_LETTERS),)
+ROWS: Final[tuple[Expiry, ...]] = (
+    Expiry(FREEZE_ENDS, "freeze ends", end_freeze, FREEZE_LETTERS),
+    Expiry(account_keys.EXPIRY_CHANGE, "change of keys lapses", account_keys.lapse_change, frozenset({POLICY})),
+    Expiry(account_grants.EXPIRY_GRANT, "grant ends", account_grants.lapse_grant, frozenset({GRANT, ACCOUNT})),
+)
 EXPIRIES: Final[dict[int, Expiry]] = {row.number: row for row in ROWS}
 _CALENDAR: Final = frozenset({CALENDAR})
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from state.codes import Code
 from state.event_kinds import ACCOUNT, AMOUNT, BYTES, NUMBER, TEXT, EventKind, EventValue
+from state.events_accounts import ACCOUNT_EVENTS
 from state.events_assets import ASSET_EVENTS
 from state.primitives.codec import Value, decode_amount, encode_amount, encode_trusted
 from state.primitives.errors import MalformedError
@@ -242,6 +243,7 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         POOL_MEMBERS_SET,
         BREAKER_TRIPPED,
         ACTION_DROPPED,
+        *ACCOUNT_EVENTS,
     )
 }
 

@@ -22,6 +22,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | l I i K | | pools, see `state.schema_amm` |
 | C | | claims, see `state.schema_claims` |
 | M | | freezes, sanctions, roles of assets, see `state.schema_freezes` |
+| P t W | | policies, grants and allow-lists of accounts, see `state.schema_accounts` |
 | Q | | next minute of the calendar, next number in it, entries in all |
 | Q | minute (8, big-endian) | number of entries due in that minute |
 | Q | minute (8, big-endian), number (4, big-endian) | kind, key of what is due |
@@ -41,6 +42,7 @@ import msgspec
 
 from state.primitives.codec import Value, decode_amount, encode_amount
 from state.primitives.errors import MalformedError, StorageCorruptError
+from state.schema_accounts import ACCOUNTS_DECODE, ACCOUNTS_ENCODE
 from state.schema_amm import AMM_DECODE, AMM_ENCODE
 from state.schema_claims import CLAIMS_DECODE, CLAIMS_ENCODE
 from state.schema_freezes import FREEZES_DECODE, FREEZES_ENCODE
@@ -225,6 +227,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     **AMM_DECODE,
     **CLAIMS_DECODE,
     **FREEZES_DECODE,
+    **ACCOUNTS_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -245,6 +248,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     **AMM_ENCODE,
     **CLAIMS_ENCODE,
     **FREEZES_ENCODE,
+    **ACCOUNTS_ENCODE,
 }
 
 

@@ -104,9 +104,9 @@ UPDATE = call("account.update_keys", add=(), remove=(), thresholds=(1, 1, 1, 1))
         (CREATE, [(minter_key(BANK, "QNX"), (10**15, 1))], "I24"),
         (CREATE, [held(ALICE, HELD + 1)], "I2"),
         (UPDATE, [(b" a" + BOB, None)], "I24"),
-        (UPDATE, [(b" a" + BOB, (1, b"", ONE_KEY, (1, 1, 1, 1)))], "I24"),
-        (UPDATE, [(b" a" + ALICE, (1, b"", ONE_KEY, (1, 1, 1, 2)))], "I24"),
-        (UPDATE, [(b" a" + ALICE, (1, b"", ONE_KEY, (1, 1, 1, 1)))], ""),
+        (UPDATE, [(b" a" + BOB, (1, b"", ONE_KEY, (1, 1, 1, 1), 0))], "I24"),
+        (UPDATE, [(b" a" + ALICE, (1, b"", ONE_KEY, (1, 1, 1, 2), 0))], "I24"),
+        (UPDATE, [(b" a" + ALICE, (1, b"", ONE_KEY, (1, 1, 1, 1), 0))], ""),
     ],
 )
 def test_each_wrong_change_of_other_operations_is_named(view: View, op: Any, changes: Any, name: str) -> None:
