@@ -39,11 +39,8 @@ AUDITS: Final[tuple[tuple[str, Callable[[Records], tuple[str, ...]]], ...]] = (
     ("stake", audit_staking),
     ("amm", audit_amm),
     ("claim", audit_claims),
-<<<<<<< HEAD
     ("comp", audit_compliance),
-=======
     ("account", audit_accounts),
->>>>>>> 6d994c2 (Accounts: classes and times of keys, delayed changes with veto, recovery, revocation, two-person control; session keys, delegates and sponsors within scopes; allow-lists, closing, regulators)
 )
 
 _CALENDAR_MINUTE_BYTES: Final = 10
