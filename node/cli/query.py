@@ -10,6 +10,7 @@ import click
 
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option, table
+from node.cli.query_accounts import COMMANDS as ACCOUNT_COMMANDS
 from node.cli.query_amm import COMMANDS as AMM_COMMANDS
 from state.primitives.errors import ConfigError
 
@@ -24,7 +25,7 @@ def query() -> None:
     """Ask a node."""
 
 
-for _command in AMM_COMMANDS:
+for _command in (*AMM_COMMANDS, *ACCOUNT_COMMANDS):
     query.add_command(_command)
 
 
