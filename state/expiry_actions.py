@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from state.automatic import run_action
-from state.modules import escrows, holds, offers, pending, settlements
+from state.modules import account_grants, account_keys, escrows, holds, offers, pending, settlements
 from state.modules.calendar import take_due
 from state.modules.freezes import FREEZE_ENDS, FREEZE_LETTERS, end_freeze
 from state.modules.operation import OpContext
@@ -18,7 +18,8 @@ from state.modules.travel import FORGET_ATTESTATION, forget_attestation
 from state.modules.treasury_redemption import REDEMPTION_DUE, settle_redemption
 from state.primitives.limits import DUE_ENTRIES_MAX
 from state.receipts import Event
-from state.schema import CALENDAR, CALENDAR_KEY, HOLDING
+from state.schema import ACCOUNT, CALENDAR, CALENDAR_KEY, HOLDING
+from state.schema_accounts import GRANT, POLICY
 from state.schema_claims import CLAIM
 from state.schema_kyc import WINDOW
 from state.schema_pending import ESCROW, HOLD, OFFER, SETTLEMENT
@@ -43,6 +44,8 @@ ROWS: Final[tuple[Expiry, ...]] = (
     Expiry(pending.FORGET, "forget what is settled", pending.forget, frozenset({HOLD, ESCROW, SETTLEMENT, OFFER})),
     Expiry(REDEMPTION_DUE, "redemption", settle_redemption, frozenset({HOLDING, TREASURY})),
     Expiry(FORGET_ATTESTATION, "forget attestation", forget_attestation, frozenset({WINDOW})),
+    Expiry(account_keys.EXPIRY_CHANGE, "change of keys lapses", account_keys.lapse_change, frozenset({POLICY})),
+    Expiry(account_grants.EXPIRY_GRANT, "grant ends", account_grants.lapse_grant, frozenset({GRANT, ACCOUNT})),
 )
 EXPIRIES: Final[dict[int, Expiry]] = {row.number: row for row in ROWS}
 _CALENDAR: Final = frozenset({CALENDAR})

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from state.marks import ACCEPTED, AUTHORISED, UNFREEZABLE
-from state.modules.accounts import AccountKind, check_new_account, is_satisfiable, new_account_address
+from state.modules.accounts import (
+    AccountKind,
+    check_new_account,
+    first_marks,
+    is_satisfiable,
+    new_account_address,
+)
 from state.modules.assets import FLAGS_ALL, put_asset
 from state.modules.fields import read_code, read_keys, read_thresholds
 from state.modules.gate import FLAG_REQUIRE_ACCEPT, FLAG_REQUIRE_AUTH, FLAGS_OPEN, put_holding
@@ -113,7 +119,8 @@ def genesis_changes(state: GenesisState) -> tuple[tuple[bytes, bytes | None], ..
             _put_account(view, account, state.params.accounts)
         for authority in state.params.compliance.authorities:
             _require_account(view, authority, "the compliance authority")
-            view.put(account_key(authority), (*view.get(account_key(authority))[:4], UNFREEZABLE))
+            record = view.get(account_key(authority))
+            view.put(account_key(authority), (*record[:4], record[4] | UNFREEZABLE))
         for asset in state.assets:
             _put_asset(view, asset)
         supplies: dict[str, int] = {asset.code: 0 for asset in state.assets}
@@ -162,7 +169,7 @@ def _put_account(view: View, account: GenesisAccount, params: AccountParams) -> 
         raise GenesisError("an account has a kind of key that the network does not admit")
     if not is_satisfiable(keys, thresholds):
         raise GenesisError("an account's keys together do not reach every threshold")
-    record = (int(account.kind), account.parent, keys, thresholds, 0)
+    record = (int(account.kind), account.parent, keys, thresholds, first_marks(account.kind))
     _put_new(view, account_key(account.address), record, f"account {account.address.hex()}")
 
 

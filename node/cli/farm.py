@@ -255,7 +255,7 @@ async def _stake_of(session: Session, number: int) -> str:
 async def _own(session: Session, own: int) -> dict[str, Any]:
     from state.primitives.ids import format_address
 
-    asked = await session.client.call("farm_position", account=format_address(session.sender), position=str(own))
+    asked = await session.client.call("farm_position", account=format_address(session.acting), position=str(own))
     found: dict[str, Any] | None = asked["position"]
     if found is None:
         raise ConfigError(f"the sender has no position {own} in a farm", hint="qenex query farm-positions")
@@ -266,7 +266,7 @@ async def _unlocked(session: Session, number: int) -> tuple[int, ...]:
     from state.primitives.ids import format_address
     from state.primitives.limits import FARM_CLAIM_POSITIONS_MAX
 
-    asked = await session.client.call("farm_positions", account=format_address(session.sender))
+    asked = await session.client.call("farm_positions", account=format_address(session.acting))
     mine = [int(row["position"]) for row in asked["positions"] if row["farm"] == str(number) and not row["is_locked"]]
     if not mine:
         raise ConfigError(f"the sender has no unlocked position in farm {number}", hint="qenex query farm-positions")

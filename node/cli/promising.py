@@ -79,7 +79,7 @@ def make(sending: Any, kind: str, ref: bytes, build: Callable[[Session], Awaitab
         from state.queries_pending import KINDS
         from state.transaction import call
 
-        names[kind] = compute_id(KINDS[kind], session.sender, ref).hex()
+        names[kind] = compute_id(KINDS[kind], session.acting, ref).hex()
         return [call(operation, ref=ref, **await build(session))]
 
     outcome: Outcome = sending.run(operations)

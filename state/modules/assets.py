@@ -38,6 +38,8 @@ from state.modules.gate import (
     FLAG_TRADABLE,
     FLAG_TRANSFERABLE,
     FLAGS_GUARDED,
+    is_bound,
+    require_counterparty,
     require_exempt,
     require_payment,
 )
@@ -181,7 +183,7 @@ def _leg_authorities(account: bytes, args: tuple[Any, ...]) -> tuple[tuple[bytes
 
 
 def multi_transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """asset.multi_transfer: all debits in order, then all credits. 503, 504, then leg by leg 401, 615, 506, 301; 501, 505.
+    """asset.multi_transfer: all debits in order, then all credits. 503, 504, then leg by leg 401, 615, 506, 301; 614, 501, 505.
 
     An account that may pay the issuer only may take part if all of the asset goes to the issuer.
     """
@@ -199,6 +201,10 @@ def multi_transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) ->
         if direction == CREDIT:
             context.require_recipient(owner)
             require_exempt(context, legs, owner, code)
+    for owner, code in sorted(debited):
+        for payee, other, direction, _ in legs if is_bound(context, owner) else ():
+            if direction == CREDIT and other == code:
+                require_counterparty(context, owner, payee)
     for owner, code, direction, amount in legs:
         if direction == DEBIT:
             issuer = get_asset(context, code)[3]

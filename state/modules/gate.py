@@ -10,15 +10,18 @@ No operation goes in here, and nothing that moves value. Source: ledger rules, s
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 from state.codes import Code
 from state.marks import (
     ACCEPTED,
+    ALLOW_LISTED,
     AUTHORISED,
     CLOSED,
     DEBIT_FROZEN,
     DEEP_FROZEN,
+    DELEGATING,
     FREEZE_MARKS,
     GUARDED,
     HOLDING_DEEP_FROZEN,
@@ -35,6 +38,7 @@ from state.modules.velocity import count_credit, count_debit
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed
 from state.schema import ACCOUNT_PREFIX, ASSET_PREFIX, HOLDING_PREFIX
+from state.schema_accounts import allowlist_key
 from state.schema_freezes import Freeze, account_freeze_key, holding_freeze_key, pause_key
 from state.schema_kyc import AssetRules, asset_rules_key
 from state.view import View
@@ -123,12 +127,14 @@ def require_position(context: OpContext, address: bytes, code: bytes, *, is_exit
 def require_debit(context: OpContext, address: bytes, code: bytes, amount: int, to: bytes) -> None:
     """Whether an account's rules let `amount` out, to the account `to` (empty: to a module).
 
-    303, 603, 602, 601, 604, 606, 605, 617, 609, 610. What is limited is counted here, so this is asked once for each debit.
+    303, 603, 614, 602, 601, 604, 606, 605, 617, 609, 610. What is limited is counted here, so this is asked once for each debit.
     """
     values = context.view.values
     account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]
     issuer: bytes = asset[3]
     _require_open(account[4])
+    if to and account[4] & (ALLOW_LISTED | DELEGATING):
+        require_counterparty(context, address, to)
     if issuer != to:
         _require_free(account_marks(context, address, account[4]))
     require_running(context, code, asset)
@@ -222,7 +228,7 @@ def require_running(context: OpContext, code: bytes, asset: Value) -> None:
 
 
 def require_payment(context: OpContext, payer: bytes, payee: bytes, code: str, amount: int) -> None:
-    """Whether one account may pay another, apart from what each side's own rules say: 401, 615, 506, 301, 612, 613.
+    """Whether one account may pay another, apart from what each side's own rules say: 401, 615, 506, 301, 614, 612, 613.
 
     Every operation by which value goes from one account to another asks this: transfers, posted holds, escrows, settlements, offers.
     An attestation is used up here, so this is asked once for each payment.
@@ -231,6 +237,8 @@ def require_payment(context: OpContext, payer: bytes, payee: bytes, code: str, a
     if asset is None or not asset[2] & FLAG_TRANSFERABLE:
         require_movable(context, code, payer, payee)
     context.require_recipient(payee)
+    if is_bound(context, payer):
+        require_counterparty(context, payer, payee)
     if asset[5] & TRAVEL_RULE:
         require_travel(context, payer, payee, code.encode("ascii"), amount)
 
@@ -247,6 +255,27 @@ def require_exempt(context: OpContext, legs: Value, payee: bytes, code: str) -> 
     amount = sum(leg[3] for leg in of_asset if leg[2] and leg[0] == payee)
     if any(not leg[2] and is_travel_needed(context, leg[0], payee, raw, amount) for leg in of_asset):
         raise OperationFailed(Code.TRAVEL_DATA_REQUIRED, "a payment that needs travel data is made by a transfer of its own")
+
+
+def is_bound(context: OpContext, payer: bytes) -> bool:
+    """Whether it must be asked whom an account may pay."""
+    account = context.view.values[ACCOUNT_PREFIX + payer]
+    return account is not None and bool(account[4] & (ALLOW_LISTED | DELEGATING))
+
+
+def require_counterparty(context: OpContext, payer: bytes, payee: bytes) -> None:
+    """Whether an account's list, and the scope within which it acts, let it pay another account: 614."""
+    values = context.view.values
+    account = values[ACCOUNT_PREFIX + payer]
+    if account is None:
+        return
+    if account[4] & ALLOW_LISTED:
+        allowed = values[allowlist_key(payer)].counterparties
+        at = bisect_left(allowed, payee)
+        if at == len(allowed) or allowed[at] != payee:
+            raise OperationFailed(Code.COUNTERPARTY_NOT_ALLOWED, "the payer's list does not name the payee")
+    if context.authority is not None:
+        context.authority.require_counterparty(payer, payee)
 
 
 def require_movable(context: OpContext, code: str, sender: bytes, recipient: bytes) -> None:
