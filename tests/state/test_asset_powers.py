@@ -251,11 +251,10 @@ def test_a_pause_stops_everybody_but_acts_of_authority(world: ComplianceWorld) -
 # clawback and forced transfer
 
 
-def hold(world: ComplianceWorld, account: str, held: int, asset: str = "GLD") -> None:
-    """Hold a part of a holding in place, as a hold does."""
-    key = holding_key(ADDRESS[account], asset)
-    balance, _, marks = world.read(key)
-    world.db[key] = encode_record(key, (balance, held, marks))
+def hold(world: ComplianceWorld, account: str, amount: int, asset: str = "GLD") -> None:
+    """Promise a part of a holding to bob."""
+    fields = {"ref": bytes(16), "asset": asset, "amount": amount, "beneficiary": ADDRESS["bob"], "agent": b"", "expires": world.now + 3_600}
+    world.must(account, call("hold.create", **fields))
 
 
 def test_a_clawback_is_exact_and_burns(world: ComplianceWorld) -> None:
