@@ -2,20 +2,19 @@
 
 Staked shares stay shares of their pool: they move, with what they cost and when, from their owner's position into that of the farms'
 account, and the part that belongs to them comes back with them to the last unit. A freeze keeps what is in a farm there; an emergency
-exit asks for none but sanctions. No accrual and no operation goes in here.
+exit asks for none: who is sanctioned may not act at all. No accrual and no operation goes in here.
 """
 
 from __future__ import annotations
 
 from state.codes import Code
-from state.marks import SANCTIONED
 from state.modules.amm_pool import get_position, split_pool
+from state.modules.assets import get_asset
 from state.modules.claims import give_back
 from state.modules.farm_math import split_lot
 from state.modules.gate import FLAG_STAKEABLE, require_flag, require_movable, require_position
 from state.modules.operation import FARMS_ADDRESS, OpContext
 from state.primitives.errors import OperationFailed
-from state.schema import ACCOUNT_PREFIX
 from state.schema_amm import POOL_PREFIX, Position, position_key
 
 
@@ -24,10 +23,15 @@ def codes_of(stake: str) -> tuple[str, ...]:
     return split_pool(stake) if "/" in stake else (stake,)
 
 
+def _require_allowed(context: OpContext, code: str) -> None:
+    get_asset(context, code)
+    require_flag(context, code, FLAG_STAKEABLE, Code.NOT_TRANSFERABLE, "farms to take or pay it")
+
+
 def require_stakeable(context: OpContext, stake: str) -> None:
     """Fail unless farms may take it: 401, 615, 801. Of pool shares both assets are asked: the most restrictive counts."""
     for code in codes_of(stake):
-        require_flag(context, code, FLAG_STAKEABLE, Code.NOT_TRANSFERABLE, "farms to take or pay it")
+        _require_allowed(context, code)
     if "/" in stake:
         pool = context.view.values[POOL_PREFIX + stake.encode("ascii")]
         if pool is None or not pool.reserve_a:
@@ -72,12 +76,10 @@ def pay_back(context: OpContext, account: bytes, stake: str, amount: int, lot: t
 
 
 def force_back(context: OpContext, account: bytes, stake: str, amount: int, lot: tuple[int, ...]) -> None:
-    """Move a stake back to its owner whatever keeps it from him, which makes a claim of it: 603 only.
+    """Move a stake back to its owner; what keeps it from him makes a claim of it.
 
     Pool shares need no claim: what they are worth cannot leave the pool past the gate.
     """
-    if context.view.values[ACCOUNT_PREFIX + account][4] & SANCTIONED:
-        raise OperationFailed(Code.ACCOUNT_SANCTIONED, "the account is sanctioned")
     if "/" in stake:
         _give_shares(context, account, stake, amount, lot)
         return
@@ -99,7 +101,7 @@ def _add_shares(context: OpContext, account: bytes, pool: str, amount: int, lot:
 
 def require_reward(context: OpContext, code: str, sponsor: bytes, account: bytes) -> None:
     """Fail unless an asset may be paid as a reward of the sponsor to the account: 401, 615."""
-    require_flag(context, code, FLAG_STAKEABLE, Code.NOT_TRANSFERABLE, "farms to take or pay it")
+    _require_allowed(context, code)
     require_movable(context, code, sponsor, account)
 
 

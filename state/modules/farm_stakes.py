@@ -202,7 +202,7 @@ def leave(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
 
 
 def emergency_exit(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """farm.emergency_exit of a position: its whole stake, locked or not; 701, 503 (only rewards are left in it), 603.
+    """farm.emergency_exit of a position: its whole stake, locked or not; 701, 503 (only rewards are left in it).
 
     What a freeze keeps from the owner waits for him as a claim. What it has earned falls to nobody.
     """

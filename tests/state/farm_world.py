@@ -106,7 +106,7 @@ class FarmWorld(AmmWorld):
 
     def farm(self, account: str, operation: str, **fields: Any) -> Receipt:
         """One operation in a block of its own, and the audit."""
-        receipt = self.do(account, farm_op(operation, **fields))
+        receipt = self.do(account, fields["op"] if "op" in fields else farm_op(operation, **fields))
         assert receipt.code != Code.INVARIANT_VIOLATION, receipt.log
         self.audit()
         return receipt

@@ -380,9 +380,7 @@ def test_a_farm_has_so_many_rewards(world: FarmWorld) -> None:
 _HOUR = 3_600
 
 
-@pytest.mark.parametrize(
-    ("account", "op", "expected"),
-    [
+CASES: list[tuple[str, Any, int]] = [
         ("bob", lambda now: farm_op("create", start=now, end=now, budget=0, stake_asset="NONE"), Code.FARM_UNFUNDED),
         ("bob", lambda now: farm_op("create", start=now - 1, end=now + 9, budget=1), Code.PARAM_OUT_OF_RANGE),
         ("bob", lambda now: farm_op("create", start=now + 9, end=now + 9, budget=1), Code.PARAM_OUT_OF_RANGE),
@@ -426,8 +424,82 @@ _HOUR = 3_600
         ("bob", lambda now: farm_op("close", farm=9), Code.FARM_NOT_FOUND),
         ("bob", lambda now: farm_op("close"), Code.NO_PERMISSION),
         ("alice", lambda now: farm_op("close"), Code.TOO_EARLY),
-    ],
-)
+]
+
+
+def over(world: FarmWorld) -> None:
+    """Farm 0 has ended."""
+    world.now += 1_000
+
+
+def kept(code: str, flags: int = 0, transferable: int = 1) -> Any:
+    """An asset is kept from farms, or from being moved."""
+    return lambda world: world.set_flags(code, flags, transferable=transferable)
+
+
+def bounded(world: FarmWorld) -> None:
+    """Farm 2 is for one staker, carol, with 10 or more."""
+    world.start(max_stakers=1, min_stake=10)
+    world.do("carol", farm_op("stake", farm=2, amount=15))
+
+
+def without_pool(world: FarmWorld) -> None:
+    """Farm 2 is for shares of a pool that was closed."""
+    world.amm("alice", "create", amount_a=10**6, amount_b=10**6)
+    world.start(stake_asset=POOL)
+    world.amm("alice", "close")
+
+
+def without_asset(world: FarmWorld) -> None:
+    """Farm 2 is for an asset that was destroyed."""
+    terms = {"scale": 0, "max_supply": 0, "flags": 1 | FLAG_STAKEABLE, "minters": (), "metadata_hash": b""}
+    assert world.do("bank", call("asset.create", code="NEW", **terms)).code == 0
+    world.start(stake_asset="NEW")
+    assert world.do("bank", call("asset.destroy", asset="NEW")).code == 0
+
+
+def emptied(world: FarmWorld) -> None:
+    """Only rewards are left in carol's position 0."""
+    assert world.do("carol", farm_op("unstake", amount=100)).code == 0
+
+
+def refunded(world: FarmWorld) -> None:
+    """Farm 0 was closed."""
+    over(world)
+    world.do("alice", farm_op("close"))
+
+
+LATER: list[tuple[Any, str, Any, int]] = [
+    (over, "alice", farm_op("fund", amount=1), Code.FARM_ENDED),
+    (over, "bob", farm_op("stake", amount=1), Code.FARM_ENDED),
+    (bounded, "bob", farm_op("stake", farm=2, amount=9), Code.STAKE_TOO_SMALL),
+    (bounded, "bob", farm_op("stake", farm=2, amount=10), Code.ASSERT_FAILED),
+    (bounded, "carol", farm_op("unstake", farm=2, position=2, amount=6), Code.STAKE_TOO_SMALL),
+    (kept("EUR"), "bob", farm_op("stake", amount=1), Code.NOT_TRANSFERABLE),
+    (kept("QNX", FLAG_STAKEABLE, 0), "carol", farm_op("claim"), Code.NOT_TRANSFERABLE),
+    (kept("QNX", FLAG_STAKEABLE, 0), "carol", farm_op("exit"), Code.NOT_TRANSFERABLE),
+    (without_pool, "bob", farm_op("stake", farm=2, amount=1), Code.POOL_NOT_FOUND),
+    (without_asset, "bob", farm_op("stake", farm=2, amount=1), Code.ASSET_NOT_FOUND),
+    (emptied, "carol", farm_op("emergency_exit"), Code.ZERO_AMOUNT),
+    (refunded, "alice", farm_op("close"), Code.NOTHING_TO_CLAIM),
+]
+
+
+@pytest.mark.parametrize(("before", "account", "op", "expected"), LATER)
+def test_codes_that_something_has_to_happen_for(world: FarmWorld, before: Any, account: str, op: Any, expected: int) -> None:
+    world.start(stake_asset="BTC")
+    world.do("carol", farm_op("stake", amount=100), farm_op("stake", amount=100, tier=2))
+    world.now += 50
+    before(world)
+    assert world.farm(account, "", op=op).code == expected
+
+
+def test_every_code_of_every_row_is_reached() -> None:
+    reached = {(op(10**9)[0], int(code)) for _, op, code in CASES} | {(op[0], int(code)) for _, _, op, code in LATER}
+    assert {(row.code, int(code)) for row in OPERATIONS for code in row.codes} - reached == set()
+
+
+@pytest.mark.parametrize(("account", "op", "expected"), CASES)
 def test_codes_in_their_order(world: FarmWorld, account: str, op: Any, expected: int) -> None:
     world.start(stake_asset="BTC")
     world.do("carol", farm_op("stake", amount=100), farm_op("stake", amount=100, tier=2))
