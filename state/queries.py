@@ -116,7 +116,7 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions
     /hold/HEX /escrow/HEX /settlement/HEX /offer/HEX /pending/ADDRESS /claims/ADDRESS /claim/ADDRESS/NUMBER.
     /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions.
-    Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-line/ADDRESS/CODE.
+    Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-lines/CODE /credit-line/ADDRESS/CODE.
     Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")

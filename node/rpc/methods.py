@@ -90,6 +90,7 @@ METHODS: Final[dict[str, Method]] = {
         treasury.cb_redemptions, (_ASSET, Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=5
     ),
     "cb_credit_line": Method(treasury.cb_credit_line, (_ACCOUNT, _ASSET)),
+    "cb_credit_lines": Method(treasury.cb_credit_lines, (_ASSET,), cost=20),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),
