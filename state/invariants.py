@@ -22,7 +22,14 @@ from state.invariants_farm import check_farm
 from state.invariants_limits import GATE_LETTERS, check_kyc, check_limits, check_rules
 from state.invariants_pending import check_pending
 from state.invariants_staking import check_staking
-from state.invariants_treasury import MOVED_LETTERS, check_moves, check_treasury, has_moved_debt, is_moved_record
+from state.invariants_treasury import (
+    BREACH,
+    MOVED_LETTERS,
+    check_moves,
+    check_treasury,
+    has_moved_debt,
+    is_moved_record,
+)
 from state.marks import DEBIT_FROZEN, DEEP_FROZEN, HOLDING_LIMITED, SANCTIONED, TREASURY_MARKS, UNFREEZABLE
 from state.modules.gate import read_holding
 from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level, Operation
@@ -190,12 +197,17 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
     if is_followed and operation.module != "cb":
         problem = check_moves(view, first, authorised, is_supply_free=SUPPLY in operation.writes)
         if problem:
-            return problem
+            return BREACH + problem
     check_module = _OF_MODULE.get(operation.module)
     problem = "" if check_module is None else check_module(view, first, account)
     if problem or not operation.writes & _SHARED:
         return problem
     return next((p for letter, check in _OF_LETTER.items() if letter in operation.writes and (p := check(view, first, account))), "")
+
+
+def find_module(problem: str, operation: Operation) -> str:
+    """Whose breaker trips: that of the operation's module, unless it is a central bank's records that its debits or credits broke."""
+    return "cb" if problem.startswith(BREACH) else operation.module
 
 
 def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int | None = None) -> str:
@@ -245,7 +257,7 @@ def check_action(view: View, mark: int, letters: frozenset[int], *, time_s: int 
     if TREASURY not in letters and any(key[1] in MOVED_LETTERS for key in first):
         problem = check_moves(view, first, (), is_supply_free=SUPPLY in letters)
         if problem:
-            return problem
+            return BREACH + problem
     for check_module in dict.fromkeys(_OF_MODULE.values()):
         problem = check_module(view, first, None)
         if problem:

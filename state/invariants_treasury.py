@@ -16,13 +16,14 @@ from typing import Final
 from state.marks import OVERDRAWN, RESERVE
 from state.modules.gate import read_holding
 from state.primitives.codec import Value
-from state.primitives.limits import AMOUNT_MAX, DEALERS_MAX, PPM
+from state.primitives.limits import AMOUNT_MAX, CREDIT_LINES_MAX, DEALERS_MAX, PPM
 from state.schema import HOLDING, MINTER, SUPPLY
 from state.schema_treasury import (
     BANK_PREFIX,
     DEALER_PREFIX,
     DEALERS_PREFIX,
     LINE_PREFIX,
+    LINES_PREFIX,
     NO_BANK,
     OF_ADDRESS,
     OF_ASSET_START,
@@ -37,8 +38,11 @@ from state.schema_treasury import (
 from state.view import View
 
 PARTS: Final = PPM * 365 * 24 * 3_600  # of a base unit, in which interest is owed
+BREACH: Final = "central bank: "  # begins what `check_moves` finds: the breaker of this module trips, not that of the operation's
 MOVED_LETTERS: Final = TREASURY_LETTERS | {SUPPLY}  # what a debit or a credit of a marked holding may write beside it
 _MINTER_ASSET_START: Final = 34
+# lists of addresses -> the records of those, and how many there may be
+_LISTS: Final = {DEALERS_PREFIX: (DEALER_PREFIX, DEALERS_MAX), LINES_PREFIX: (LINE_PREFIX, CREDIT_LINES_MAX)}
 _First = Mapping[bytes, Value]
 
 
@@ -314,9 +318,10 @@ def _audit_record(key: bytes, record: Value, known: _First) -> str:
         if bool(marks & RESERVE) != (dealer is not None and dealer.is_active):
             return "I3: a holding's mark and its central bank's record differ"
         return "" if bool(marks & OVERDRAWN) == (LINE_PREFIX + key[2:] in known) else "I3: a holding's mark without a credit line"
-    if kind == DEALERS_PREFIX:
-        in_order = list(record) == sorted(set(record)) and len(record) <= DEALERS_MAX
-        return "" if in_order and all(DEALER_PREFIX + one + pair in known for one in record) else "I3: a list of dealers is wrong"
+    if kind in _LISTS:
+        of_each, most = _LISTS[kind]
+        in_order = list(record) == sorted(set(record)) and len(record) <= most
+        return "" if in_order and all(of_each + one + pair in known for one in record) else "I3: a list of dealers or lines is wrong"
     if kind == DEALER_PREFIX:
         asset, address = key[OF_ASSET_START:], key[OF_ADDRESS]
         if address not in (known.get(DEALERS_PREFIX + asset) or ()) or BANK_PREFIX + asset not in known:
@@ -325,5 +330,7 @@ def _audit_record(key: bytes, record: Value, known: _First) -> str:
             return "I14: interest does not follow a dealer's balance"
         return check_dealer(record, record)
     if kind == LINE_PREFIX:
+        if key[OF_ADDRESS] not in (known.get(LINES_PREFIX + key[OF_ASSET_START:]) or ()):
+            return "I3: a credit line is not on its list"
         return check_line(record, record)
     return ""

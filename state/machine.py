@@ -19,7 +19,7 @@ from state.admission import NOTHING_VERIFIED, Admission, Gate, Verified, intent_
 from state.automatic import BUGS
 from state.codes import REFUSED_MAX, REFUSED_MIN, Code
 from state.expiry_actions import settle_due
-from state.invariants import check_charge, check_operation
+from state.invariants import check_charge, check_operation, find_module
 from state.invariants_accounts import check_authority, check_scopes
 from state.misbehavior import CommitVote, Misbehavior
 from state.modules.gate import require_acting
@@ -224,12 +224,13 @@ class BlockExecution:
 
     def _violation(self, tx: Transaction, index: int, fee: int, problem: str) -> Receipt:
         operation: Operation = tx.calls[index].operation
+        module = find_module(problem, operation)
         view = self.view
         tripped = {entry[0]: entry for entry in view.get(BREAKERS_KEY) or ()}
-        tripped[operation.module] = (operation.module, self._context.height, operation.code)
-        view.put(BREAKERS_KEY, tuple(tripped[module] for module in sorted(tripped)))
+        tripped[module] = (module, self._context.height, operation.code)
+        view.put(BREAKERS_KEY, tuple(tripped[name] for name in sorted(tripped)))
         view.settle()
-        self._block_events.append(Event(BREAKER_TRIPPED, (operation.module, operation.code, problem)))
+        self._block_events.append(Event(BREAKER_TRIPPED, (module, operation.code, problem)))
         return Receipt(
             Code.INVARIANT_VIOLATION, index, fee, receipt_data(index, fee), (), gas_used=_work(tx), log=problem
         )

@@ -121,6 +121,8 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions
     /policy/ADDRESS /key-change/ADDRESS/NUMBER /grants/ADDRESS /session/ADDRESS/KEY-ID /delegate/ADDRESS/ADDRESS
     /sponsorship/ADDRESS/ADDRESS /allowlist/ADDRESS.
+    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions.
+    Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-lines/CODE /credit-line/ADDRESS/CODE.
     Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")

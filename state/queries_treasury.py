@@ -21,6 +21,7 @@ from state.schema_treasury import (
     BANK,
     BANK_PREFIX,
     DEALER_PREFIX,
+    DEALERS_PREFIX,
     OF_ADDRESS,
     OF_ASSET_START,
     PREFIX_BYTES,
@@ -36,6 +37,7 @@ from state.schema_treasury import (
     dealer_key,
     dealers_key,
     line_key,
+    lines_key,
     redemption_key,
 )
 from state.view import Reader, View
@@ -53,10 +55,11 @@ def read_request(text: str) -> int:
 
 
 def show_bank(key: bytes, record: Value) -> Json:
-    """JSON form of a central bank's books, or of its list of dealers."""
+    """JSON form of a central bank's books, or of its list of dealers or of accounts with a credit line."""
     asset = key[PREFIX_BYTES:].decode("ascii")
     if key[:PREFIX_BYTES] != BANK_PREFIX:
-        return {"asset": asset, "dealers": [format_address(dealer) for dealer in record]}
+        name = "dealers" if key[:PREFIX_BYTES] == DEALERS_PREFIX else "accounts"
+        return {"asset": asset, name: [format_address(address) for address in record]}
     bank: Bank = record
     return {
         "asset": asset,
@@ -91,6 +94,7 @@ TREASURY_PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
     ("dealers", 1): lambda code: dealers_key(check_asset_code(code)),
     ("dealer", 2): lambda address, code: dealer_key(parse_address(address), check_asset_code(code)),
     ("redemption", 2): lambda code, number: redemption_key(read_request(number), check_asset_code(code)),
+    ("credit-lines", 1): lambda code: lines_key(check_asset_code(code)),
     ("credit-line", 2): lambda address, code: line_key(parse_address(address), check_asset_code(code)),
 }
 TREASURY_SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {BANK: show_bank, TREASURY: show_treasury}
@@ -234,3 +238,9 @@ def get_credit_line(reader: Reader, address: bytes, asset: str) -> Json | None:
     key = line_key(address, check_asset_code(asset))
     record = View(reader).get(key)
     return None if record is None else show_treasury(key, record)
+
+
+def get_credit_lines(reader: Reader, asset: str) -> list[Json]:
+    """Every credit line in an asset: who owes what, and since when."""
+    accounts: tuple[bytes, ...] = View(reader).get(lines_key(check_asset_code(asset))) or ()
+    return [found for address in accounts if (found := get_credit_line(reader, address, asset)) is not None]

@@ -6,6 +6,7 @@ Every asset has its own; its central bank is its issuer. Numbers that may exceed
 |---|---|---|
 | B | a, asset code | what was issued, redeemed, accrued, drawn; the policy rate; reserve ratios: `Bank` |
 | B | d, asset code | the asset's dealers, sorted |
+| B | l, asset code | the accounts with a credit line in the asset, sorted |
 | T | d, account address (32), asset code | a dealer: tier, limits, liabilities, interest: `Dealer` |
 | T | r, number (8, big-endian), asset code | a redemption that waits for the central bank: `Redemption` |
 | T | c, account address (32), asset code | a credit line: limit, debt, collateral: `CreditLine` |
@@ -28,6 +29,7 @@ TREASURY_LETTERS: Final = frozenset({BANK, TREASURY})
 
 BANK_PREFIX: Final = b" Ba"
 DEALERS_PREFIX: Final = b" Bd"
+LINES_PREFIX: Final = b" Bl"
 DEALER_PREFIX: Final = b" Td"
 REDEMPTION_PREFIX: Final = b" Tr"
 LINE_PREFIX: Final = b" Tc"
@@ -116,6 +118,11 @@ def dealers_key(asset: str) -> bytes:
     return DEALERS_PREFIX + asset.encode("ascii")
 
 
+def lines_key(asset: str) -> bytes:
+    """Key of the list of accounts with a credit line in an asset."""
+    return LINES_PREFIX + asset.encode("ascii")
+
+
 def dealer_key(address: bytes, asset: str) -> bytes:
     """Key of a dealer."""
     return DEALER_PREFIX + address + asset.encode("ascii")
@@ -158,7 +165,7 @@ def _narrow(record: Value, wide: int) -> tuple[Value, ...]:
 
 def _decode_bank(raw: bytes) -> Value:
     values = _unpack(raw)
-    return values if type(values[-1]) is bytes else Bank(*_widen(values, _BANK_WIDE))  # else the list of dealers
+    return values if type(values[-1]) is bytes else Bank(*_widen(values, _BANK_WIDE))  # else a list of addresses
 
 
 def _encode_bank(record: Value) -> bytes:

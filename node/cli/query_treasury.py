@@ -1,4 +1,4 @@
-"""`qenex query supply|rate|dealer|dealers|redemption|redemptions|credit-line`: central banks as a node knows them.
+"""`qenex query supply|rate|dealer|dealers|redemption|redemptions|credit-line|credit-lines`: central banks as a node knows them.
 
 Text shows display units; JSON is the RPC's own.
 """
@@ -172,4 +172,16 @@ def credit_line(account: str, asset: str, node: str, home: Path | None, as_json:
     answer(as_json, found, lines)
 
 
-COMMANDS: Final = (supply, rate, dealer, dealers, redemption, redemptions, credit_line)
+@click.command(name="credit-lines")
+@click.argument("asset")
+@node_option
+@json_option
+def credit_lines(asset: str, node: str, as_json: bool) -> None:
+    """Show every credit line in ASSET, who owes and since when; amounts in base units."""
+    found, _ = _fetch(node, asset, "cb_credit_lines", "credit_lines", "", "")
+    fields = ("account", "limit", "debt", "owes_since")
+    lines = table([[str(row[name]) for name in fields] for row in found], fields)
+    answer(as_json, {"asset": asset, "credit_lines": found}, lines)
+
+
+COMMANDS: Final = (supply, rate, dealer, dealers, redemption, redemptions, credit_line, credit_lines)

@@ -104,6 +104,7 @@ METHODS: Final[dict[str, Method]] = {
     "account_grants": Method(accounts.account_grants, (_ACCOUNT,), cost=5),
     "account_delegation": Method(accounts.account_delegation, (_ACCOUNT, Param("to", Kind.TEXT))),
     "account_sponsorship": Method(accounts.account_sponsorship, (_ACCOUNT, Param("who", Kind.TEXT))),
+    "cb_credit_lines": Method(treasury.cb_credit_lines, (_ASSET,), cost=20),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),

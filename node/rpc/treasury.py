@@ -11,6 +11,7 @@ from state.primitives.errors import MalformedError
 from state.primitives.ids import parse_address
 from state.queries_treasury import (
     get_credit_line,
+    get_credit_lines,
     get_dealer_of,
     get_dealers_of,
     get_rate,
@@ -74,3 +75,8 @@ async def cb_redemptions(backend: NodeBackend, asset: str, start: int, limit: in
 async def cb_credit_line(backend: NodeBackend, account: str, asset: str) -> Json:
     """An account's credit line, or null."""
     return _answer(backend, "credit_line", lambda: get_credit_line(backend.store, parse_address(account), asset))
+
+
+async def cb_credit_lines(backend: NodeBackend, asset: str) -> Json:
+    """Every credit line in an asset."""
+    return _answer(backend, "credit_lines", lambda: get_credit_lines(backend.store, asset))

@@ -258,6 +258,7 @@ OPERATIONS: Final = (
             Code.ZERO_AMOUNT,
             *_BANK_ONLY,
             Code.SELF_TRANSFER,
+            Code.ASSERT_FAILED,
             Code.NOT_TRANSFERABLE,
             Code.COLLATERAL_SHORT,
         ),

@@ -21,7 +21,8 @@ from state.modules.treasury_books import free_held, get_bank, hold_in_place, req
 from state.modules.treasury_moves import repay_debt, set_mark
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed
-from state.schema_treasury import CreditLine, bank_key, line_key
+from state.primitives.limits import CREDIT_LINES_MAX
+from state.schema_treasury import CreditLine, bank_key, line_key, lines_key
 
 _SHORT = (Code.INSUFFICIENT_AVAILABLE, Code.INSUFFICIENT_FUNDS)
 
@@ -39,14 +40,19 @@ def overdraft_authorities(account: bytes, args: tuple[Any, ...]) -> tuple[tuple[
 
 
 def overdraft(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """cb.overdraft, a new line or new terms: 503, 401, 1201, 504, then for collateral 401, 615, the gate's, 1206."""
+    """cb.overdraft, a new line or new terms: 503, 401, 1201, 504, 508 (too many), then for collateral 401, 615, the gate's,
+    1206.
+    """
     asset, address, limit, collateral = args
     require_amount(limit)
     require_issuer(context, account, asset)
     if address == account:
         raise OperationFailed(Code.SELF_TRANSFER, "the central bank needs no credit of its own")
     view = context.view
-    line: CreditLine = view.get(line_key(address, asset)) or CreditLine(0, 0, context.time_s, 0, ())
+    line: CreditLine | None = view.get(line_key(address, asset))
+    if line is None:
+        _enlist(context, address, asset)
+        line = CreditLine(0, 0, context.time_s, 0, ())
     _free_collateral(context, address, line)
     for code, amount in collateral:
         _pledge(context, address, code, amount)
@@ -74,6 +80,8 @@ def close_overdraft(context: OpContext, account: bytes, args: tuple[Any, ...]) -
     else:
         _free_collateral(context, address, line)
         view.put(line_key(address, asset), None)
+        others = tuple(other for other in view.get(lines_key(asset)) if other != address)
+        view.put(lines_key(asset), others or None)
         set_mark(view, address, asset.encode("ascii"), OVERDRAWN, on=False)
     context.emit(CREDIT_LINE_CLOSED, asset, address, line.debt)
 
@@ -92,6 +100,14 @@ def repay(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     code = asset.encode("ascii")
     require_debit(context, account, code, amount, b"")
     repay_debt(context, account, code, amount)
+
+
+def _enlist(context: OpContext, address: bytes, asset: str) -> None:
+    view = context.view
+    known: tuple[bytes, ...] = view.get(lines_key(asset)) or ()
+    if len(known) >= CREDIT_LINES_MAX:
+        raise OperationFailed(Code.ASSERT_FAILED, f"an asset has at most {CREDIT_LINES_MAX} credit lines")
+    view.put(lines_key(asset), tuple(sorted((*known, address))))
 
 
 def _get_line(context: OpContext, address: bytes, asset: str) -> CreditLine:

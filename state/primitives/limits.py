@@ -148,6 +148,7 @@ DEALER_WINDOW_S_MAX = 366 * 24 * 3600  # of a limit on what a dealer is issued
 RATE_PPM_MAX = 1_000_000  # 100 % a year: beyond it is a typing mistake
 REDEMPTION_S_MAX = 30 * 24 * 3600  # how long a request may wait for its answer
 COLLATERAL_ASSETS_MAX = 8  # behind one credit line
+CREDIT_LINES_MAX = 256  # of one asset, so that all can be shown at the end of a day; 9 kB
 
 # State
 RECORD_CACHE_RECORDS_MAX = 200_000  # decoded records kept between blocks, about 400 B each

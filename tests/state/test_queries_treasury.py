@@ -13,6 +13,7 @@ from state.primitives.limits import PPM
 from state.queries import describe_record, resolve_path
 from state.queries_treasury import (
     get_credit_line,
+    get_credit_lines,
     get_dealer_of,
     get_dealers_of,
     get_rate,
@@ -95,6 +96,8 @@ def test_redemptions_and_credit_lines(world: TreasuryWorld) -> None:
     assert (line["limit"], line["debt"], line["left"]) == ("500", "300", "200")
     assert line["collateral"] == [{"asset": "GLD", "amount": "9"}]
     assert get_credit_line(world.db, ALICE, "EUR") is None
+    assert get_credit_lines(world.db, "EUR") == [line]
+    assert get_credit_lines(world.db, "GLD") == []
 
 
 def test_records_have_paths_and_a_json_form(world: TreasuryWorld) -> None:
@@ -107,8 +110,9 @@ def test_records_have_paths_and_a_json_form(world: TreasuryWorld) -> None:
     ):
         key = resolve_path(path)
         assert describe_record(key, world.db[key])[name] == value
-    key = resolve_path("/dealers/EUR")
-    assert len(describe_record(key, world.db[key])["dealers"]) == 2  # type: ignore[arg-type]
+    for path, name, count in (("/dealers/EUR", "dealers", 2), ("/credit-lines/EUR", "accounts", 1)):
+        key = resolve_path(path)
+        assert len(describe_record(key, world.db[key])[name]) == count  # type: ignore[arg-type]
     for wrong in ("/bank/eur", "/dealer/x/EUR", "/redemption/EUR/x", "/redemption/EUR/01", "/redemption/EUR/" + "9" * 19):
         with pytest.raises(MalformedError):
             resolve_path(wrong)

@@ -194,5 +194,5 @@ def _parse(text: str) -> bytes:
 
 TestCentralBank = CentralBank.TestCase
 TestCentralBank.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

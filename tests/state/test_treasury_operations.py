@@ -8,17 +8,19 @@ import pytest
 
 from state import marks
 from state.codes import Code
+from state.initial import genesis_changes
+from state.modules.gate import FLAG_REMUNERATED, FLAG_TRANSFERABLE
 from state.modules.operation import CLAIMS_ADDRESS, FEES_ADDRESS
 from state.modules.table import BY_NAME, ROWS
 from state.modules.treasury import OPERATIONS
 from state.modules.treasury_moves import UNIT, YEAR_S
 from state.primitives.errors import TransactionError
-from state.primitives.limits import AMOUNT_MAX, DEALERS_MAX, PPM, REDEMPTION_S_MAX
+from state.primitives.limits import AMOUNT_MAX, CREDIT_LINES_MAX, DEALERS_MAX, PPM, REDEMPTION_S_MAX
 from state.queries import simulate
-from state.schema import account_key, holding_key, supply_key
-from state.schema_treasury import Dealer, bank_key, dealer_key, dealers_key
+from state.schema import account_key, asset_key, holding_key, supply_key
+from state.schema_treasury import Dealer, bank_key, dealer_key, dealers_key, lines_key
 from state.transaction import Transaction, call
-from tests.state.ledger_world import ADDRESS, pay
+from tests.state.ledger_world import ADDRESS, FEES, genesis_state, pay
 from tests.state.treasury_world import RICH, TreasuryWorld, cb_op
 
 
@@ -306,6 +308,23 @@ def test_what_is_held_earns_and_fees_count(world: TreasuryWorld) -> None:
     assert (after.base, after.owed - before.owed) == (0, RICH * (after.ref - before.ref))
 
 
+def test_interest_follows_the_fees_that_a_dealer_pays() -> None:
+    """The fee asset may be a central bank's: fees leave a dealer's holding outside of any operation."""
+    world = TreasuryWorld()
+    world.db.update({key: value for key, value in genesis_changes(genesis_state(FEES)) if value is not None and key[1:2] == b"p"})
+    plain = world.read(asset_key("QNX"))
+    world.edit(asset_key("QNX"), (*plain[:2], FLAG_TRANSFERABLE | FLAG_REMUNERATED, *plain[3:]))
+    assert world.cb("appoint_dealer", asset="QNX", account="alice").code == Code.OK
+    assert world.cb("set_rate", asset="QNX", rate_ppm=PPM, effective_from=world.now + 1).code == Code.OK
+    balance = world.balance("alice")
+    world.now += 100
+    assert world.do("alice", pay("bob", 5, "EUR")).code == Code.OK
+    world.audit()
+    dealer = world.dealer("alice", "QNX")
+    assert dealer.base == world.balance("alice") < balance
+    assert dealer.owed == balance * dealer.ref
+
+
 # reserves
 
 
@@ -534,7 +553,7 @@ _CASES: list[tuple[str, str, dict[str, Any], int]] = [
 # reached in tests of their own: they need another state
 _ELSEWHERE = {
     ("appoint_dealer", 508), ("issue", 404), ("inject", 404), ("inject", 405), ("redeem_confirm", 704), ("accrue", 405), ("accrue", 404),
-    ("close_overdraft", 406), ("repay", 502), ("repay", 501),
+    ("close_overdraft", 406), ("overdraft", 508), ("repay", 502), ("repay", 501),
 }  # fmt: skip
 
 
@@ -569,6 +588,9 @@ def test_the_remaining_codes(world: TreasuryWorld) -> None:
     for address in crowd:
         full.edit(dealer_key(address, "EUR"), new)
     assert full.do("bank", cb_op("appoint_dealer", account="carol")).code == Code.ASSERT_FAILED
+    full.edit(lines_key("EUR"), tuple(sorted(bytes([n, m]) * 16 for n in range(16) for m in range(CREDIT_LINES_MAX // 16))))
+    both = (("bank", 0), ("bob", 0))
+    assert full.do("bank", cb_op("overdraft", account="bob"), signers=both).code == Code.ASSERT_FAILED
     poor = TreasuryWorld(allowance=5)
     poor.set_up(rate_ppm=PPM)
     poor.now += 1_000

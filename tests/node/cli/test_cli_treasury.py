@@ -94,6 +94,8 @@ def test_intraday_credit(network: Network) -> None:
     assert paid["code"] == 0
     found = network.run("query", "credit-line", "carol", "EUR")
     assert (found["debt"], found["collateral"]) == ("4950", [{"asset": "GLD", "amount": "400"}])
+    assert [row["debt"] for row in network.run("query", "credit-lines", "EUR")["credit_lines"]] == ["4950"]
+    assert "4950" in read(network, "credit-lines", "EUR")
     assert "debt: 49.5 EUR" in read(network, "credit-line", "carol", "EUR")
     assert network.run("query", "supply", "EUR")["drawn"] == "4950"
     wrong = cb(network, "repay", "--amount", "1", sender="carol", code=1)
