@@ -37,6 +37,7 @@ from state.primitives.errors import InvalidBlockError, StorageCorruptError, Tran
 from state.primitives.hashing import sha256
 from state.receipts import Receipt
 from state.schema import ACCOUNT, HOLDING, NONCES
+from state.schema_accounts import GRANT, POLICY
 from state.transaction import Transaction
 from state.validators import ValidatorSet
 from state.view import RecordCache
@@ -47,6 +48,7 @@ EXECUTIONS_MAX: Final = 4  # results of candidate blocks kept at one height
 BLOCK_OVERHEAD_BYTES: Final = 64 * 1024  # header, commit of 200 validators
 EVIDENCE_SHARE: Final = 2  # at most half of a block is evidence
 _ADDRESS: Final = slice(2, 34)
+_DECISIVE: Final = (NONCES, HOLDING, ACCOUNT, POLICY, GRANT)  # letters of what decides whether a waiting transaction is still good
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +296,7 @@ class LedgerExecutor:
     def _after(self, block: Block, execution: Execution) -> None:
         touched: dict[bytes, None] = {}
         for key, _ in execution.result.changes:
-            if key[1] in (NONCES, HOLDING, ACCOUNT):
+            if key[1] in _DECISIVE:
                 touched[key[_ADDRESS]] = None
         pool = self._pool
         pool.new_height(block.header.time_ns)

@@ -1,6 +1,6 @@
 """Whether a transaction may enter a block: everything that ends in a code of 1xx, in its order of precedence.
 
-MALFORMED (103: an operation of later rules), CHAIN (105), EXPIRY (106-108), AUTH (114, 111, 112, 110), NONCE (122, 123, 120, 121),
+MALFORMED (103: an operation of later rules), CHAIN (105), EXPIRY (106-108), AUTH (114, 111, 113, 112, 110), NONCE (122, 123, 120, 121),
 FEE (130, 132, 131); the other 101-104 were already given by `Transaction.decode`. Within AUTH the cheap questions come first, so
 that nobody makes us verify for nothing. Nothing here writes; what admission decides is carried out by `state.machine`.
 
@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from state.authority import Authority
 from state.codes import Code
 from state.marks import SANCTIONED
 from state.modules.preconditions import next_sequence
@@ -35,6 +36,7 @@ from state.primitives.limits import (
     VALIDITY_WINDOW_S_MAX,
 )
 from state.schema import ACCOUNT_PREFIX, HOLDING_PREFIX, NONCES_PREFIX, client_ref_key, unordered_key
+from state.signers import SPECIAL, Refusal, find_fee_scope, find_signers, is_affordable
 from state.transaction import Transaction
 from state.upgrades import RuleSet
 from state.view import Reader, View
@@ -66,6 +68,7 @@ class Admission(NamedTuple):
     binding: bytes = b""
     nonces: Value = None  # the sender's record of sequences
     seen_hash: bytes = b""  # with TX_SEEN: body hash of the transaction that used the reference first
+    authority: Authority | None = None  # what the operations are held to, if an account has rules of its own
 
 
 class SignatureCheck(NamedTuple):
@@ -124,10 +127,10 @@ class Gate:
             if refusal is not None:
                 return refusal
 
-        signers = check_signers(view, tx)
+        signers = check_signers(view, tx, time_s)
         if isinstance(signers, Admission):
             return signers
-        keys, binding = signers
+        keys, binding, authority = signers
         if verified is not None and verified.get(tx.hash) != binding and not verify_signatures(tx, keys):
             return Admission(Code.BAD_SIGNATURE, "a signature is wrong")
 
@@ -145,8 +148,15 @@ class Gate:
         fee = 0 if self._is_free else self.compute_fee(tx)
         if fee > tx.max_fee:
             return Admission(Code.FEE_TOO_LOW, f"the fee is {fee}, max_fee allows {tx.max_fee}")
-        if tx.fee_payer != tx.sender and not _consents(view, tx, keys):
-            return Admission(Code.SPONSOR_NOT_ALLOWED, "the fee payer has not signed with enough weight")
+        if tx.fee_payer != tx.sender or authority is not None:
+            scope = find_fee_scope(view, tx, keys, authority, time_s)
+            if isinstance(scope, str):
+                return Admission(Code.SPONSOR_NOT_ALLOWED, scope)
+            if scope is not None:
+                if not is_affordable(view, scope, fee, time_s):
+                    return Admission(Code.SPONSOR_NOT_ALLOWED, "the fee is more than what is granted for fees")
+                authority = Authority(tx.sender) if authority is None else authority
+                authority.fee_scope = scope
         if fee:
             holding = view.values[HOLDING_PREFIX + tx.fee_payer + self._holding_code]
             if (
@@ -156,7 +166,7 @@ class Gate:
                 or (len(holding) > 1 and holding[0] - holding[1] - reserved < fee)
             ):
                 return Admission(Code.FEE_PAYER_CANNOT_PAY, f"the fee payer cannot pay {fee}")
-        return tuple.__new__(Admission, (Code.OK, "", fee, keys, binding, nonces, b""))
+        return tuple.__new__(Admission, (Code.OK, "", fee, keys, binding, nonces, b"", authority))
 
     def _check_window(self, tx: Transaction, ahead_s: int) -> Admission | None:
         if ahead_s < 0:
@@ -184,48 +194,28 @@ class Gate:
         return None
 
 
-def check_signers(view: View, tx: Transaction) -> Admission | tuple[tuple[Value, ...], bytes]:
-    """Whether the named keys, were their signatures good, suffice: 114, 111, 112. Else the keys and their binding."""
+def check_signers(
+    view: View, tx: Transaction, time_s: int | None = None
+) -> Admission | tuple[tuple[Value, ...], bytes, Authority | None]:
+    """Whether the named keys, were their signatures good, suffice: 114, 111, 113, 112. Else the keys, their binding, what they may do.
+
+    Without a time it is not asked whether keys and grants have run out. One key of a plain account that suffices is the short way;
+    everything else is in `state.signers`.
+    """
     auth, required = tx.auth, tx.required
     if len(auth) == 1 and len(required) == 1:
         (account, key_id, _), = auth
         record = view.values[ACCOUNT_PREFIX + account]
-        if record is not None and account == required[0][0]:
+        if record is not None and account == required[0][0] and not record[4] & SPECIAL:
             for key in record[2]:
                 if key[0] == key_id:
                     if key[3] < record[3][required[0][1]]:
                         return Admission(Code.QUORUM_NOT_MET, "the signatures' weight is below the threshold")
-                    return (key,), key_binding(key[2])
-    return _check_many_signers(view, tx)
-
-
-def _check_many_signers(view: View, tx: Transaction) -> Admission | tuple[tuple[Value, ...], bytes]:
-    for one, other in zip(tx.auth, tx.auth[1:], strict=False):
-        if one[0] == other[0] and one[1] == other[1]:
-            return Admission(Code.DUPLICATE_SIGNATURE, f"key {one[1]} signs twice")
-    asked = {account for account, _ in tx.required}
-    asked.add(tx.fee_payer)
-    keys: list[Value] = []
-    weights: dict[bytes, int] = {}
-    for account, key_id, _ in tx.auth:
-        record = view.get(ACCOUNT_PREFIX + account) if account in asked else None
-        key = None if record is None else next((entry for entry in record[2] if entry[0] == key_id), None)
-        if key is None:
-            return Admission(Code.UNKNOWN_SIGNER, f"no key {key_id} of an account that this transaction concerns")
-        keys.append(key)
-        weights[account] = weights.get(account, 0) + key[3]
-    for account, level in tx.required:
-        record = view.get(ACCOUNT_PREFIX + account)
-        if record is None or weights.get(account, 0) < record[3][level]:
-            return Admission(Code.QUORUM_NOT_MET, "the signatures' weight is below an account's threshold")
-    return tuple(keys), b"".join([key_binding(key[2]) for key in keys])
-
-
-def _consents(view: View, tx: Transaction, keys: Sequence[Value]) -> bool:
-    """Whether the fee payer's signatures reach its medium threshold."""
-    record = view.get(ACCOUNT_PREFIX + tx.fee_payer)
-    weight = sum(key[3] for entry, key in zip(tx.auth, keys, strict=True) if entry[0] == tx.fee_payer)
-    return record is not None and bool(weight >= record[3][1])
+                    return (key,), key_binding(key[2]), None
+    found = find_signers(view, tx, time_s)
+    if isinstance(found, Refusal):
+        return Admission(found.code, found.log)
+    return found.keys, b"".join([key_binding(key[2]) for key in found.keys]), found.authority
 
 
 def key_binding(public_key: bytes) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from state.invariants import check_asset_totals
+from state.invariants_accounts import audit_accounts
 from state.invariants_amm import audit_amm
 from state.invariants_claims import audit_claims
 from state.invariants_compliance import audit_compliance
@@ -45,6 +46,7 @@ AUDITS: Final[tuple[tuple[str, Callable[[Records], tuple[str, ...]]], ...]] = (
     ("farm", audit_farm),
     ("pending", audit_pending),
     ("cb", audit_treasury),
+    ("account", audit_accounts),
 )
 
 _CALENDAR_MINUTE_BYTES: Final = 10

@@ -36,6 +36,7 @@ def run_action(
     mark = view.mark()
     context.events = []
     context.tx = context.call = None
+    context.authority = None
     try:
         result = action(context)
         problem = check_action(view, mark, letters, time_s=context.time_s) if len(view.undo) > mark else ""

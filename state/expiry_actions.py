@@ -10,14 +10,15 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from state.automatic import run_action
-from state.modules import escrows, holds, offers, pending, settlements
+from state.modules import account_grants, account_keys, escrows, holds, offers, pending, settlements
 from state.modules.calendar import take_due
 from state.modules.freezes import FREEZE_ENDS, FREEZE_LETTERS, end_freeze
 from state.modules.operation import OpContext
 from state.modules.treasury_redemption import REDEMPTION_DUE, settle_redemption
 from state.primitives.limits import DUE_ENTRIES_MAX
 from state.receipts import Event
-from state.schema import CALENDAR, CALENDAR_KEY, HOLDING
+from state.schema import ACCOUNT, CALENDAR, CALENDAR_KEY, HOLDING
+from state.schema_accounts import GRANT, POLICY
 from state.schema_claims import CLAIM
 from state.schema_pending import ESCROW, HOLD, OFFER, SETTLEMENT
 from state.schema_treasury import TREASURY
@@ -40,6 +41,8 @@ ROWS: Final[tuple[Expiry, ...]] = (
     Expiry(pending.OFFER_DUE, "offer expiry", offers.expire, pending.BOOKS | {HOLDING, OFFER}),
     Expiry(pending.FORGET, "forget what is settled", pending.forget, frozenset({HOLD, ESCROW, SETTLEMENT, OFFER})),
     Expiry(REDEMPTION_DUE, "redemption", settle_redemption, frozenset({HOLDING, TREASURY})),
+    Expiry(account_keys.EXPIRY_CHANGE, "change of keys lapses", account_keys.lapse_change, frozenset({POLICY})),
+    Expiry(account_grants.EXPIRY_GRANT, "grant ends", account_grants.lapse_grant, frozenset({GRANT, ACCOUNT})),
 )
 EXPIRIES: Final[dict[int, Expiry]] = {row.number: row for row in ROWS}
 _CALENDAR: Final = frozenset({CALENDAR})

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from state.marks import ACCEPTED, AUTHORISED, UNFREEZABLE
-from state.modules.accounts import AccountKind, check_new_account, is_satisfiable, new_account_address
+from state.modules.accounts import (
+    AccountKind,
+    check_new_account,
+    first_marks,
+    is_satisfiable,
+    new_account_address,
+)
 from state.modules.assets import FLAGS_ALL, put_asset
 from state.modules.fields import read_code, read_keys, read_thresholds
 from state.modules.gate import FLAG_REQUIRE_ACCEPT, FLAG_REQUIRE_AUTH, FLAGS_OPEN, put_holding
@@ -162,7 +168,7 @@ def _put_account(view: View, account: GenesisAccount, params: AccountParams) -> 
         raise GenesisError("an account has a kind of key that the network does not admit")
     if not is_satisfiable(keys, thresholds):
         raise GenesisError("an account's keys together do not reach every threshold")
-    record = (int(account.kind), account.parent, keys, thresholds, 0)
+    record = (int(account.kind), account.parent, keys, thresholds, first_marks(account.kind))
     _put_new(view, account_key(account.address), record, f"account {account.address.hex()}")
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from state.invariants_accounts import check_accounts, is_confirmed_change
 from state.invariants_amm import check_amm
 from state.invariants_claims import check_claims
 from state.invariants_compliance import check_compliance, check_definition
@@ -39,6 +40,7 @@ from state.schema import (
     asset_key,
     nonces_key,
 )
+from state.schema_accounts import POLICY
 from state.schema_amm import POSITION as POOL_SHARES
 from state.schema_claims import CLAIM
 from state.schema_freezes import MARKED_KEY
@@ -58,11 +60,13 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
     "settle": check_pending,
     "pay": check_pending,
     "cb": check_treasury,
+    "account": check_accounts,
 }
 # the same for records that the operations of several modules write
 _OF_LETTER: Final = {CLAIM: check_claims}
 _SHARED: Final = frozenset(_OF_LETTER)
 _NOTHING: Final[tuple[int, ...]] = (0,)
+_OF_POLICIES: Final = frozenset({ACCOUNT, POLICY})
 RESTRICTIONS: Final = DEBIT_FROZEN | DEEP_FROZEN | SANCTIONED | UNFREEZABLE  # nobody sets or clears them for himself
 
 
@@ -107,7 +111,8 @@ def _has_advanced(before: Value, after: Value, lane: int, sequence: int) -> bool
 def check_operation(view: View, mark: int, call: Call, time_s: int | None = None) -> str:
     """I1 to I4, I12, I24 and I26 over what one operation wrote since `mark`; the empty string if they hold, else which one broke.
 
-    `time_s` is the block's; without it freezes that have an end are not held against anybody.
+    `time_s` is the block's; without it freezes that have an end are not held against anybody. What was done
+    by a grant is checked further in `state.invariants_accounts`.
     """
     operation, account, args = call
     authorised: tuple[bytes, ...] = (account,) if operation.level >= Level.MEDIUM else ()
@@ -156,7 +161,10 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
                 return problem
         else:
             moved = moved or tag == POOL_SHARES  # they are staked without a holding being moved
-            problem = _check_other(view, key, before, after, authorised, operation)
+            known = authorised
+            if tag in _OF_POLICIES and key[2:34] not in authorised and is_confirmed_change(view, first, key[2:34], time_s):
+                known = (*authorised, key[2:34])
+            problem = _check_other(view, key, before, after, known, operation)
             if problem:
                 return problem
     for delta in drift.values():
@@ -257,6 +265,8 @@ def _check_other(
             return "I24: an allowance was used without its minter's authorisation"
         if allowance != old_allowance and view.values[b" A" + key[34:]][3] not in authorised:
             return "I24: an allowance was granted without the issuer's authorisation"
+    elif tag == POLICY and key[2:34] not in authorised:
+        return "I24: an account's policy changed without its authorisation"
     elif tag == ASSET and before is not None:
         return check_definition(view, key, before, after, authorised)
     return ""

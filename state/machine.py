@@ -20,6 +20,7 @@ from state.automatic import BUGS
 from state.codes import REFUSED_MAX, REFUSED_MIN, Code
 from state.expiry_actions import settle_due
 from state.invariants import check_charge, check_operation
+from state.invariants_accounts import check_authority, check_scopes
 from state.misbehavior import CommitVote, Misbehavior
 from state.modules.gate import require_acting
 from state.modules.operation import FEES_ADDRESS, OpContext, Operation
@@ -113,8 +114,11 @@ class BlockExecution:
         fee = admission.fee
         if admission.code:
             return Receipt(admission.code, NO_OPERATION, 0, b"", (), log=admission.log)
+        authority = admission.authority
         self._charge(tx, admission)
         problem = check_charge(view, tx, fee, self._fee_code)
+        if authority is not None:
+            problem = problem or check_authority(view, tx, authority, fee, self._context.time_s)
         if problem:
             view.rollback(0)
             return self._violation(tx, 0, 0, problem)
@@ -122,6 +126,7 @@ class BlockExecution:
         context = self._context
         context.events = []
         context.tx, context.call = tx, None
+        context.authority = authority
         index = NO_OPERATION
         work = 0
         try:
@@ -138,8 +143,13 @@ class BlockExecution:
                 operation, account, args = context.call = call
                 if values[ACCOUNT_PREFIX + account][4]:
                     require_acting(context, operation, account)
+                if authority is not None:
+                    authority.require(context, call)
                 operation.handler(context, account, args)
                 problem = check_operation(view, start, call, context.time_s)
+                if authority is not None and not problem:
+                    authority.spend(context, start, call)
+                    problem = check_scopes(view, start, call, authority, context.time_s)
                 if problem:
                     break
                 work += operation.work
@@ -198,6 +208,8 @@ class BlockExecution:
         if fee:
             self._context.take(tx.fee_payer, self._fee_code, fee)
             self._context.give(FEES_ADDRESS, self._fee_code, fee)
+            if admission.authority is not None:
+                admission.authority.charge_fee(view, fee, self._context.time_s)
 
     def _remember(self, queue: bytes, key: bytes, record: Value) -> None:
         view = self.view

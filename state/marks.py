@@ -16,8 +16,9 @@ CLOSED: Final = 8  # for ever
 LIMITED: Final = 16  # velocity or balance limits of its own
 ALLOW_LISTED: Final = 32  # pays only to those on its list
 GOVERNED_KEYS: Final = 64  # classes, times or a waiting change of its keys: `account policy`
-DELEGATING: Final = 128  # has given session keys or delegations
+DELEGATING: Final = 128  # has given session keys or delegations: `account grants`
 UNFREEZABLE: Final = 256  # a root account: never frozen, never sanctioned
+STATUTORY_ONLY: Final = 512  # a regulator: acts by statutory operations only, and on its own keys
 
 FREEZE_MARKS: Final = DEBIT_FROZEN | DEEP_FROZEN
 
@@ -49,6 +50,7 @@ ACCOUNT_MARKS: Final = {
     "governed_keys": GOVERNED_KEYS,
     "delegating": DELEGATING,
     "unfreezable": UNFREEZABLE,
+    "statutory_only": STATUTORY_ONLY,
 }
 ASSET_MARKS: Final = {"paused": PAUSED, "guarded": GUARDED, "travel_rule": TRAVEL_RULE, "destroyed": DESTROYED}
 HOLDING_MARKS: Final = {

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from state.codes import Code
 from state.event_kinds import ACCOUNT, AMOUNT, BYTES, NUMBER, TEXT, EventKind, EventValue
+from state.events_accounts import ACCOUNT_EVENTS
 from state.events_assets import ASSET_EVENTS
 from state.events_farm import FARM_EVENTS
 from state.events_pending import PENDING_EVENTS
@@ -248,6 +249,7 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         BREAKER_TRIPPED,
         ACTION_DROPPED,
         *PENDING_EVENTS,
+        *ACCOUNT_EVENTS,
     )
 }
 

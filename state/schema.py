@@ -25,6 +25,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | F J j | | farms, see `state.schema_farm` |
 | H E S Y | | holds, escrows, settlements, offers, see `state.schema_pending` |
 | B T | | central banks, see `state.schema_treasury` |
+| P t W | | policies, grants and allow-lists of accounts, see `state.schema_accounts` |
 | Q | | next minute of the calendar, next number in it, entries in all |
 | Q | minute (8, big-endian) | number of entries due in that minute |
 | Q | minute (8, big-endian), number (4, big-endian) | kind, key of what is due |
@@ -44,6 +45,7 @@ import msgspec
 
 from state.primitives.codec import Value, decode_amount, encode_amount
 from state.primitives.errors import MalformedError, StorageCorruptError
+from state.schema_accounts import ACCOUNTS_DECODE, ACCOUNTS_ENCODE
 from state.schema_amm import AMM_DECODE, AMM_ENCODE
 from state.schema_claims import CLAIMS_DECODE, CLAIMS_ENCODE
 from state.schema_farm import FARM_DECODE, FARM_ENCODE
@@ -234,6 +236,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     **FARM_DECODE,
     **PENDING_DECODE,
     **TREASURY_DECODE,
+    **ACCOUNTS_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -257,6 +260,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     **FARM_ENCODE,
     **PENDING_ENCODE,
     **TREASURY_ENCODE,
+    **ACCOUNTS_ENCODE,
 }
 
 

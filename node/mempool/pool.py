@@ -208,5 +208,7 @@ class Pool:
 
 
 def _accounts(tx: Transaction) -> tuple[bytes, ...]:
-    """Whose records decide about it: the sender, and the payer if that is another."""
-    return (tx.sender,) if tx.fee_payer == tx.sender else (tx.sender, tx.fee_payer)
+    """Whose records decide about it, each once: the sender, everybody else who must authorise it, the payer of its fee."""
+    if len(tx.required) == 1 and tx.fee_payer == tx.sender:
+        return (tx.sender,)
+    return tuple(dict.fromkeys((*[account for account, _ in tx.required], tx.fee_payer)))

@@ -2,7 +2,8 @@
 
 An address is derived from the whole first policy (kind, parent, keys, thresholds), so nobody can open a victim's address
 with a policy of his own. A policy that its own keys could not satisfy is refused, at creation and at every update.
-Source: ledger rules, section 5 (accounts). Only operations on accounts' policies go in here.
+Source: ledger rules, section 5 (accounts). The rows of all operations on accounts are here; what they do to keys, to grants and to
+lists is in `account_keys`, `account_grants` and `account_lists`.
 """
 
 from __future__ import annotations
@@ -11,23 +12,29 @@ from enum import IntEnum
 from typing import Any, Final
 
 from state.codes import Code
+from state.marks import STATUTORY_ONLY
+from state.modules import account_grants, account_keys, account_lists
+from state.modules.account_policy import require_key_kinds
 from state.modules.fields import (
     ADDRESS,
+    AMOUNT,
     KEY_IDS,
     KEYS,
+    NUMBER,
     OPTIONAL_ADDRESS,
     OPTIONAL_THRESHOLDS,
     SMALL,
     THRESHOLDS,
     malformed,
 )
+from state.modules.fields_accounts import ALLOWED, COUNTERPARTIES, KEY_ID, LIMITS, OPS, RULES
 from state.modules.operation import MODULE_ACCOUNTS, Level, OpContext, Operation
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed
 from state.primitives.ids import account_address
-from state.primitives.limits import ACCOUNT_KEYS_MAX
-from state.receipts import ACCOUNT_CREATED, KEYS_UPDATED
-from state.schema import ACCOUNT, account_key
+from state.receipts import ACCOUNT_CREATED
+from state.schema import ACCOUNT, CALENDAR, HOLDING, account_key
+from state.schema_accounts import ALLOWLIST, GRANT, POLICY
 
 
 class AccountKind(IntEnum):
@@ -37,7 +44,7 @@ class AccountKind(IntEnum):
     INSTITUTION = 2
     SUB_ACCOUNT = 3  # has a parent, which must authorise its creation
     OMNIBUS = 4
-    REGULATOR = 5
+    REGULATOR = 5  # reads; acts by statutory operations only
     VALIDATOR = 6
 
 
@@ -49,6 +56,11 @@ def new_account_address(
 ) -> bytes:
     """Address of the account that starts with this policy: 32 bytes. Known before the account exists."""
     return account_address((int(kind), parent, tuple(map(tuple, keys)), tuple(thresholds)))
+
+
+def first_marks(kind: int) -> int:
+    """The marks that an account starts with."""
+    return STATUTORY_ONLY if kind == AccountKind.REGULATOR else 0
 
 
 def is_satisfiable(keys: Value, thresholds: Value) -> bool:
@@ -83,50 +95,22 @@ def create(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     address, kind, parent, keys, thresholds = args
     if context.view.get(account_key(address)) is not None or address in MODULE_ACCOUNTS:
         raise OperationFailed(Code.ACCOUNT_EXISTS, "the address is taken")
-    _require_key_kinds(context, keys)
+    require_key_kinds(context, keys)
     if not is_satisfiable(keys, thresholds):
         raise OperationFailed(Code.WOULD_LOCK_OUT, "the keys together do not reach every threshold")
-    context.view.put(account_key(address), (kind, parent, keys, thresholds, 0))
+    context.view.put(account_key(address), (kind, parent, keys, thresholds, first_marks(kind)))
     context.emit(ACCOUNT_CREATED, address, account, parent, kind)
 
 
-def _check_update(args: tuple[Any, ...]) -> None:
-    add, remove, thresholds = args
-    if not add and not remove and not thresholds:
-        raise malformed("the update changes nothing")
-    if not {key[0] for key in add}.isdisjoint(remove):
-        raise malformed("a key is both added and removed")
-
-
-def update_keys(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """account.update_keys: replace by id, add, remove, set thresholds, at once. 204, 508, 305.
-
-    508: a removed id is not there, a public key would count twice, or there would be too many keys.
-    """
-    add, remove, new_thresholds = args
-    kind, parent, keys, thresholds, marks = context.view.get(account_key(account))
-    _require_key_kinds(context, add)
-    by_id = {key[0]: key for key in keys}
-    for key_id in remove:
-        if by_id.pop(key_id, None) is None:
-            raise OperationFailed(Code.ASSERT_FAILED, f"there is no key {key_id} to remove")
-    by_id.update((key[0], key) for key in add)
-    new_keys = tuple(by_id[key_id] for key_id in sorted(by_id))
-    if len(new_keys) > ACCOUNT_KEYS_MAX:
-        raise OperationFailed(Code.ASSERT_FAILED, f"an account has at most {ACCOUNT_KEYS_MAX} keys")
-    if len({key[2] for key in new_keys}) != len(new_keys):
-        raise OperationFailed(Code.ASSERT_FAILED, "one public key may not count twice")
-    new_thresholds = new_thresholds or thresholds
-    if not is_satisfiable(new_keys, new_thresholds):
-        raise OperationFailed(Code.WOULD_LOCK_OUT, "the keys together would not reach every threshold")
-    context.view.put(account_key(account), (kind, parent, new_keys, new_thresholds, marks))
-    context.emit(KEYS_UPDATED, account, len(add), len(remove))
-
-
-def _require_key_kinds(context: OpContext, keys: Value) -> None:
-    if any(key[1] not in context.key_kinds for key in keys):
-        raise OperationFailed(Code.NO_PERMISSION, "this network does not admit that kind of key")
-
+_CHANGE_CODES: Final = (
+    Code.ACCOUNT_CLOSED,
+    Code.NO_PERMISSION,
+    Code.ROTATION_PENDING,
+    Code.ASSERT_FAILED,
+    Code.WOULD_LOCK_OUT,
+)
+_CHANGE_WRITES: Final = frozenset({ACCOUNT, POLICY, CALENDAR})
+_GRANT_WRITES: Final = frozenset({ACCOUNT, GRANT, CALENDAR})
 
 OPERATIONS: Final = (
     Operation(
@@ -153,9 +137,215 @@ OPERATIONS: Final = (
         module="account",
         fields=(("add", KEYS), ("remove", KEY_IDS), ("thresholds", OPTIONAL_THRESHOLDS)),
         level=Level.HIGH,
-        handler=update_keys,
-        codes=(Code.NO_PERMISSION, Code.ASSERT_FAILED, Code.WOULD_LOCK_OUT),
-        writes=frozenset({ACCOUNT}),
-        check=_check_update,
+        handler=account_keys.update_keys,
+        codes=_CHANGE_CODES,
+        writes=_CHANGE_WRITES,
+        check=account_keys.check_update,
+    ),
+    Operation(
+        code=3,
+        name="account.set_policy",
+        module="account",
+        fields=(
+            ("add", KEYS),
+            ("remove", KEY_IDS),
+            ("thresholds", OPTIONAL_THRESHOLDS),
+            ("rules", RULES),
+            ("rotation_delay_s", NUMBER),
+            ("recovery_delay_s", NUMBER),
+            ("recovery_weight", NUMBER),
+            ("dual_from", SMALL),
+        ),
+        level=Level.HIGH,
+        handler=account_keys.set_policy,
+        codes=_CHANGE_CODES,
+        writes=_CHANGE_WRITES,
+        check=account_keys.check_policy,
+    ),
+    Operation(
+        code=4,
+        name="account.confirm_keys",
+        module="account",
+        fields=(("account", ADDRESS), ("change", NUMBER)),
+        level=Level.LOW,
+        handler=account_keys.confirm_keys,
+        codes=(
+            Code.ACCOUNT_NOT_FOUND,
+            Code.ACCOUNT_CLOSED,
+            Code.PENDING_NOT_FOUND,
+            Code.TOO_EARLY,
+            Code.TOO_LATE,
+            Code.NO_PERMISSION,
+            Code.ASSERT_FAILED,
+            Code.WOULD_LOCK_OUT,
+        ),
+        writes=_CHANGE_WRITES | {GRANT},
+    ),
+    Operation(
+        code=5,
+        name="account.veto_keys",
+        module="account",
+        fields=(("change", NUMBER),),
+        level=Level.HIGH,
+        handler=account_keys.veto_keys,
+        codes=(Code.ACCOUNT_CLOSED, Code.PENDING_NOT_FOUND),
+        writes=frozenset({POLICY}),
+    ),
+    Operation(
+        code=6,
+        name="account.recover",
+        module="account",
+        fields=(("keys", KEYS), ("thresholds", THRESHOLDS)),
+        level=Level.HIGH,
+        handler=account_keys.recover,
+        codes=_CHANGE_CODES,
+        writes=_CHANGE_WRITES,
+        check=account_keys.check_recover,
+    ),
+    Operation(
+        code=7,
+        name="account.revoke_key",
+        module="account",
+        fields=(("key_id", KEY_ID),),
+        level=Level.HIGH,
+        handler=account_keys.revoke_key,
+        codes=(Code.ACCOUNT_CLOSED, Code.ASSERT_FAILED, Code.WOULD_LOCK_OUT),
+        writes=frozenset({ACCOUNT, POLICY}),
+    ),
+    Operation(
+        code=8,
+        name="account.grant_session",
+        module="account",
+        fields=(
+            ("key", KEYS),
+            ("ops", OPS),
+            ("limits", LIMITS),
+            ("counterparties", COUNTERPARTIES),
+            ("fee_limit", AMOUNT),
+            ("window_s", NUMBER),
+            ("valid_until", NUMBER),
+        ),
+        level=Level.HIGH,
+        handler=account_grants.grant_session,
+        codes=(
+            Code.ACCOUNT_CLOSED,
+            Code.NO_PERMISSION,
+            Code.ASSERT_FAILED,
+            Code.SCOPE_TOO_WIDE,
+            Code.TOO_LATE,
+        ),
+        writes=_GRANT_WRITES,
+        check=account_grants.check_session,
+    ),
+    Operation(
+        code=9,
+        name="account.revoke_session",
+        module="account",
+        fields=(("key_id", KEY_ID),),
+        level=Level.MEDIUM,
+        handler=account_grants.revoke_session,
+        codes=(Code.PENDING_NOT_FOUND,),
+        writes=_GRANT_WRITES,
+    ),
+    Operation(
+        code=10,
+        name="account.delegate",
+        module="account",
+        fields=(
+            ("to", ADDRESS),
+            ("ops", OPS),
+            ("limits", LIMITS),
+            ("counterparties", COUNTERPARTIES),
+            ("window_s", NUMBER),
+            ("valid_until", NUMBER),
+        ),
+        level=Level.HIGH,
+        handler=account_grants.delegate,
+        codes=(
+            Code.ACCOUNT_CLOSED,
+            Code.SELF_TRANSFER,
+            Code.RECIPIENT_IS_MODULE,
+            Code.ACCOUNT_NOT_FOUND,
+            Code.SCOPE_TOO_WIDE,
+            Code.TOO_LATE,
+            Code.ASSERT_FAILED,
+        ),
+        writes=_GRANT_WRITES,
+        check=account_grants.check_delegation,
+    ),
+    Operation(
+        code=11,
+        name="account.revoke_delegation",
+        module="account",
+        fields=(("to", ADDRESS),),
+        level=Level.MEDIUM,
+        handler=account_grants.revoke_delegation,
+        codes=(Code.PENDING_NOT_FOUND,),
+        writes=_GRANT_WRITES,
+    ),
+    Operation(
+        code=12,
+        name="account.sponsor",
+        module="account",
+        fields=(("who", ADDRESS), ("ops", OPS), ("limit", AMOUNT), ("window_s", NUMBER), ("valid_until", NUMBER)),
+        level=Level.HIGH,
+        handler=account_grants.sponsor,
+        codes=(
+            Code.ACCOUNT_CLOSED,
+            Code.SELF_TRANSFER,
+            Code.RECIPIENT_IS_MODULE,
+            Code.ACCOUNT_NOT_FOUND,
+            Code.SCOPE_TOO_WIDE,
+            Code.TOO_LATE,
+        ),
+        writes=frozenset({GRANT, CALENDAR}),
+        check=account_grants.check_sponsorship,
+    ),
+    Operation(
+        code=13,
+        name="account.revoke_sponsor",
+        module="account",
+        fields=(("who", ADDRESS),),
+        level=Level.MEDIUM,
+        handler=account_grants.revoke_sponsor,
+        codes=(Code.PENDING_NOT_FOUND,),
+        writes=frozenset({GRANT}),
+    ),
+    Operation(
+        code=14,
+        name="account.set_allowlist",
+        module="account",
+        fields=(("counterparties", ALLOWED), ("cosigner", OPTIONAL_ADDRESS), ("approver", OPTIONAL_ADDRESS)),
+        level=Level.HIGH,
+        handler=account_lists.set_allowlist,
+        codes=(
+            Code.ACCOUNT_CLOSED,
+            Code.NO_PERMISSION,
+            Code.RECIPIENT_IS_MODULE,
+            Code.ACCOUNT_NOT_FOUND,
+            Code.SELF_TRANSFER,
+        ),
+        writes=frozenset({ACCOUNT, ALLOWLIST}),
+        authorities=account_lists.allowlist_authorities,
+    ),
+    Operation(
+        code=15,
+        name="account.close",
+        module="account",
+        fields=(("beneficiary", OPTIONAL_ADDRESS),),
+        level=Level.HIGH,
+        handler=account_lists.close,
+        codes=(
+            Code.ACCOUNT_CLOSED,
+            Code.SELF_TRANSFER,
+            Code.RECIPIENT_IS_MODULE,
+            Code.ACCOUNT_NOT_FOUND,
+            Code.ROTATION_PENDING,
+            Code.ACCOUNT_NOT_EMPTY,
+            Code.NOT_TRANSFERABLE,
+        ),
+        writes=frozenset({ACCOUNT, HOLDING, GRANT}),
+        work=100,
+        frozen_may=False,
     ),
 )

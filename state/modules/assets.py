@@ -38,6 +38,7 @@ from state.modules.gate import (
     FLAG_TRADABLE,
     FLAG_TRANSFERABLE,
     FLAGS_GUARDED,
+    require_counterparty,
     require_payment,
 )
 from state.modules.operation import Level, OpContext, Operation
@@ -180,7 +181,7 @@ def _leg_authorities(account: bytes, args: tuple[Any, ...]) -> tuple[tuple[bytes
 
 
 def multi_transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """asset.multi_transfer: all debits in order, then all credits. 503, 504, then leg by leg 401, 615, 506, 301; 501, 505.
+    """asset.multi_transfer: all debits in order, then all credits. 503, 504, then leg by leg 401, 615, 506, 301; 614, 501, 505.
 
     An account that may pay the issuer only may take part if all of the asset goes to the issuer.
     """
@@ -197,6 +198,10 @@ def multi_transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) ->
             raise OperationFailed(Code.NOT_TRANSFERABLE, f"{code} moves only to and from its issuer")
         if direction == CREDIT:
             context.require_recipient(owner)
+    for owner, code in sorted(debited):
+        for payee, other, direction, _ in legs:
+            if direction == CREDIT and other == code:
+                require_counterparty(context, owner, payee)
     for owner, code, direction, amount in legs:
         if direction == DEBIT:
             issuer = get_asset(context, code)[3]

@@ -10,15 +10,18 @@ No operation goes in here, and nothing that moves value. Source: ledger rules, s
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 from state.codes import Code
 from state.marks import (
     ACCEPTED,
+    ALLOW_LISTED,
     AUTHORISED,
     CLOSED,
     DEBIT_FROZEN,
     DEEP_FROZEN,
+    DELEGATING,
     FREEZE_MARKS,
     GUARDED,
     HOLDING_DEEP_FROZEN,
@@ -30,6 +33,7 @@ from state.marks import (
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed
 from state.schema import ACCOUNT_PREFIX, ASSET_PREFIX, HOLDING_PREFIX
+from state.schema_accounts import allowlist_key
 from state.schema_freezes import Freeze, account_freeze_key, holding_freeze_key, pause_key
 from state.view import View
 
@@ -115,11 +119,16 @@ def require_position(context: OpContext, address: bytes, code: bytes, *, is_exit
 
 
 def require_debit(context: OpContext, address: bytes, code: bytes, amount: int, to: bytes) -> None:
-    """Whether an account's rules let `amount` out, to the account `to` (empty: to a module): 303, 603, 602, 601, 604, 606, 605."""
+    """Whether an account's rules let `amount` out, to the account `to` (empty: to a module).
+
+    303, 603, 614, 602, 601, 604, 606, 605.
+    """
     values = context.view.values
     account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]
     issuer: bytes = asset[3]
     _require_open(account[4])
+    if to and account[4] & (ALLOW_LISTED | DELEGATING):
+        require_counterparty(context, address, to)
     if issuer != to:
         _require_free(account_marks(context, address, account[4]))
     require_running(context, code, asset)
@@ -188,7 +197,7 @@ def require_running(context: OpContext, code: bytes, asset: Value) -> None:
 
 
 def require_payment(context: OpContext, payer: bytes, payee: bytes, code: str, amount: int) -> None:
-    """Whether one account may pay another, apart from what each side's own rules say: 401, 615, 506, 301.
+    """Whether one account may pay another, apart from what each side's own rules say: 401, 615, 506, 301, 614.
 
     Every operation by which value goes from one account to another asks this: transfers, posted holds, escrows, settlements, offers.
     """
@@ -196,6 +205,24 @@ def require_payment(context: OpContext, payer: bytes, payee: bytes, code: str, a
     if asset is None or not asset[2] & FLAG_TRANSFERABLE:
         require_movable(context, code, payer, payee)
     context.require_recipient(payee)
+    account = context.view.values[ACCOUNT_PREFIX + payer]
+    if account is not None and account[4] & (ALLOW_LISTED | DELEGATING):
+        require_counterparty(context, payer, payee)
+
+
+def require_counterparty(context: OpContext, payer: bytes, payee: bytes) -> None:
+    """Whether an account's list, and the scope within which it acts, let it pay another account: 614."""
+    values = context.view.values
+    account = values[ACCOUNT_PREFIX + payer]
+    if account is None:
+        return
+    if account[4] & ALLOW_LISTED:
+        allowed = values[allowlist_key(payer)].counterparties
+        at = bisect_left(allowed, payee)
+        if at == len(allowed) or allowed[at] != payee:
+            raise OperationFailed(Code.COUNTERPARTY_NOT_ALLOWED, "the payer's list does not name the payee")
+    if context.authority is not None:
+        context.authority.require_counterparty(payer, payee)
 
 
 def require_movable(context: OpContext, code: str, sender: bytes, recipient: bytes) -> None:

@@ -29,6 +29,7 @@ from state.schema import ACCOUNT_PREFIX, ASSET_PREFIX, HOLDING_PREFIX
 from state.view import View
 
 if TYPE_CHECKING:
+    from state.authority import Authority
     from state.transaction import Call, Transaction
 
 # The ledger's own accounts. None has keys; each changes only by the operations whose row names it, and FEES by fees.
@@ -70,7 +71,7 @@ class Level(IntEnum):
 class OpContext:
     """What a handler works with: the view, the block, and the few ways in which value may move."""
 
-    __slots__ = ("call", "events", "height", "key_kinds", "time_s", "tx", "view")
+    __slots__ = ("authority", "call", "events", "height", "key_kinds", "time_s", "tx", "view")
 
     def __init__(self, view: View, height: int, time_s: int, key_kinds: tuple[int, ...]) -> None:
         self.view = view
@@ -80,6 +81,7 @@ class OpContext:
         self.events: list[Event] = []
         self.tx: Transaction | None = None  # the running one; None in automatic actions
         self.call: Call | None = None  # the running operation of it
+        self.authority: Authority | None = None  # what it is held to, if an account in it has rules of its own
 
     def emit(self, kind: EventKind, *values: EventValue) -> None:
         """Record an event of the running transaction."""

@@ -13,12 +13,25 @@ from typing import Any, Final
 import msgspec
 
 from state.codes import Code
-from state.modules.fields import ADDRESS, AMOUNT, CODE, FieldKind, malformed, too_large
+from state.modules.fields import (
+    ADDRESS,
+    AMOUNT,
+    CODE,
+    NUMBER,
+    OPTIONAL_HASH,
+    POOL,
+    PRICE,
+    FieldKind,
+    malformed,
+    too_large,
+)
 from state.modules.operation import OpContext
 from state.primitives.codec import Value, decode
 from state.primitives.errors import MalformedError, OperationFailed, TransactionError
-from state.primitives.limits import HEIGHT_MAX, LANE_ORDERED_MAX, PRECONDITIONS_MAX
-from state.schema import holding_key, nonces_key
+from state.primitives.hashing import sha256
+from state.primitives.limits import HEIGHT_MAX, LANE_ORDERED_MAX, PRECONDITIONS_MAX, STATE_KEY_BYTES_MAX
+from state.schema import ENCODE, encode_record, holding_key, nonces_key
+from state.schema_amm import Pool, pool_key
 
 
 def _read_height(number: int) -> int:
@@ -43,6 +56,13 @@ def _same(value: Any) -> Any:
     return value
 
 
+def _read_record_key(key: bytes) -> bytes:
+    if not 2 <= len(key) <= STATE_KEY_BYTES_MAX or key[:1] != b" " or key[1] not in ENCODE:
+        raise malformed("not a raw key of the state")
+    return key
+
+
+_RECORD_KEY: Final = FieldKind("raw key", bytes, _read_record_key, _same, lambda key: key.hex())
 _HEIGHT: Final = FieldKind("height", int, _read_height, _same, _same)
 _LANE: Final = FieldKind("lane", int, _read_lane, _same, _same)
 _SEQUENCE: Final = FieldKind("sequence", int, _read_sequence, _same, _same)
@@ -79,6 +99,30 @@ def is_sequence(context: OpContext, args: tuple[Any, ...]) -> bool:
     return bool(next_sequence(context.view.get(nonces_key(account)), lane) == sequence)
 
 
+def is_time_between(context: OpContext, args: tuple[Any, ...]) -> bool:
+    """The block's time is within both bounds (Unix seconds)."""
+    return bool(args[0] <= context.time_s <= args[1])
+
+
+def is_pool_price_between(context: OpContext, args: tuple[Any, ...]) -> bool:
+    """A pool is there, and its price (units of its second asset for one of its first, as a fraction) is within both bounds."""
+    name, low, high = args
+    pool: Pool | None = context.view.get(pool_key(name))
+    if pool is None or not pool.reserve_a:
+        return False
+    return all(
+        denominator == 0 or sign * (pool.reserve_b * denominator - numerator * pool.reserve_a) >= 0
+        for sign, (numerator, denominator) in ((1, low), (-1, high))
+    )
+
+
+def is_record(context: OpContext, args: tuple[Any, ...]) -> bool:
+    """The record under a raw key of the state has this hash of its stored form; an empty hash: there is none."""
+    key, wanted = args
+    record = context.view.get(key)
+    return bool((b"" if record is None else sha256(encode_record(key, record))) == wanted)
+
+
 @dataclass(frozen=True, slots=True)
 class Precondition:
     """One row of the table of kinds."""
@@ -102,6 +146,11 @@ PRECONDITIONS: Final[dict[int, Precondition]] = {
         Precondition(2, "balance_at_least", _BALANCE_FIELDS, is_balance_at_least),
         Precondition(3, "balance_at_most", _BALANCE_FIELDS, is_balance_at_most),
         Precondition(4, "sequence_is", (("account", ADDRESS), ("lane", _LANE), ("seq", _SEQUENCE)), is_sequence),
+        Precondition(5, "time_between", (("low", NUMBER), ("high", NUMBER)), is_time_between),
+        Precondition(
+            6, "pool_price_between", (("pool", POOL), ("low", PRICE), ("high", PRICE)), is_pool_price_between
+        ),
+        Precondition(7, "record_is", (("key", _RECORD_KEY), ("hash", OPTIONAL_HASH)), is_record),
     )
 }
 BY_NAME: Final[dict[str, Precondition]] = {row.name: row for row in PRECONDITIONS.values()}

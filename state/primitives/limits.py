@@ -79,6 +79,18 @@ KEY_WEIGHT_MAX = 65_535
 KEY_ID_MAX = (1 << 32) - 1
 MINTERS_MAX = 16  # of one asset at its creation
 LEGS_MAX = 64  # of one multi-transfer
+GRANTS_MAX = 64  # session keys and delegations of one account at once: they are listed in one record of 2 kB
+SCOPE_OPS_MAX = 32  # kinds of operation that one grant names
+SCOPE_ASSETS_MAX = 16  # assets that one grant limits; each has two amounts of 80 bytes
+SCOPE_COUNTERPARTIES_MAX = 64  # that one grant may pay
+ALLOWED_COUNTERPARTIES_MAX = 512  # on one account's list: 17 kB
+GRANT_WINDOW_S_MIN = 60  # windows of limits: a minute to a year
+GRANT_WINDOW_S_MAX = 366 * 24 * 3600
+GRANT_S_MAX = 366 * 24 * 3600  # how long a grant may be given for at once
+KEY_DELAY_S_MAX = 90 * 24 * 3600  # between a change of keys and its confirmation
+RECOVERY_DELAY_S = 72 * 3600  # of accounts whose policy names none: a parent recovering its sub-account
+KEY_CHANGE_KEEP_S = 30 * 24 * 3600  # how long a change that may be confirmed waits for it
+CLOSE_RECORDS_MAX = 4_096  # assets and pools that closing an account looks through: 10 ms
 
 # Holds, escrows, settlements, offers
 PENDING_ID_BYTES = 20
