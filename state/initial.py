@@ -119,7 +119,8 @@ def genesis_changes(state: GenesisState) -> tuple[tuple[bytes, bytes | None], ..
             _put_account(view, account, state.params.accounts)
         for authority in state.params.compliance.authorities:
             _require_account(view, authority, "the compliance authority")
-            view.put(account_key(authority), (*view.get(account_key(authority))[:4], UNFREEZABLE))
+            record = view.get(account_key(authority))
+            view.put(account_key(authority), (*record[:4], record[4] | UNFREEZABLE))
         for asset in state.assets:
             _put_asset(view, asset)
         supplies: dict[str, int] = {asset.code: 0 for asset in state.assets}

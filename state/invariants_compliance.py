@@ -74,7 +74,7 @@ def check_compliance(view: View, first: _Records, operation: Operation | None, t
     is_forced = operation is not None and operation.forces
     for code, deltas in moved.items():
         problem = _check_forced(deltas) if is_forced else ""
-        problem = problem or _check_moved(values, code, deltas, is_forced, time_s)
+        problem = problem or _check_moved(values, first, code, deltas, is_forced, time_s)
         if problem:
             return problem
     return ""
@@ -126,7 +126,9 @@ def _check_forced(deltas: Mapping[bytes, int]) -> str:
     return "I26: an act of authority took from a module" if losers[0] in MODULE_ACCOUNTS else ""
 
 
-def _check_moved(values: _Records, code: bytes, deltas: Mapping[bytes, int], is_forced: bool, time_s: int | None) -> str:
+def _check_moved(
+    values: _Records, first: _Records, code: bytes, deltas: Mapping[bytes, int], is_forced: bool, time_s: int | None
+) -> str:
     asset = values[asset_key(code.decode("ascii"))]
     issuer = asset[3]
     to_issuer = deltas.get(issuer, 0)
@@ -137,7 +139,8 @@ def _check_moved(values: _Records, code: bytes, deltas: Mapping[bytes, int], is_
             continue
         if asset[5] & PAUSED and not is_forced and _counts_now(values[pause_key(code)], time_s):
             return "I26: a paused asset moved"
-        shut, no_entry, no_exit = _limits(values, address, code, asset, time_s)
+        marks = _marks_that_count(values, first, address, delta)
+        shut, no_entry, no_exit = _limits(values, address, marks, code, asset, time_s)
         if shut and not (is_forced and delta < 0):
             return "I26: a sanctioned or closed account's holding changed"
         if no_entry and delta > 0:
@@ -149,9 +152,17 @@ def _check_moved(values: _Records, code: bytes, deltas: Mapping[bytes, int], is_
     return "I26: something left a frozen or unauthorised holder, and not to the issuer" if owed > max(0, to_issuer) else ""
 
 
-def _limits(values: _Records, address: bytes, code: bytes, asset: Value, time_s: int | None) -> tuple[bool, int, bool]:
+def _marks_that_count(values: _Records, first: _Records, address: bytes, delta: int) -> int:
+    """An account's marks; one that pays out and is closed by this very operation is not closed yet."""
+    marks: int = values[account_key(address)][4]
+    before = first.get(account_key(address))
+    return marks & ~CLOSED if delta < 0 and before is not None and not before[4] & CLOSED else marks
+
+
+def _limits(
+    values: _Records, address: bytes, marks: int, code: bytes, asset: Value, time_s: int | None
+) -> tuple[bool, int, bool]:
     """(nothing at all, nothing in, nothing out but to the issuer); nothing in is MAINTAINED if his own may come back."""
-    marks = values[account_key(address)][4]
     if marks & (SANCTIONED | CLOSED):
         return True, 1, True
     level = 0

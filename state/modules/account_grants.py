@@ -41,7 +41,6 @@ from state.schema_accounts import (
 
 EXPIRY_GRANT: Final = 2  # kind of the calendar
 _MARKS: Final = 4
-_ENDED: Final = {SESSION: SESSION_ENDED, DELEGATION: DELEGATION_ENDED, SPONSORSHIP: SPONSORSHIP_ENDED}
 
 
 def _check_window(window_s: int) -> None:
@@ -204,8 +203,10 @@ def _drop(context: OpContext, account: bytes, name: bytes, reason: str) -> None:
         if not names:
             record = view.get(account_key(account))
             view.put(account_key(account), (*record[:_MARKS], record[_MARKS] & ~DELEGATING))
-    who = int.from_bytes(name[1:], "big") if name[:1] == SESSION else name[1:]
-    context.emit(_ENDED[name[:1]], account, who, reason)
+    if name[:1] == SESSION:
+        context.emit(SESSION_ENDED, account, int.from_bytes(name[1:], "big"), reason)
+    else:
+        context.emit(DELEGATION_ENDED if name[:1] == DELEGATION else SPONSORSHIP_ENDED, account, name[1:], reason)
 
 
 def end_grants(context: OpContext, account: bytes) -> None:

@@ -225,7 +225,35 @@ FIELDS: dict[str, Draw] = {
     "hash": _constant(bytes(32)),
     "secret": lambda ledger, account: ledger.rng.choice((b"", b"secret", b"guess")),
     "settlement legs": _legs_of_settlement,
+    "key id": lambda ledger, account: ledger.rng.randrange(0, 12),
+    "rules of keys": lambda ledger, account: _rules(ledger, account),
+    "operations": lambda ledger, account: _operations(ledger, account),
+    "limits": lambda ledger, account: _limits(ledger, account),
+    "counterparties": lambda ledger, account: _some_accounts(ledger, account),
+    "allowed accounts": lambda ledger, account: _some_accounts(ledger, account),
 }
+
+
+def _operations(ledger: RandomLedger, account: bytes) -> tuple[int, ...]:
+    """Mostly what can be given to others, sometimes what cannot."""
+    numbers = [row.code for row in ledger.rows if row.level <= 1 and row.module != "account"]
+    numbers = numbers if ledger.rng.random() < 0.9 else [row.code for row in ledger.rows]
+    return tuple(sorted(set(ledger.rng.choices(numbers, k=8))))
+
+
+def _limits(ledger: RandomLedger, account: bytes) -> tuple[tuple[str, int, int], ...]:
+    codes = sorted(set(ledger.rng.choices(ledger.assets, k=3)))
+    return tuple((code, 1 + ledger.draw_amount(account) // 4, 1 << 639) for code in codes)
+
+
+def _some_accounts(ledger: RandomLedger, account: bytes) -> tuple[bytes, ...]:
+    if ledger.rng.random() < 0.5:
+        return ()
+    return tuple(sorted(ledger.rng.sample(ledger.accounts, len(ledger.accounts) * 2 // 3)))
+
+
+def _rules(ledger: RandomLedger, account: bytes) -> tuple[tuple[int, int, int, int], ...]:
+    return ((ledger.rng.randrange(0, 9), ledger.rng.choice((1, 2, 4, 5)), 0, 0),) if ledger.rng.random() < 0.3 else ()
 
 
 def _address_of_keys(ledger: RandomLedger, account: bytes) -> bytes:
@@ -280,6 +308,17 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("account.create", "kind"): _constant(1),
     ("account.create", "parent"): _constant(b""),
     ("account.create", "keys"): lambda ledger, account: ledger.last_keys,
+    ("account.close", "beneficiary"): _constant(b""),
+    ("account.set_policy", "add"): _constant(()),
+    ("account.set_policy", "rotation_delay_s"): lambda ledger, account: ledger.rng.choice((0, 0, 600)),
+    ("account.set_policy", "recovery_delay_s"): _constant(7_200),
+    ("account.set_policy", "recovery_weight"): lambda ledger, account: ledger.rng.choice((0, 0, 1)),
+    ("account.set_policy", "dual_from"): _constant(4),
+    ("account.confirm_keys", "change"): lambda ledger, account: ledger.rng.randrange(1, 6),
+    ("account.veto_keys", "change"): lambda ledger, account: ledger.rng.randrange(1, 6),
+    ("account.set_allowlist", "cosigner"): _constant(b""),
+    ("account.set_allowlist", "approver"): _constant(b""),
+    ("", "window_s"): lambda ledger, account: ledger.rng.choice((60, 3_600)),
     ("asset.create", "code"): _new_code,
     ("asset.create", "max_supply"): lambda ledger, account: ledger.rng.choice((0, 10**30)),
     ("asset.create", "flags"): lambda ledger, account: ledger.rng.choice((1, 31, 2047)),

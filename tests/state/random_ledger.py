@@ -156,6 +156,11 @@ class RandomLedger:
         """An operation of somebody; None if its fields contradict each other."""
         row = self.rng.choice(self.rows)
         account = ACTORS[row.name](self) if row.name in ACTORS else self.rng.choice(self.accounts)
+        args = self.draw_good_args(row, account)
+        return None if args is None else Call(row, account, args)
+
+    def draw_good_args(self, row: Operation, account: bytes) -> tuple[Any, ...] | None:
+        """Field values that do not contradict each other, or None."""
         args = self.draw_args(row, account)
         try:
             wire = tuple(kind.write(value) for (_, kind), value in zip(row.fields, args, strict=True))
@@ -165,7 +170,7 @@ class RandomLedger:
         except TransactionError as refused:
             self.counts[row.name, refused.result] += 1
             return None
-        return Call(row, account, args)
+        return args
 
     def make_tx(self, call: Call) -> Transaction | None:
         """A transaction of one operation, as if decoded; None if an account that must sign is not one of ours."""
@@ -175,15 +180,24 @@ class RandomLedger:
                 levels[other] = max(levels.get(other, 0), int(level))
         if any(account not in self.keys for account in levels):
             return None
+        sender, payer = call.account, call.account
         names = sorted(levels)
+        roll = self.rng.random()
+        if roll < 0.08:  # somebody acts for the account, which may have let him
+            sender = payer = self.rng.choice(self.accounts)
+            levels, names = {sender: 0, **levels}, sorted({*levels, sender} - {call.account})
+        elif roll < 0.12:  # somebody else is to pay, who may have said so
+            payer = self.rng.choice(self.accounts)
+        if not names:
+            return None
         auth = tuple(Signature(account, 0, b"") for account in names)
         binding = b"".join(self.keys[account][1] for account in names)
-        nonces = self.view.values[b" n" + call.account]
+        nonces = self.view.values[b" n" + sender]
         seq = nonces[0] if nonces is not None else 0
         # the hash stands for the keys; see _AllGood
         body_hash = sha256(binding + seq.to_bytes(8, "big") + call.operation.code.to_bytes(4, "big"))
         return Transaction(
-            b"", binding, body_hash, CHAIN, call.account, 0, seq, 0, self.now + 60, b"", AMOUNT_MAX, call.account, (),
+            b"", binding, body_hash, CHAIN, sender, 0, seq, 0, self.now + 60, b"", AMOUNT_MAX, payer, (),
             (call,), "", None, "", b"", b"", auth, tuple(levels.items()),
         )  # fmt: skip
 
@@ -237,7 +251,9 @@ class RandomLedger:
     def _govern(self) -> None:
         """An operation that only governance may do, as the execution of a proposal does it."""
         row = self.rng.choice(self.governed)
-        args = self.draw_args(row, GOVERNANCE_ADDRESS)
+        args = self.draw_good_args(row, GOVERNANCE_ADDRESS)
+        if args is None:
+            return
         context = OpContext(self.view, self.height + 1, self.now, (1, 5, 6))
         mark = self.view.mark()
         try:
