@@ -23,6 +23,7 @@ from state.primitives.errors import MalformedError
 from state.primitives.ids import check_asset_code, format_address, parse_address
 from state.primitives.keys import KeyKind
 from state.primitives.limits import STATE_KEY_BYTES_MAX
+from state.queries_accounts import ACCOUNT_PATHS, ACCOUNT_SHOW, get_sessions
 from state.queries_amm import check_pool, show_members, show_pool_list, show_position
 from state.queries_amm import show_pool as show_amm_pool
 from state.queries_compliance import show_compliance_params, show_restriction
@@ -112,10 +113,10 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     /validator/HEX /validators /pool/HEX /stake /delegation/HEX/ADDRESS /delegations/ADDRESS /unbonding/HEX/ADDRESS
     /redelegation/HEX/HEX/ADDRESS /pools /pool/A/B /members/A/B /position/ADDRESS/A/B /params/GROUP
     /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions /farms /farm/N /farm/N/CODE
-    /farm-positions/ADDRESS /farm-position/ADDRESS/N.
-    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions
-    /hold/HEX /escrow/HEX /settlement/HEX /offer/HEX /pending/ADDRESS /claims/ADDRESS /claim/ADDRESS/NUMBER.
-    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions.
+    /farm-positions/ADDRESS /farm-position/ADDRESS/N
+    /hold/HEX /escrow/HEX /settlement/HEX /offer/HEX /pending/ADDRESS /claims/ADDRESS /claim/ADDRESS/NUMBER
+    /policy/ADDRESS /key-change/ADDRESS/NUMBER /grants/ADDRESS /session/ADDRESS/KEY-ID /delegate/ADDRESS/ADDRESS
+    /sponsorship/ADDRESS/ADDRESS /allowlist/ADDRESS.
     Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-line/ADDRESS/CODE.
     Raises `MalformedError` for any other path or a mistyped name.
     """
@@ -168,6 +169,7 @@ _PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
     ("roles", 1): lambda code: roles_key(check_asset_code(code).encode("ascii")),
     ("restrictions", 0): lambda: MARKED_KEY,
     **PENDING_PATHS,
+    **ACCOUNT_PATHS,
 }
 
 
@@ -270,6 +272,7 @@ _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     **FARM_SHOW,
     **PENDING_SHOW,
     **TREASURY_SHOW,
+    **ACCOUNT_SHOW,
 }
 
 
@@ -291,7 +294,7 @@ def show_fee_params(params: FeeParams) -> Json:
 
 
 def get_account(reader: Reader, address: bytes) -> Json | None:
-    """An account with its policy, the next sequence of each lane it has used, and its holdings; None if there is none."""
+    """An account with its keys, the next sequence of each lane it has used, holdings and session keys; None if there is none."""
     raw = reader.get(account_key(address))
     if raw is None:
         return None
@@ -301,6 +304,7 @@ def get_account(reader: Reader, address: bytes) -> Json | None:
         _show_nonces(nonces_key(address), decode_record(nonces_key(address), nonces))["next_sequence"] if nonces else {}
     )
     account["holdings"] = get_holdings(reader, address)
+    account["sessions"] = get_sessions(reader, address)
     return account
 
 

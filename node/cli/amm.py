@@ -277,7 +277,7 @@ async def _parse_shares(session: Session, pool: str, text: str) -> int:
 
     if text != "all":
         return parse_amount(text, 0, "shares", base_units=True)
-    asked = await session.client.call("amm_position", account=format_address(session.sender), pool=pool)
+    asked = await session.client.call("amm_position", account=format_address(session.acting), pool=pool)
     if asked["position"] is None:
         raise ConfigError(f"the sender has no shares of {pool}", hint="qenex query positions")
     return int(asked["position"]["shares"])

@@ -31,15 +31,18 @@ def keys() -> None:
 @keys.command()
 @click.argument("name")
 @click.option("--kind", type=_KINDS, default="ed25519", show_default=True, help="hybrid: Ed25519 and ML-DSA-87, both must verify.")
+@click.option("--account", default="", help="Account it signs for, if not the one of this key alone.")
 @click.option("--no-encrypt", is_flag=True, help="Store it unencrypted: for local test networks only.")
 @home_option(_HOME_HELP)
 @passphrase_option
 @json_option
-def new(name: str, kind: str, no_encrypt: bool, home: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
+def new(
+    name: str, kind: str, account: str, no_encrypt: bool, home: Path | None, passphrase_file: Path | None, as_json: bool
+) -> None:
     """Make a key called NAME and show its account address."""
     from node.keystore import new_seed
 
-    _store(name, kind, new_seed(), "", no_encrypt, home, passphrase_file, as_json)
+    _store(name, kind, new_seed(), account, no_encrypt, home, passphrase_file, as_json)
 
 
 @keys.command(name="import")

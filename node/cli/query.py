@@ -10,6 +10,7 @@ import click
 
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option, table
+from node.cli.query_accounts import COMMANDS as ACCOUNT_COMMANDS
 from node.cli.query_amm import COMMANDS as AMM_COMMANDS
 from node.cli.query_compliance import COMMANDS as COMPLIANCE_COMMANDS
 from node.cli.query_farm import COMMANDS as FARM_COMMANDS
@@ -29,6 +30,7 @@ def query() -> None:
 
 
 for _command in (
+    *ACCOUNT_COMMANDS,
     *AMM_COMMANDS,
     *COMPLIANCE_COMMANDS,
     *FARM_COMMANDS,

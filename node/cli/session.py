@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ import trio
 
 from node.cli.amounts import format_amount, parse_amount
 from node.cli.asking import check_url
-from node.cli.options import PassphraseReader, find_key_file
+from node.cli.options import PassphraseReader, find_key_file, resolve_address
 from node.keystore import KeySet, Role, read_key_file
 from node.rpc.client import Client, TxOutcome
 from state.params import FeeParams
@@ -24,6 +24,7 @@ from state.primitives.codec import Value
 from state.primitives.errors import ConfigError, KeyFileError
 from state.primitives.ids import format_address, parse_address
 from state.primitives.keys import SIGNATURE_BYTES, PublicKey
+from state.primitives.limits import LANE_UNORDERED, UNORDERED_WINDOW_S_MAX
 from state.transaction import Draft, build
 
 SIGNATURE_ENTRY_BYTES: Final = 48  # account, key id and framing of one signature
@@ -101,23 +102,43 @@ class Sending:
     max_fee: str | None
     valid_for_s: int
     wait_s: float
+    acts_as: str | None = None  # the account in whose name the operations are done, if not the sender's
+    fee_payer: str | None = None
+    lane: int = 0
+    client_ref: bytes = b""
 
     def run(self, operations: Operations) -> Outcome:
         """Do it all. Keys are opened before the node is asked, so a wrong passphrase costs no round trip."""
-        key_sets = [read_key_file(find_key_file(self.sender, self.home), self.passphrase, role=Role.USER)]
-        for name in self.signers:
-            key_sets.append(read_key_file(find_key_file(name, self.home), self.passphrase, role=Role.USER))
-        return trio.run(self._run, key_sets, operations)
+        return trio.run(self._run, [self._open(text) for text in (self.sender, *self.signers)], operations)
+
+    def _open(self, text: str) -> KeySet:
+        """The key of `KEY` or `KEY@ACCOUNT`: the second signs for an account that its file does not name."""
+        name, at, account = text.partition("@")
+        key_set = read_key_file(find_key_file(name, self.home), self.passphrase, role=Role.USER)
+        return replace(key_set, account=format_address(resolve_address(account, self.home))) if at else key_set
+
+    def acting_address(self) -> bytes:
+        """The account in whose name the operations are done."""
+        name, _, account = self.sender.partition("@")
+        return resolve_address(self.acts_as or account or name, self.home)
 
     async def _run(self, key_sets: list[KeySet], operations: Operations) -> Outcome:
         async with Client(check_url(self.node)) as client:
             session = await Session.open(client, key_sets[0])
+            session.acting = resolve_address(self.acts_as, self.home) if self.acts_as else session.sender
             ops = await operations(session)
+            if session.acting != session.sender:
+                ops = [(op[0], session.acting, op[2]) for op in ops]
+            now_s = int(time.time())
+            payer = resolve_address(self.fee_payer, self.home) if self.fee_payer else session.sender
             draft = build(
                 chain_id=await client.chain_id(),
                 sender=session.sender,
-                seq=session.next_sequence,
-                valid_until=int(time.time()) + self.valid_for_s,
+                lane=self.lane,
+                seq=time.time_ns() if self.lane == LANE_UNORDERED else session.next_sequence(self.lane),
+                valid_until=now_s + self._window_s(),
+                client_ref=self.client_ref,
+                fee_payer=b"" if payer == session.sender else payer,
                 ops=ops,
                 memo=self.memo,
                 max_fee=await self._max_fee(session, ops, key_sets),
@@ -125,6 +146,10 @@ class Sending:
             for key_set in key_sets:
                 draft = await session.sign(draft, key_set)
             return await session.send(draft.encode(), self.wait_s)
+
+    def _window_s(self) -> int:
+        # a second less than the bound: the node's clock may be behind ours
+        return min(self.valid_for_s, UNORDERED_WINDOW_S_MAX - 1) if self.lane == LANE_UNORDERED else self.valid_for_s
 
     async def _max_fee(self, session: Session, ops: Sequence[Sequence[Value]], key_sets: list[KeySet]) -> int:
         if self.max_fee is not None:
@@ -135,11 +160,12 @@ class Sending:
 
 
 class Session:
-    """A client and the sending account."""
+    """A client, the sending account, and the account in whose name it acts."""
 
     def __init__(self, client: Client, sender: bytes, account: dict[str, Any]) -> None:
         self.client = client
         self.sender = sender
+        self.acting = sender
         self.account = account
 
     @classmethod
@@ -150,10 +176,13 @@ class Session:
         address = parse_address(key_set.account)
         return cls(client, address, await _require_account(client, address))
 
-    @property
-    def next_sequence(self) -> int:
-        """What lane 0 expects."""
-        return int(self.account["next_sequence"].get("0", 0))
+    def next_sequence(self, lane: int) -> int:
+        """What a lane of the sender expects."""
+        return int(self.account["next_sequence"].get(str(lane), 0))
+
+    async def acting_account(self) -> dict[str, Any]:
+        """The account in whose name the operations are done, as the node describes it."""
+        return self.account if self.acting == self.sender else await _require_account(self.client, self.acting)
 
     async def scale_of(self, asset: str) -> int:
         """Decimals of an asset. Raises `ConfigError` if there is none of this name."""
@@ -198,7 +227,7 @@ async def _require_account(client: Client, address: bytes) -> dict[str, Any]:
 
 
 def _key_id(account: dict[str, Any], key: PublicKey, name: str) -> int:
-    for entry in account["keys"]:
+    for entry in (*account["keys"], *account["sessions"]):
         if entry["public_key"] == key.data.hex():
             return int(entry["key_id"])
     raise ConfigError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from node.cli.account import account
 from node.cli.amm import amm
 from node.cli.asset import asset, flag_options, read_flags, read_hash
 from node.cli.cb import cb
@@ -34,6 +35,7 @@ tx.add_command(farm)
 for _group in (stake, amm, hold, escrow, settle, pay, claim):
     tx.add_command(_group)
 tx.add_command(cb)
+tx.add_command(account)
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 
@@ -71,7 +73,7 @@ def mint(sending: Any, to: str | None, amount: str, asset: str, ref: str, base_u
     from node.cli.options import resolve_address
     from state.transaction import call
 
-    recipient = resolve_address(to or sending.sender, sending.home)
+    recipient = resolve_address(to, sending.home) if to else sending.acting_address()
 
     async def operations(session: Any) -> list[Any]:
         units = await session.parse_amount(amount, asset, base_units=base_units)
@@ -128,7 +130,7 @@ def create_asset(
     allowance = parse_amount(mint_allowance, scale, code, base_units=base_units) if mint_allowance else supply or AMOUNT_MAX
 
     async def operations(session: Any) -> list[Any]:
-        minters = ((session.sender, allowance),) if allowance else ()
+        minters = ((session.acting, allowance),) if allowance else ()
         flags = read_flags(powers, (*without, "transferable") if not_transferable else without)
         return [
             call(
@@ -196,7 +198,7 @@ def update_keys(sending: Any, add: tuple[str, ...], remove: tuple[int, ...], thr
     limits = parse_thresholds(thresholds) if thresholds else ()
 
     async def operations(session: Any) -> list[Any]:
-        rows = parse_key_rows(add, sending.home, 1 + max((key["key_id"] for key in session.account["keys"]), default=0))
+        rows = parse_key_rows(add, sending.home, 1 + max(key["key_id"] for key in (await session.acting_account())["keys"]))
         return [call("account.update_keys", add=rows, remove=tuple(sorted(set(remove))), thresholds=limits)]
 
     return sending.run(operations)
@@ -219,3 +221,7 @@ def multi_transfer(sending: Any, legs: tuple[str, ...], base_units: bool) -> Any
         return [call("asset.multi_transfer", legs=resolved)]
 
     return sending.run(operations)
+
+
+account.add_command(create_account, name="create")
+account.add_command(update_keys, name="update-keys")

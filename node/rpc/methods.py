@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import amm, chain, compliance, farm, pending, staking, transactions, treasury
+from node.rpc import accounts, amm, chain, compliance, farm, pending, staking, transactions, treasury
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -90,6 +90,10 @@ METHODS: Final[dict[str, Method]] = {
         treasury.cb_redemptions, (_ASSET, Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=5
     ),
     "cb_credit_line": Method(treasury.cb_credit_line, (_ACCOUNT, _ASSET)),
+    "account_policy": Method(accounts.account_policy, (_ACCOUNT,)),
+    "account_grants": Method(accounts.account_grants, (_ACCOUNT,), cost=5),
+    "account_delegation": Method(accounts.account_delegation, (_ACCOUNT, Param("to", Kind.TEXT))),
+    "account_sponsorship": Method(accounts.account_sponsorship, (_ACCOUNT, Param("who", Kind.TEXT))),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),
