@@ -1,7 +1,7 @@
 """What the operations of a transaction are held to beyond signatures: scopes with their limits, two-person control, ends of accounts.
 
 `state.signers` makes an `Authority` for a transaction that concerns an account with special rules; plain ones have none. The machine
-asks `require` before each operation (303, 204, 205) and `spend` after it (204, 609, 610), which counts what really left an account
+asks `require` before each operation (303, 603, 204, 205) and `spend` after it (204, 609, 610), which counts what really left an account
 within a scope, whatever the operation: not what its fields say. Windows are fixed: they begin when a grant was given. Source: ledger
 rules, section 5 (accounts). Nothing that decides about signatures goes in here.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from state.codes import Code
-from state.marks import CLOSED, STATUTORY_ONLY
+from state.marks import CLOSED, SANCTIONED, STATUTORY_ONLY
 from state.modules.gate import read_holding
 from state.modules.operation import Level, OpContext
 from state.primitives.errors import OperationFailed
@@ -46,13 +46,15 @@ class Authority:
         self.spent: dict[tuple[bytes, str], int] = {}  # by account and asset, in this transaction
 
     def require(self, context: OpContext, call: Call) -> None:
-        """Before an operation: 303, 204, 205."""
+        """Before an operation: 303, 603, 204, 205."""
         values = context.view.values
         required = required_of(call)
         for account in (*required, self.sender):
             record = values[ACCOUNT_PREFIX + account]
             if record is not None and record[_MARKS] & CLOSED:
                 raise OperationFailed(Code.ACCOUNT_CLOSED, "the account is closed")
+            if record is not None and record[_MARKS] & SANCTIONED:
+                raise OperationFailed(Code.ACCOUNT_SANCTIONED, "the account is sanctioned, and acts for nobody")
         for account, level in required.items():
             record = values[ACCOUNT_PREFIX + account]
             is_regulator = record is not None and bool(record[_MARKS] & STATUTORY_ONLY)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from state.authority import Authority
-from state.marks import ALLOW_LISTED, DELEGATING, GOVERNED_KEYS
+from state.marks import ALLOW_LISTED, DELEGATING, GOVERNED_KEYS, STATUTORY_ONLY
 from state.modules.operation import Level
 from state.primitives.codec import Value
 from state.schema import ACCOUNT, ACCOUNT_PREFIX, HOLDING, HOLDING_PREFIX
@@ -37,6 +37,7 @@ from state.transaction import Call, Transaction
 from state.view import View
 
 _MARKS: Final = 4
+_REGULATOR: Final = 5
 _OWNER_CLASS: Final = 1
 _RECOVERY_CLASS: Final = 4
 _CLASSES_AT: Final = {0: (1, 2, 5), 1: (1, 2, 5), 2: (1, 5), 3: (1, 5)}  # level -> the classes whose weight counts
@@ -180,7 +181,10 @@ def _check_marks(values: Mapping[bytes, Value], owner: bytes) -> str:
         (DELEGATING, values[grants_key(owner)]),
         (ALLOW_LISTED, values[allowlist_key(owner)]),
     )
-    if any(bool(record[_MARKS] & bit) != (found is not None) for bit, found in further):
+    is_regulator = record[0] == _REGULATOR
+    if any(bool(record[_MARKS] & bit) != (found is not None) for bit, found in further) or is_regulator != bool(
+        record[_MARKS] & STATUTORY_ONLY
+    ):
         return "I24: an account's marks do not say what there is"
     return "" if policy is None else _check_policy(record, policy)
 

@@ -38,6 +38,7 @@ from state.modules.gate import (
     FLAG_TRADABLE,
     FLAG_TRANSFERABLE,
     FLAGS_GUARDED,
+    is_bound,
     require_counterparty,
     require_payment,
 )
@@ -199,7 +200,7 @@ def multi_transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) ->
         if direction == CREDIT:
             context.require_recipient(owner)
     for owner, code in sorted(debited):
-        for payee, other, direction, _ in legs:
+        for payee, other, direction, _ in legs if is_bound(context, owner) else ():
             if direction == CREDIT and other == code:
                 require_counterparty(context, owner, payee)
     for owner, code, direction, amount in legs:

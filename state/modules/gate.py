@@ -205,9 +205,14 @@ def require_payment(context: OpContext, payer: bytes, payee: bytes, code: str, a
     if asset is None or not asset[2] & FLAG_TRANSFERABLE:
         require_movable(context, code, payer, payee)
     context.require_recipient(payee)
-    account = context.view.values[ACCOUNT_PREFIX + payer]
-    if account is not None and account[4] & (ALLOW_LISTED | DELEGATING):
+    if is_bound(context, payer):
         require_counterparty(context, payer, payee)
+
+
+def is_bound(context: OpContext, payer: bytes) -> bool:
+    """Whether it must be asked whom an account may pay."""
+    account = context.view.values[ACCOUNT_PREFIX + payer]
+    return account is not None and bool(account[4] & (ALLOW_LISTED | DELEGATING))
 
 
 def require_counterparty(context: OpContext, payer: bytes, payee: bytes) -> None:

@@ -63,10 +63,11 @@ class AccountsWorld(World):
         self.height = 0
         self.now = NOW
         self.last: BlockResult | None = None
+        self.may_trip = False  # a test plants a bug that the invariants are to stop
 
     def commit(self, result: BlockResult) -> None:
         dropped = [event for event in result.events if event.type in ("action_dropped", "breaker_tripped")]
-        assert not dropped, [event.attributes for event in dropped]
+        assert self.may_trip or not dropped, [event.attributes for event in dropped]
         super().commit(result)
 
     def read(self, key: bytes) -> Any:
