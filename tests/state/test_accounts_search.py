@@ -83,11 +83,14 @@ class Accounts(RuleBasedStateMachine):
         assert code == Code.OK or (code == Code.PENDING_NOT_FOUND and self.grants[kind].until < self.world.now)
         del self.grants[kind]
 
-    @rule(kind=st.sampled_from(("session", "delegate")), share=st.sampled_from((0, 1, 2, 3)), amount=amounts)
-    def pay_by_grant(self, kind: str, share: int, amount: int) -> None:
+    @rule(kind=st.sampled_from(("session", "delegate")), share=st.sampled_from((0, 1, 2, 3, "left", "beyond")), amount=amounts)
+    def pay_by_grant(self, kind: str, share: int | str, amount: int) -> None:
         grant = self.grants.get(kind)
-        if grant is not None and share:
-            amount = grant.limit[0] * share // 2  # around the limit
+        if grant is not None and isinstance(share, str):
+            left = grant.limit[1] - grant.spent.get(grant.window(self.world.now), 0)
+            amount = left + (share == "beyond")  # to the last unit of the window, or one more
+        elif grant is not None and isinstance(share, int) and share:
+            amount = grant.limit[0] * share // 2  # around the limit of a transaction
         codes = self.expect(kind, grant, amount)
         if kind == "session":
             found = self.world.code("alice", send("carol", min(amount, AMOUNT_MAX)), by=[("alice", "bot")])
