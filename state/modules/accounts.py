@@ -39,9 +39,10 @@ class AccountKind(IntEnum):
     OMNIBUS = 4
     REGULATOR = 5
     VALIDATOR = 6
+    GROUP = 7  # no keys: it acts by its members' approvals, and only `group.create` makes one
 
 
-_KINDS: Final = frozenset(int(kind) for kind in AccountKind)
+_KINDS: Final = frozenset(int(kind) for kind in AccountKind if kind is not AccountKind.GROUP)
 
 
 def new_account_address(

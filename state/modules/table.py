@@ -14,6 +14,7 @@ from state.modules import (
     compliance,
     escrows,
     farm,
+    governance,
     holds,
     offers,
     settlements,
@@ -37,6 +38,7 @@ ROWS: Final[tuple[Operation, ...]] = (
     *compliance.OPERATIONS,
     *farm.OPERATIONS,
     *treasury.OPERATIONS,
+    *governance.OPERATIONS,
 )
 OPERATIONS: Final[dict[int, Operation]] = {row.code: row for row in ROWS}
 BY_NAME: Final[dict[str, Operation]] = {row.name: row for row in ROWS}
