@@ -59,11 +59,12 @@ def _read_calls(wire: Value) -> tuple[tuple[int, bytes, Value], ...]:
     for code, account, fields in wire:
         if account:
             raise malformed("who acts in a proposal is not named in its operations")
-        size += len(bytes(fields))
+        raw = fields if isinstance(fields, msgspec.Raw) else msgspec.Raw(encode(fields))
+        size += len(bytes(raw))
         if size > PROPOSAL_BYTES_MAX:
             raise too_large(f"the operations of a proposal have at most {PROPOSAL_BYTES_MAX} bytes")
-        find_row(code).read(fields)
-        calls.append((code, account, decode(bytes(fields))))
+        find_row(code).read(raw)
+        calls.append((code, account, decode(bytes(raw))))
     return tuple(calls)
 
 

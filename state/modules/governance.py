@@ -26,9 +26,11 @@ from state.schema_claims import CLAIM
 from state.schema_gov import GOVERNANCE as GOVERNANCE_LETTER
 from state.schema_gov import GROUP, PROPOSAL, VOTE
 
-# a proposal may end a phase, and a deposit be burned, in any operation that names it
-_PROPOSAL: Final = frozenset({HOLDING, SUPPLY, CLAIM, PROPOSAL, GOVERNANCE_LETTER})
-_DEPOSITS: Final = frozenset({GOVERNANCE, CLAIMS})
+_DEPOSIT: Final = frozenset({HOLDING, PROPOSAL, GOVERNANCE_LETTER, VOTE})
+# who executes or cancels may be the first to find a vote over: deposits go back, or are burned
+_CLOSE: Final = frozenset({HOLDING, SUPPLY, CLAIM, PROPOSAL, GOVERNANCE_LETTER})
+_DEPOSITS: Final = frozenset({GOVERNANCE})
+_CLOSED: Final = frozenset({GOVERNANCE, CLAIMS})
 _MEMBERS: Final = (("members", GROUP_MEMBERS), ("threshold", NUMBER), ("min_delay_s", NUMBER))
 
 
@@ -51,7 +53,7 @@ _PROPOSAL_ROWS: Final = (
         level=Level.MEDIUM,
         handler=gov_proposals.propose,
         codes=(Code.DEPOSIT_TOO_SMALL, Code.ASSERT_FAILED, Code.INSUFFICIENT_FUNDS, Code.OVERFLOW_MAX),
-        writes=_PROPOSAL | {VOTE},
+        writes=_DEPOSIT,
         work=4,
         moves_value=True,
         check=_check_propose,
@@ -73,7 +75,7 @@ _PROPOSAL_ROWS: Final = (
             Code.INSUFFICIENT_FUNDS,
             Code.OVERFLOW_MAX,
         ),
-        writes=_PROPOSAL | {VOTE},
+        writes=_DEPOSIT,
         work=2,
         moves_value=True,
         touches=_DEPOSITS,
@@ -102,9 +104,9 @@ _PROPOSAL_ROWS: Final = (
             Code.ASSERT_FAILED,
             Code.DELAY_NOT_OVER,
         ),
-        writes=_PROPOSAL,
+        writes=_CLOSE,
         work=16,
-        touches=_DEPOSITS,
+        touches=_CLOSED,
     ),
     Operation(
         code=144,
@@ -114,9 +116,9 @@ _PROPOSAL_ROWS: Final = (
         level=Level.MEDIUM,
         handler=gov_proposals.cancel,
         codes=(Code.PROPOSAL_NOT_FOUND, Code.NO_PERMISSION, Code.VOTING_CLOSED),
-        writes=_PROPOSAL,
+        writes=_CLOSE,
         work=2,
-        touches=_DEPOSITS,
+        touches=_CLOSED,
     ),
 )
 

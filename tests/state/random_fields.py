@@ -18,6 +18,7 @@ from state.primitives.limits import AMOUNT_MAX
 from state.schema import COMPLIANCE_PARAMS_KEY
 from state.schema_farm import FARM_LIST_KEY, Tier, farm_position_key, farm_positions_key
 from state.schema_pending import ESCROW, HOLD, OFFER, SETTLEMENT, Offer, Settlement, list_entry_key, list_key
+from tests.state.random_fields_gov import GOV_FIELDS, GOV_HINTS
 
 if TYPE_CHECKING:
     from tests.state.random_ledger import RandomLedger
@@ -225,6 +226,7 @@ FIELDS: dict[str, Draw] = {
     "hash": _constant(bytes(32)),
     "secret": lambda ledger, account: ledger.rng.choice((b"", b"secret", b"guess")),
     "settlement legs": _legs_of_settlement,
+    **GOV_FIELDS,
 }
 
 
@@ -340,6 +342,7 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("", "finish_after"): _when,
     ("", "cancel_after"): _when,
     ("", "agent"): lambda ledger, account: b"" if ledger.rng.random() < 0.7 else _account(ledger, account),
+    **GOV_HINTS,
     ("", "min_shares"): _constant(0),
     ("", "min_a"): _constant(0),
     ("", "min_b"): _constant(0),
