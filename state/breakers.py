@@ -44,9 +44,9 @@ def put_breakers(view: View, breakers: Iterable[Breaker]) -> None:
     view.put(BREAKERS_KEY, tuple(sorted(breakers, key=lambda b: (b.module, b.function))) or None)
 
 
-def find_breaker(view: View, module: str, function: str) -> Breaker | None:
-    """The entry of a module or function, also one that is over."""
-    return next((b for b in get_breakers(view) if (b.module, b.function) == (module, function)), None)
+def find_breaker(view: View, module: str, function: str, time_s: int) -> Breaker | None:
+    """The entry of a module or function: one that stops it now, or that rests."""
+    return next((b for b in get_breakers(view) if (b.module, b.function) == (module, function) and not _is_over(b, time_s)), None)
 
 
 def replace_breaker(view: View, module: str, function: str, new: Breaker | None) -> None:

@@ -41,7 +41,7 @@ PARAM_SET: Final = EventKind(149, "param_set", (("group", TEXT), ("key", TEXT), 
 ADMITTED: Final = EventKind(150, "admitted", (("kind", TEXT), ("identity", BYTES)))
 ADMISSION_REMOVED: Final = EventKind(151, "admission_removed", (("kind", TEXT), ("identity", BYTES)))
 UPGRADE_PLANNED: Final = EventKind(
-    152, "upgrade_planned", (("version", NUMBER), ("height", NUMBER), ("name", TEXT), ("build_hash", BYTES))
+    152, "upgrade_planned", (("version", NUMBER), ("height", NUMBER), ("release", TEXT), ("build_hash", BYTES))
 )
 RULES_BEGAN: Final = EventKind(153, "rules_began", (("version", NUMBER), ("height", NUMBER)))
 BREAKER_SET: Final = EventKind(

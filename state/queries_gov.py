@@ -146,8 +146,8 @@ def show_governance(key: bytes, record: Value) -> Json:
     raise MalformedError("this key has no JSON form")
 
 
-def _show_upgrade(version: int, height: int, name: str, build_hash: bytes) -> Json:
-    return {"version": version, "height": str(height), "name": name, "build_hash": build_hash.hex()}
+def _show_upgrade(version: int, height: int, release: str, build_hash: bytes) -> Json:
+    return {"version": version, "height": str(height), "release": release, "build_hash": build_hash.hex()}
 
 
 def show_vote(key: bytes, record: Value) -> Json:

@@ -8,7 +8,7 @@ Numbers that may exceed 64 bits are minimal big-endian bytes.
 | G | | how many there were, and what became of their deposits: `Totals` |
 | G | q | open proposals ((due at, number), ...), sorted |
 | G | p | parameters from the next height on ((group, record), ...), sorted; gone when the block ends |
-| G | u | rule sets ((version, height, name, build hash), ...), in order; the last one may be still to come |
+| G | u | rule sets ((version, height, release, build hash), ...), in order; the last one may be still to come |
 | o | number (8) | who may vote on it: ((account, power), ...), sorted |
 | o | number (8), account (32) | `Vote` |
 | O | | number of groups |

@@ -80,7 +80,7 @@ def remove(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
 
 def plan_upgrade(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     """gov.upgrade, replaced by a later one of the same version, withdrawn with height 0: 204, 1107."""
-    version, height, name, build_hash = args
+    version, height, release, build_hash = args
     require_governance(account)
     view = context.view
     record = view.get(CONSENSUS_PARAMS_KEY)
@@ -92,9 +92,9 @@ def plan_upgrade(context: OpContext, account: bytes, args: tuple[Any, ...]) -> N
     if height and not context.height + UPGRADE_NOTICE_BLOCKS_MIN <= height <= HEIGHT_MAX:
         raise OperationFailed(Code.PARAM_OUT_OF_RANGE, f"the height is at least {UPGRADE_NOTICE_BLOCKS_MIN} blocks ahead")
     if height:
-        plans.append((version, height, name, build_hash))
+        plans.append((version, height, release, build_hash))
     view.put(UPGRADES_KEY, tuple(plans) or None)
-    context.emit(UPGRADE_PLANNED, version, height, name, build_hash)
+    context.emit(UPGRADE_PLANNED, version, height, release, build_hash)
 
 
 def breaker_authorities(account: bytes, args: tuple[Any, ...]) -> tuple[tuple[bytes, Level], ...]:
@@ -140,7 +140,7 @@ def trip(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     last_s = HEIGHT_MAX if is_governance else context.time_s + BREAKER_S_MAX
     if (until_s or not is_governance) and not context.time_s < until_s <= last_s:
         raise OperationFailed(Code.PARAM_OUT_OF_RANGE, f"the committee stops a module for at most {BREAKER_S_MAX} s")
-    known = find_breaker(view, module, function)
+    known = find_breaker(view, module, function, context.time_s)
     if known is not None and not is_governance:
         if not known.until_s or context.time_s < known.until_s:
             raise OperationFailed(Code.ASSERT_FAILED, "the breaker has tripped already")
@@ -158,7 +158,7 @@ def reset(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     is_governance = account == GOVERNANCE_ADDRESS
     if not is_governance:
         _require_two_members(context, account, second)
-    known = find_breaker(view, module, function)
+    known = find_breaker(view, module, function, context.time_s)
     if known is None or (known.until_s and known.until_s <= context.time_s):
         raise OperationFailed(Code.ASSERT_FAILED, "the breaker has not tripped")
     if not is_governance and not known.is_of_committee:
