@@ -23,6 +23,7 @@ OF = st.sampled_from
 PEOPLE = ("alice", "bob", "o0")
 OPEN = (Status.DEPOSIT, Status.VOTING, Status.PASSED)
 PPM = 1_000_000
+PICK = st.integers(0, 40)
 
 
 class Expected:
@@ -62,6 +63,10 @@ class Governing(RuleBasedStateMachine):
         self.burned = 0
         self.supply = self.world.supply()
         self.jail_s = 10
+
+    def picked(self, pick: int) -> int:
+        """One of the proposals, the late ones more often; 0: one that there is not."""
+        return max(0, len(self.proposals) - 1 - pick % 4) if pick and self.proposals else len(self.proposals)
 
     def act(self, account: str, name: str, **fields: Any) -> int:
         """One operation in a block of its own, before which the model's time moves on; the phases that end are settled after it."""
@@ -123,8 +128,9 @@ class Governing(RuleBasedStateMachine):
             voters = dict(self.world.read(voters_key(number)))
             expected.powers = {name: voters[ADDRESS[name]] for name in VOTERS if ADDRESS[name] in voters}
 
-    @rule(account=OF(PEOPLE), number=st.integers(0, 6), amount=OF([0, 1, 400, 1_000]))
-    def deposit(self, account: str, number: int, amount: int) -> None:
+    @rule(account=OF(PEOPLE), pick=PICK, amount=OF([0, 1, 400, 1_000]))
+    def deposit(self, account: str, pick: int, amount: int) -> None:
+        number = self.picked(pick)
         now = self.world.now
         code = self.act(account, "deposit", proposal=number, amount=amount)
         if amount == 0:
@@ -139,10 +145,11 @@ class Governing(RuleBasedStateMachine):
 
     @rule(
         account=OF((*VOTERS, "alice")),
-        number=st.integers(0, 6),
+        pick=PICK,
         weights=OF([YES, YES, YES, NO, ABSTAIN, VETO, (333_333, 333_333, 333_334, 0)]),
     )
-    def vote(self, account: str, number: int, weights: tuple[int, ...]) -> None:
+    def vote(self, account: str, pick: int, weights: tuple[int, ...]) -> None:
+        number = self.picked(pick)
         code = self.act(account, "vote", proposal=number, weights=weights)
         if number >= len(self.proposals):
             assert code == Code.PROPOSAL_NOT_FOUND
@@ -156,21 +163,35 @@ class Governing(RuleBasedStateMachine):
             assert code == 0
             expected.votes[account] = weights
 
-    @rule(number=st.integers(0, 6))
-    def everybody_says_yes(self, number: int) -> None:
+    @rule(pick=PICK)
+    def everybody_says_yes(self, pick: int) -> None:
         for name in VOTERS:
-            self.vote(name, number, YES)
+            self.vote(name, pick, YES)
 
-    @rule(number=st.integers(0, 6))
-    def cancel(self, number: int) -> None:
+    @rule(pick=st.integers(1, 40), steps=st.integers(1, 5))
+    def carry_through(self, pick: int, steps: int) -> None:
+        """The usual way of a proposal, some steps of it."""
+        for step in (
+            lambda: self.deposit("bob", pick, 1_000),
+            lambda: self.everybody_says_yes(pick),
+            lambda: self.wait_for(pick),
+            lambda: self.wait_for(pick),
+            lambda: self.execute(pick),
+        )[:steps]:
+            step()
+
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        number = self.picked(pick)
         is_open = number < len(self.proposals) and self.proposals[number].status in (Status.DEPOSIT, Status.VOTING)
         account = next((n for n in PEOPLE if is_open and ADDRESS[n] == self.world.proposal(number).proposer), "alice")
         code = self.act(account, "cancel", proposal=number)
         if code == 0:
             self.close(self.proposals[number], Status.CANCELLED)
 
-    @rule(number=st.integers(0, 6))
-    def execute(self, number: int) -> None:
+    @rule(pick=PICK)
+    def execute(self, pick: int) -> None:
+        number = self.picked(pick)
         now = self.world.now
         code = self.act("poor", "execute", proposal=number)
         if number >= len(self.proposals):
@@ -197,9 +218,10 @@ class Governing(RuleBasedStateMachine):
         for expected in self.proposals:
             self.advance(expected, now)
 
-    @rule(number=st.integers(0, 6))
-    def wait_for(self, number: int) -> None:
+    @rule(pick=PICK)
+    def wait_for(self, pick: int) -> None:
         """Exactly until a phase ends, or an execution may begin."""
+        number = self.picked(pick)
         if number < len(self.proposals) and self.proposals[number].status in OPEN:
             expected = self.proposals[number]
             until = expected.ready_s if expected.status == Status.PASSED and self.world.now < expected.ready_s else expected.due_s
