@@ -26,6 +26,6 @@ def get_rules(version: int) -> RuleSet:
     if not 1 <= version <= VERSION_MAX:
         raise UpgradeRequiredError(
             f"the next block follows rule set {version}, and this software knows up to {VERSION_MAX}",
-            hint="install the release that governance has decided on (qenex query upgrades) and start the node again",
+            hint="install the release that governance has decided on (qenex query governance) and start the node again",
         )
     return RuleSet(version)

@@ -15,6 +15,7 @@ from node.cli.query_compliance import COMMANDS as COMPLIANCE_COMMANDS
 from node.cli.query_farm import COMMANDS as FARM_COMMANDS
 from node.cli.query_pending import COMMANDS as PENDING_COMMANDS
 from node.cli.query_treasury import COMMANDS as TREASURY_COMMANDS
+from node.cli.query_gov import COMMANDS as GOV_COMMANDS
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ for _command in (
     *AMM_COMMANDS,
     *COMPLIANCE_COMMANDS,
     *FARM_COMMANDS,
+    *GOV_COMMANDS,
     *PENDING_COMMANDS,
     *TREASURY_COMMANDS,
 ):

@@ -15,6 +15,7 @@ from node.cli.asset import asset, flag_options, read_flags, read_hash
 from node.cli.cb import cb
 from node.cli.comp import comp
 from node.cli.farm import farm
+from node.cli.gov import gov, group
 from node.cli.hold import escrow, hold
 from node.cli.sending import base_units_option, common
 from node.cli.settle import claim, pay, settle
@@ -34,6 +35,8 @@ tx.add_command(farm)
 for _group in (stake, amm, hold, escrow, settle, pay, claim):
     tx.add_command(_group)
 tx.add_command(cb)
+tx.add_command(gov)
+tx.add_command(group)
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 

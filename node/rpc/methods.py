@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import amm, chain, compliance, farm, pending, staking, transactions, treasury
+from node.rpc import amm, chain, compliance, farm, gov, pending, staking, transactions, treasury
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -90,6 +90,10 @@ METHODS: Final[dict[str, Method]] = {
         treasury.cb_redemptions, (_ASSET, Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=5
     ),
     "cb_credit_line": Method(treasury.cb_credit_line, (_ACCOUNT, _ASSET)),
+    "gov_overview": Method(gov.gov_overview),
+    "gov_proposals": Method(gov.gov_proposals, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=20),
+    "gov_proposal": Method(gov.gov_proposal, (Param("proposal", Kind.INT),), cost=5),
+    "gov_group": Method(gov.gov_group, (Param("group", Kind.TEXT), Param("proposal", Kind.INT, -1)), cost=2),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),
