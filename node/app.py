@@ -270,9 +270,7 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
 
     def warn(who: str, error: QenexError) -> None:
-        log.warning(
-            "refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint
-        )
+        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)
 
     switch = _make_switch(opened, clock, warn)
     metrics = NodeMetrics(document.chain_id)
@@ -321,9 +319,7 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     def on_committed(committed: CommittedBlock) -> None:
         bus.publish_block(committed)
         switch.set_height(committed.block.header.height)
-        if committed.admitted is not None:
-            log.info("admitted nodes changed", nodes=len(committed.admitted))
-            switch.set_admitted(committed.admitted)
+        _follow_admissions(switch, committed, log)
         measure_block(metrics, committed, len(executor.state.tip.validators))
         log.info(
             "block committed",
@@ -342,6 +338,13 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
     return _Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, switch, backend, metrics, clock, warn)
+
+
+def _follow_admissions(switch: Switch, committed: CommittedBlock, log: Any) -> None:
+    """Who may be a peer is in the state: when a block changes it, whoever is no longer admitted is disconnected."""
+    if committed.admitted is not None:
+        log.info("admitted nodes changed", nodes=len(committed.admitted))
+        switch.set_admitted(committed.admitted)
 
 
 def _make_switch(opened: Opened, clock: SystemClock, warn: Callable[[str, QenexError], None]) -> Switch:

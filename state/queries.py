@@ -28,8 +28,8 @@ from state.queries_amm import check_pool, show_members, show_pool_list, show_pos
 from state.queries_amm import show_pool as show_amm_pool
 from state.queries_compliance import show_compliance_params, show_restriction
 from state.queries_farm import FARM_PATHS, FARM_SHOW
-from state.queries_pending import PENDING_PATHS, PENDING_SHOW
 from state.queries_gov import GOV_PATHS, GOV_SHOW, show_gov_params
+from state.queries_pending import PENDING_PATHS, PENDING_SHOW
 from state.queries_staking import (
     read_validator_id,
     show_delegation,

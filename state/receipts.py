@@ -14,9 +14,9 @@ from state.codes import Code
 from state.event_kinds import ACCOUNT, AMOUNT, BYTES, NUMBER, TEXT, EventKind, EventValue
 from state.events_assets import ASSET_EVENTS
 from state.events_farm import FARM_EVENTS
+from state.events_gov import GOV_EVENTS
 from state.events_pending import PENDING_EVENTS
 from state.events_treasury import TREASURY_EVENTS
-from state.event_kinds_gov import GOV_EVENT_KINDS
 from state.primitives.codec import Value, decode_amount, encode_amount, encode_trusted
 from state.primitives.errors import MalformedError
 
@@ -249,7 +249,7 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         BREAKER_TRIPPED,
         ACTION_DROPPED,
         *PENDING_EVENTS,
-        *GOV_EVENT_KINDS,
+        *GOV_EVENTS,
     )
 }
 

@@ -50,8 +50,8 @@ from state.schema_amm import AMM_DECODE, AMM_ENCODE
 from state.schema_claims import CLAIMS_DECODE, CLAIMS_ENCODE
 from state.schema_farm import FARM_DECODE, FARM_ENCODE
 from state.schema_freezes import FREEZES_DECODE, FREEZES_ENCODE
-from state.schema_pending import PENDING_DECODE, PENDING_ENCODE
 from state.schema_gov import GOV_DECODE, GOV_ENCODE
+from state.schema_pending import PENDING_DECODE, PENDING_ENCODE
 from state.schema_staking import STAKING_DECODE, STAKING_ENCODE
 from state.schema_treasury import TREASURY_DECODE, TREASURY_ENCODE
 

@@ -68,7 +68,7 @@ def propose(
         }
         return [_call("gov.propose", fields)]
 
-    return _with_number(sending, sending.run(operations), "proposal_created")
+    return _with_number(sending.run(operations), "proposal_created")
 
 
 @gov.command()
@@ -156,7 +156,7 @@ def create(sending: Any, members: tuple[str, ...], threshold: int, min_delay: in
     """Make a group; the answer has its address with --wait."""
     rows = tuple(sorted(_member(text, sending.home) for text in members))
     fields = {"members": rows, "threshold": threshold, "min_delay_s": min_delay}
-    return _with_number(sending, _send(sending, "group.create", fields), "group_set")
+    return _with_number(_send(sending, "group.create", fields), "group_set")
 
 
 @group.command(name="propose")
@@ -175,7 +175,7 @@ def group_propose(sending: Any, group_text: str, texts: tuple[str, ...], file: P
         ops = tuple([await writer.write(item) for item in items])
         return [_call("group.propose", {"group": address, "ops": ops, "title_hash": _hash(title)})]
 
-    return _with_number(sending, sending.run(operations), "group_proposed")
+    return _with_number(sending.run(operations), "group_proposed")
 
 
 @group.command()
@@ -220,25 +220,17 @@ class Numbered:
         """The machine-readable form."""
         return {**self.outcome.to_json(), self.name: self.value}
 
-    def describe(self) -> str:
-        """One line."""
-        return f"{self.outcome.describe()}; {self.name}: {self.value}"
+    def describe(self) -> list[str]:
+        """What happened, a line for each event."""
+        return list(self.outcome.describe())
 
 
-def _with_number(sending: Any, outcome: Any, event: str) -> Any:
+def _with_number(outcome: Any, event: str) -> Any:
     """The outcome with the proposal or the group of its event, once it is in a block."""
-    from node.cli.asking import ask_node, base64_of_hash
-
     name = "group" if event == "group_set" else "proposal"
-    if outcome.code or not outcome.height:
-        return outcome
-
-    async def ask(client: Any) -> Any:
-        return await client.call("tx", hash=base64_of_hash(outcome.hash))
-
-    for found in ask_node(sending.node, ask)["tx_result"]["events"]:
-        if found["type"] == event:
-            return Numbered(outcome, name, next(item["value"] for item in found["attributes"] if item["key"] == name))
+    for found, values in outcome.found.events:
+        if found == event:
+            return Numbered(outcome, name, values[name])
     return outcome
 
 

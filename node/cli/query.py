@@ -13,9 +13,9 @@ from node.cli.output import answer, json_option, table
 from node.cli.query_amm import COMMANDS as AMM_COMMANDS
 from node.cli.query_compliance import COMMANDS as COMPLIANCE_COMMANDS
 from node.cli.query_farm import COMMANDS as FARM_COMMANDS
+from node.cli.query_gov import COMMANDS as GOV_COMMANDS
 from node.cli.query_pending import COMMANDS as PENDING_COMMANDS
 from node.cli.query_treasury import COMMANDS as TREASURY_COMMANDS
-from node.cli.query_gov import COMMANDS as GOV_COMMANDS
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:

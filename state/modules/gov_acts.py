@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from state.breakers import GOV_MODULE, Breaker, find_breaker, replace_breaker
 from state.codes import Code
-from state.event_kinds_gov import ADMISSION_REMOVED, ADMITTED, BREAKER_RESET, BREAKER_SET, UPGRADE_PLANNED
+from state.events_gov import ADMISSION_REMOVED, ADMITTED, BREAKER_RESET, BREAKER_SET, UPGRADE_PLANNED
 from state.modules.fields import malformed
 from state.modules.gov_fields import NODE
 from state.modules.gov_tally import read_gov_params

@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from typing import Any, Final, TypeVar
 
 from state.codes import Code
-from state.event_kinds_gov import PARAM_SET, RULES_BEGAN
+from state.events_gov import PARAM_SET, RULES_BEGAN
 from state.modules.operation import OpContext, require_governance
 from state.modules.staking_pool import read_stake_params
 from state.params import AccountParams, ConsensusParams, FeeParams, StakeParams, check_together

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from state.codes import Code
-from state.event_kinds_gov import (
+from state.events_gov import (
     PROPOSAL_CREATED,
     PROPOSAL_DEPOSITED,
     PROPOSAL_EXECUTED,

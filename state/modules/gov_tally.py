@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import insort
 
 from state.codes import Code
-from state.event_kinds_gov import DEPOSIT_BURNED, PROPOSAL_CLOSED, PROPOSAL_REFUNDED, VOTE_BEGAN
+from state.events_gov import DEPOSIT_BURNED, PROPOSAL_CLOSED, PROPOSAL_REFUNDED, VOTE_BEGAN
 from state.modules.claims import give_back
 from state.modules.operation import GOVERNANCE_ADDRESS, OpContext
 from state.modules.staking_pool import read_stake_params

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from state.codes import Code
-from state.event_kinds_gov import (
+from state.events_gov import (
     GROUP_APPROVED,
     GROUP_EXECUTED,
     GROUP_PROPOSED,

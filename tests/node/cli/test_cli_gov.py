@@ -109,10 +109,13 @@ class Fifth:
         return 0 if found is None else int(found["n_peers"])
 
 
+def height_of(network: Network) -> int:
+    return int(httpx2.get(f"{network.node}/status").json()["result"]["sync_info"]["latest_block_height"])
+
+
 def signers(network: Network) -> set[str]:
     """Who has signed one of the last blocks: a late vote is in the commit that the next block carries."""
-    last = int(httpx2.get(f"{network.node}/status").json()["result"]["sync_info"]["latest_block_height"])
-    found = set()
+    last, found = height_of(network), set()
     for height in range(last - 5, last):
         commit = httpx2.get(f"{network.node}/commit?height={height}").json()["result"]["signed_header"]["commit"]
         found |= {row["validator_address"] for row in commit["signatures"] if row["signature"]}
@@ -142,7 +145,7 @@ def test_a_fifth_validator_is_admitted_votes_and_is_sent_away(network: Network) 
         assert network.run("query", "proof", f"/admission/node/{fifth.node_id}")["proof_ok"]
         assert network.run("query", "proof", f"/admission/validator/{owner}")["exists"]
         wait_until(lambda: fifth.peer_count() == 4)
-        height = int(httpx2.get(f"{network.node}/status").json()["result"]["sync_info"]["latest_block_height"])
+        height = height_of(network)
         wait_until(lambda: int(fifth.get("status")["sync_info"]["latest_block_height"]) >= height)
         assert network.run("tx", "stake", "register", "--from", "fifth", *register, "--wait")["code"] == 0
         wait_until(lambda: fifth.validator in signers(network))
@@ -155,8 +158,8 @@ def test_a_fifth_validator_is_admitted_votes_and_is_sent_away(network: Network) 
         )
         wait_until(lambda: fifth.peer_count() == 0)
         wait_until(lambda: len(network.run("query", "validators")["validators"]) == 4)
-        before = fifth.get("status")["sync_info"]["latest_block_height"]
-        time.sleep(1)
+        before, elsewhere = fifth.get("status")["sync_info"]["latest_block_height"], height_of(network)
+        wait_until(lambda: height_of(network) > elsewhere + 3)
         assert (fifth.peer_count(), fifth.get("status")["sync_info"]["latest_block_height"]) == (0, before)
     finally:
         fifth.stop()

@@ -71,7 +71,7 @@ GROUP_APPROVED: Final = EventKind(
     ),
 )
 
-GOV_EVENT_KINDS: Final = (
+GOV_EVENTS: Final = (
     PROPOSAL_CREATED,
     PROPOSAL_DEPOSITED,
     VOTE_BEGAN,
