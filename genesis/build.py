@@ -57,6 +57,8 @@ def build_state(document: Document) -> GenesisState:
             )
             for entry in document.validators
         ),
+        node_ids=tuple(bytes.fromhex(node_id) for node_id in document.allowed_node_ids),
+        emergency_members=tuple(parse_address(text) for text in document.gov.emergency_members),
     )
 
 
@@ -76,6 +78,7 @@ def build_params(document: Document) -> Params:
         accounts=AccountParams(tuple(sorted(int(key_kind(name)) for name in document.key_kinds))),
         stake=document.stake.to_params(),
         compliance=document.compliance.to_params(),
+        gov=document.gov.to_params(),
     )
 
 

@@ -17,8 +17,10 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from state.modules.groups import group_address
 from state.params import ConsensusParams, StakeParams
 from state.params_compliance import ComplianceParams
+from state.params_gov import GOV_RANGES, GovParams
 from state.primitives.codec import encode_amount, encode_trusted
 from state.primitives.errors import GenesisError
 from state.primitives.hashing import sha256
@@ -34,6 +36,7 @@ from state.primitives.limits import (
     GENESIS_BYTES_MAX,
     GENESIS_HOLDINGS_MAX,
     GENESIS_NODE_IDS_MAX,
+    GROUP_MEMBERS_MAX,
     HEIGHT_MAX,
     KEY_ID_MAX,
     KEY_WEIGHT_MAX,
@@ -157,6 +160,40 @@ class ComplianceSection(Strict, frozen=True):
         return ComplianceParams.from_record((authorities, self.separate_release))
 
 
+class GovSection(Strict, frozen=True):
+    """The governance parameters; names, units and ranges are those of `state.params_gov.GovParams`.
+
+    `emergency_members` are the accounts of the emergency committee, which becomes the first group; empty: there is none.
+    """
+
+    deposit_min: Amount
+    deposit_initial_ppm: Int64
+    deposit_s: Int64
+    voting_s: Int64
+    voting_expedited_s: Int64
+    delay_s: Int64
+    delay_expedited_s: Int64
+    execute_s: Int64
+    quorum_ppm: Int64
+    threshold_ppm: Int64
+    threshold_expedited_ppm: Int64
+    veto_ppm: Int64
+    emergency_members: Annotated[tuple[Address, ...], Meta(max_length=GROUP_MEMBERS_MAX)]
+
+    @classmethod
+    def from_params(cls, params: GovParams, emergency_members: tuple[str, ...] = ()) -> GovSection:
+        """The section that says these parameters."""
+        values = {name: getattr(params, name) for name in GOV_RANGES}
+        return cls(deposit_min=str(params.deposit_min), emergency_members=emergency_members, **values)
+
+    def to_params(self) -> GovParams:
+        """The parameters. Raises `MalformedError` for a value out of range."""
+        values = {name: getattr(self, name) for name in GOV_RANGES}
+        group = group_address(0) if self.emergency_members else b""
+        params = GovParams(deposit_min=int(self.deposit_min), emergency_group=group, **values)
+        return GovParams.from_record(params.to_record())
+
+
 class MinterEntry(Strict, frozen=True):
     """An account that may mint, and how much in all, in base units."""
 
@@ -235,6 +272,7 @@ class Document(Strict, frozen=True):
     key_kinds: Annotated[tuple[KindName, ...], Meta(min_length=1, max_length=5)]
     fees: FeesSection
     stake: StakeSection
+    gov: GovSection
     assets: Annotated[tuple[AssetEntry, ...], Meta(min_length=1, max_length=GENESIS_ASSETS_MAX)]
     accounts: Annotated[tuple[AccountEntry, ...], Meta(min_length=1, max_length=GENESIS_ACCOUNTS_MAX)]
     holdings: Annotated[tuple[HoldingEntry, ...], Meta(max_length=GENESIS_HOLDINGS_MAX)]
@@ -272,6 +310,8 @@ class Document(Strict, frozen=True):
             tuple(int(key_kind(name)) for name in self.key_kinds),
             _fees_to_wire(self.fees),
             self.stake.to_params().to_record(),
+            self.gov.to_params().to_record(),
+            tuple(parse_address(text) for text in self.gov.emergency_members),
             tuple(_asset_to_wire(entry) for entry in self.assets),
             tuple(_account_to_wire(entry) for entry in self.accounts),
             tuple((parse_address(e.account), e.asset, _amount(e.amount)) for e in self.holdings),

@@ -14,10 +14,12 @@ from state.modules.assets import FLAGS
 from state.modules.fields import read_keys, read_thresholds
 from state.modules.table import BY_NAME
 from state.params import check_unbonding
+from state.params_gov import check_periods
 from state.primitives.errors import GenesisError, QenexError
 from state.primitives.ids import parse_address
 from state.primitives.keys import PUBLIC_KEY_BYTES, KeyKind
 from state.primitives.limits import AMOUNT_MAX, POWER_TOTAL_MAX, TIME_NS_MAX
+from state.upgrades import VERSION_MAX
 
 
 def check(document: Document) -> None:
@@ -34,6 +36,7 @@ def check(document: Document) -> None:
     assets = _check_assets(document, accounts)
     _check_fees_and_stake(document, assets)
     _check_compliance(document, accounts)
+    _check_gov(document, accounts)
     _check_validators(document, accounts)
     _check_supplies(document, accounts, assets)
 
@@ -112,6 +115,22 @@ def _check_compliance(document: Document, accounts: set[str]) -> None:
         document.compliance.to_params()
     except QenexError as error:
         raise GenesisError(f"compliance: {error.message}") from None
+
+
+def _check_gov(document: Document, accounts: set[str]) -> None:
+    gov = document.gov
+    _require_amount("gov: deposit_min", gov.deposit_min)
+    _require_unique("gov: emergency_members", gov.emergency_members)
+    for member in gov.emergency_members:
+        _require_account("gov: emergency_members", member, accounts)
+    if len(gov.emergency_members) == 1:
+        raise GenesisError("gov: emergency_members has one member, but any two act: name two or none")
+    try:
+        check_periods(gov.to_params(), document.consensus.block_interval_ms)
+    except QenexError as error:
+        raise GenesisError(f"gov: {error.message}") from None
+    if document.consensus.app_version > VERSION_MAX:
+        raise GenesisError(f"consensus: app_version is a rule set, and this software knows up to {VERSION_MAX}")
 
 
 def _check_validators(document: Document, accounts: set[str]) -> None:

@@ -16,6 +16,7 @@ from genesis.document import (
     ConsensusSection,
     Document,
     FeesSection,
+    GovSection,
     HoldingEntry,
     StakeSection,
     compute_node_id,
@@ -25,9 +26,10 @@ from genesis.entries import plain_asset, single_key_account, validator_entry
 from genesis.rules import check
 from state.modules.accounts import AccountKind
 from state.params import ConsensusParams, StakeParams
+from state.params_gov import GovParams
 from state.primitives.errors import GenesisError
 from state.primitives.keys import KeyKind, PrivateKey
-from state.primitives.limits import GENESIS_ACCOUNTS_MAX, PPM
+from state.primitives.limits import GENESIS_ACCOUNTS_MAX, GOV_PERIOD_BLOCKS_MIN, PPM
 
 BASE_PORT: Final = 26_656
 PORT_STEP: Final = 10
@@ -48,6 +50,13 @@ EVIDENCE_S: Final = 120
 UNBONDING_S: Final = 120
 DOWNTIME_BLOCKS: Final = 100
 JAIL_S: Final = 10
+DEPOSIT: Final = 1_000 * 10**ASSET_SCALE  # of a proposal
+DEPOSIT_S: Final = 120
+VOTING_S: Final = 30
+VOTING_EXPEDITED_S: Final = 10
+DELAY_S: Final = 5
+DELAY_EXPEDITED_S: Final = 1
+EXECUTE_S: Final = 3_600
 
 SeedOf = Callable[[str], bytes]
 
@@ -134,6 +143,9 @@ def plan_network(options: NetworkOptions, seed_of: SeedOf) -> NetworkPlan:
         key_kinds=("ed25519", "mldsa87", "hybrid"),
         fees=FeesSection(asset="", base_default="0", per_signature="0", per_byte="0", free_bytes=512, base={}),
         stake=StakeSection.from_params(_plan_stake(consensus)),
+        gov=GovSection.from_params(
+            _plan_gov(consensus), tuple(owner.address for owner in owners) if len(owners) > 1 else ()
+        ),
         assets=(plain_asset(ASSET, ASSET_SCALE, issuer),),
         accounts=(*user_accounts, *owners, *load_accounts),
         holdings=(*_holdings(user_accounts, FUNDS), *_holdings(load_accounts, BENCH_FUNDS)),
@@ -174,6 +186,20 @@ def _plan_stake(consensus: ConsensusParams) -> StakeParams:
         downtime_window=DOWNTIME_BLOCKS,
         jail_s=JAIL_S,
         reward_fees_ppm=PPM,
+    )
+
+
+def _plan_gov(consensus: ConsensusParams) -> GovParams:
+    """Short times, so that a proposal can be followed from its deposit to its execution."""
+    least_s = -(-GOV_PERIOD_BLOCKS_MIN * consensus.block_interval_ms // 1_000)
+    return GovParams(
+        deposit_min=DEPOSIT,
+        deposit_s=max(DEPOSIT_S, least_s),
+        voting_s=max(VOTING_S, least_s),
+        voting_expedited_s=max(VOTING_EXPEDITED_S, least_s),
+        delay_s=DELAY_S,
+        delay_expedited_s=DELAY_EXPEDITED_S,
+        execute_s=max(EXECUTE_S, least_s),
     )
 
 

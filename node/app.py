@@ -30,7 +30,7 @@ from node.driver import check_record_against_chain
 from node.engine import Edges, Engine
 from node.evidence.gossip import EvidenceGossip
 from node.evidence.pool import EvidencePool
-from node.executor import CommittedBlock, LedgerExecutor, load_state, write_genesis
+from node.executor import CommittedBlock, LedgerExecutor, load_state, read_admitted, require_known_rules, write_genesis
 from node.gc_tuning import tune_gc
 from node.keystore import KeySet, Role, read_key_file
 from node.maintenance.pruning import Pruner, Retention
@@ -57,7 +57,14 @@ from p2p.handshake import PROTOCOL_VERSION, Greeting
 from p2p.identity import NodeIdentity
 from p2p.limits import LinkLimits
 from p2p.switch import Switch, SwitchSettings, parse_peers
-from state.primitives.errors import ConfigError, HomeError, KeyFileError, PortInUseError, QenexError
+from state.primitives.errors import (
+    ConfigError,
+    HomeError,
+    KeyFileError,
+    PortInUseError,
+    QenexError,
+    UpgradeRequiredError,
+)
 from state.primitives.limits import GENESIS_BYTES_MAX
 from state.view import RecordCache
 
@@ -110,6 +117,7 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
     state = load_state(store)
     if state.tip.chain_id != document.chain_id:
         raise ConfigError(f"the database in {home.db_dir} is of chain {state.tip.chain_id}", hint="genesis.json is another network's")
+    require_known_rules(state.tip)
     signer = _open_signer(home, document, state, overrides)
     position = 0
     if signer is not None:
@@ -262,9 +270,7 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
 
     def warn(who: str, error: QenexError) -> None:
-        log.warning(
-            "refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint
-        )
+        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)
 
     switch = _make_switch(opened, clock, warn)
     metrics = NodeMetrics(document.chain_id)
@@ -313,6 +319,7 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     def on_committed(committed: CommittedBlock) -> None:
         bus.publish_block(committed)
         switch.set_height(committed.block.header.height)
+        _follow_admissions(switch, committed, log)
         measure_block(metrics, committed, len(executor.state.tip.validators))
         log.info(
             "block committed",
@@ -333,14 +340,20 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     return _Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, switch, backend, metrics, clock, warn)
 
 
+def _follow_admissions(switch: Switch, committed: CommittedBlock, log: Any) -> None:
+    """Who may be a peer is in the state: when a block changes it, whoever is no longer admitted is disconnected."""
+    if committed.admitted is not None:
+        log.info("admitted nodes changed", nodes=len(committed.admitted))
+        switch.set_admitted(committed.admitted)
+
+
 def _make_switch(opened: Opened, clock: SystemClock, warn: Callable[[str, QenexError], None]) -> Switch:
     config, document = opened.config, opened.document
     host, port = _split(config.p2p.listen)
     greeting = _make_greeting(config, document, opened.state.height)
     limits = LinkLimits(inbound_max=config.p2p.inbound_max, handshakes_max=config.p2p.handshakes_max)
-    settings = SwitchSettings(
-        host, port, parse_peers(config.p2p.peers), frozenset(document.allowed_node_ids), limits
-    )
+    admitted = read_admitted(opened.store)
+    settings = SwitchSettings(host, port, parse_peers(config.p2p.peers), admitted, limits)
     return Switch(
         settings,
         opened.identity,
@@ -366,7 +379,7 @@ def _report(group: BaseExceptionGroup[BaseException]) -> int:
     """The exit code for what ended the node; an operator's mistake is raised again as itself."""
     leaves = _leaves(group)
     for error in leaves:
-        if isinstance(error, PortInUseError | ConfigError):
+        if isinstance(error, PortInUseError | ConfigError | UpgradeRequiredError):
             raise error from None
     if all(isinstance(error, KeyboardInterrupt | trio.Cancelled) for error in leaves):
         return 0

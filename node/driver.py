@@ -46,7 +46,7 @@ from node.signer import Signer, SignRequest, Step
 from node.sync.messages import CertifiedBlock
 from node.unanswered import Unanswered
 from node.wal import Wal
-from state.primitives.errors import ConsensusFailure, DoubleSignError, QenexError, RemoteError
+from state.primitives.errors import ConsensusFailure, DoubleSignError, QenexError, RemoteError, UpgradeRequiredError
 from state.primitives.limits import DRIVER_INBOX_MAX
 
 NS_PER_S: Final = 1_000_000_000
@@ -158,7 +158,8 @@ class Driver:
                 while True:
                     await self._handle(await self._next(), nursery)
         except Exception as error:
-            self._write_bundle(error)
+            if not isinstance(leaf_of(error), UpgradeRequiredError):  # then nothing has failed: what is decided is durable
+                self._write_bundle(error)
             raise
 
     async def _next(self) -> _Envelope:

@@ -36,9 +36,10 @@ from state.primitives.codec import encode_trusted
 from state.primitives.errors import InvalidBlockError, StorageCorruptError, TransactionError
 from state.primitives.hashing import sha256
 from state.receipts import Receipt
-from state.schema import ACCOUNT, HOLDING, NONCES
+from state.schema import ACCOUNT, HOLDING, NODES_KEY, NONCES, decode_record
 from state.schema_accounts import GRANT, POLICY
 from state.transaction import Transaction
+from state.upgrades import get_rules
 from state.validators import ValidatorSet
 from state.view import RecordCache
 
@@ -70,6 +71,7 @@ class CommittedBlock:
     txs: tuple[Transaction, ...]
     app_hash: bytes
     seconds: dict[str, float]
+    admitted: frozenset[str] | None = None  # the ids of nodes that may connect, when the block changed them
 
 
 class LedgerExecutor:
@@ -248,11 +250,13 @@ class LedgerExecutor:
         self._after(block, execution)
         stored = time.perf_counter()
         seconds = {"execute": executed - started, "tree": rooted - executed, "store": stored - rooted}
+        admitted = next((_read_nodes(value) for key, value in result.changes if key == NODES_KEY), None)
         committed = CommittedBlock(
-            block, block.block_id(), commit, result.receipts, execution.txs, root, seconds
+            block, block.block_id(), commit, result.receipts, execution.txs, root, seconds, admitted
         )
         for callback in self.on_committed:
             callback(committed)
+        require_known_rules(tip)
         return state
 
     def _make_batch(
@@ -319,9 +323,31 @@ def write_genesis(
     return state
 
 
+def read_admitted(store: Store) -> frozenset[str]:
+    """The ids of the nodes that may connect after the last height in the store."""
+    return _read_nodes(store.get(NODES_KEY))
+
+
+def _read_nodes(raw: bytes | None) -> frozenset[str]:
+    return frozenset() if raw is None else frozenset(node_id.hex() for node_id in decode_record(NODES_KEY, raw))
+
+
+def require_known_rules(tip: ChainTip) -> None:
+    """Raise `UpgradeRequiredError` if the block after this one follows rules that this software does not know."""
+    get_rules(tip.params.app_version)
+
+
 def load_state(store: Store) -> ChainState:
     """The state after the last height in the store."""
     return decode_tip(store)
 
 
-__all__: list[Any] = ["CommittedBlock", "Execution", "LedgerExecutor", "load_state", "write_genesis"]
+__all__: list[Any] = [
+    "CommittedBlock",
+    "Execution",
+    "LedgerExecutor",
+    "load_state",
+    "read_admitted",
+    "require_known_rules",
+    "write_genesis",
+]

@@ -23,6 +23,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from state.authority import Authority
 from state.codes import Code
 from state.marks import SANCTIONED
+from state.modules.operation import Operation
 from state.modules.preconditions import next_sequence
 from state.modules.table import ROWS
 from state.params import FeeParams
@@ -93,6 +94,10 @@ class Gate:
         self._base = {row.code: by_key.get(row.fee_key, fees.base_default) for row in ROWS}
         self._holding_code = fees.asset.encode("ascii")
 
+    def _is_unknown(self, operation: Operation, args: tuple[object, ...]) -> bool:
+        carried = () if operation.carried is None else operation.carried(args)
+        return operation.code in self._unknown or not self._unknown.isdisjoint(carried)
+
     def compute_fee(self, tx: Transaction) -> int:
         """The whole fee: of each operation, each signature, each byte above the free ones."""
         if self._is_free:
@@ -114,7 +119,7 @@ class Gate:
         reserved: int = 0,
     ) -> Admission:
         """The first fault, or OK. `verified=None` leaves the signatures to the caller; see the module's text."""
-        if self._unknown and any(call.operation.code in self._unknown for call in tx.calls):
+        if self._unknown and any(self._is_unknown(call.operation, call.args) for call in tx.calls):
             return Admission(Code.UNKNOWN_OP_OR_FIELD, "an operation that the rules do not know yet")
         if tx.chain_id != self._chain_id:
             return Admission(Code.WRONG_CHAIN, "signed for another chain")

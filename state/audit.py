@@ -15,10 +15,12 @@ from state.invariants_amm import audit_amm
 from state.invariants_claims import audit_claims
 from state.invariants_compliance import audit_compliance
 from state.invariants_farm import audit_farm
+from state.invariants_gov import audit_gov
 from state.invariants_limits import audit_kyc
 from state.invariants_pending import audit_pending
 from state.invariants_staking import audit_staking
 from state.invariants_treasury import audit_treasury
+from state.modules.accounts import AccountKind
 from state.modules.gate import read_holding
 from state.modules.operation import MODULE_ACCOUNTS
 from state.primitives.codec import Value
@@ -49,6 +51,7 @@ AUDITS: Final[tuple[tuple[str, Callable[[Records], tuple[str, ...]]], ...]] = (
     ("cb", audit_treasury),
     ("kyc", audit_kyc),
     ("account", audit_accounts),
+    ("gov", audit_gov),
 )
 
 _CALENDAR_MINUTE_BYTES: Final = 10
@@ -86,7 +89,7 @@ class _Pass:
         if tag == NONCES:
             return
         if tag == ACCOUNT:
-            if sum(entry[3] for entry in record[2]) < max(record[3]):
+            if record[0] != AccountKind.GROUP and sum(entry[3] for entry in record[2]) < max(record[3]):
                 self._report("I24: a policy that cannot be satisfied", key)
             if not record[4]:
                 return

@@ -59,9 +59,10 @@ def find_events(handler: Callable[..., object]) -> tuple[EventKind, ...]:
 
 
 def _signers(row: Operation) -> tuple[str, ...]:
-    if row.is_governed:
+    if row.is_governed and row.authorities is None:
         return ("governance, by a proposal",)
-    out = [f"the acting account at {Level(row.level).name.lower()}"]
+    acting = f"the acting account at {Level(row.level).name.lower()}"
+    out = ["governance, by a proposal", f"or {acting}"] if row.is_governed else [acting]
     if row.authorities is not None:
         out.append(first_sentence(row.authorities))
     return tuple(out)

@@ -22,23 +22,28 @@ from state.modules.accounts import (
 from state.modules.assets import FLAGS_ALL, put_asset
 from state.modules.fields import read_code, read_keys, read_thresholds
 from state.modules.gate import FLAG_REQUIRE_ACCEPT, FLAG_REQUIRE_AUTH, FLAGS_OPEN, put_holding
+from state.modules.groups import check_terms, put_group
 from state.modules.operation import BONDED_ADDRESS, MODULE_ACCOUNTS
 from state.modules.power import compute_powers
 from state.modules.staking_pool import list_validator
 from state.modules.staking_validators import put_validator
-from state.params import AccountParams, ConsensusParams, FeeParams, Params, StakeParams, check_unbonding
+from state.params import AccountParams, ConsensusParams, FeeParams, Params, StakeParams, check_together
 from state.params_compliance import ComplianceParams
+from state.params_gov import GovParams
 from state.primitives.codec import Value
 from state.primitives.errors import GenesisError, MalformedError
 from state.primitives.hashing import validator_address
 from state.primitives.keys import ED25519_KEY_BYTES, MLDSA_KEY_BYTES, KeyKind
-from state.primitives.limits import AMOUNT_MAX, ASSET_SCALE_MAX, POWER_TOTAL_MAX, VALIDATORS_MAX
+from state.primitives.limits import AMOUNT_MAX, ASSET_SCALE_MAX, NODE_ID_BYTES, POWER_TOTAL_MAX, VALIDATORS_MAX
 from state.schema import (
     ACCOUNT_PARAMS_KEY,
+    ADMIT_NODE,
     ADMIT_VALIDATOR,
     COMPLIANCE_PARAMS_KEY,
     CONSENSUS_PARAMS_KEY,
     FEE_PARAMS_KEY,
+    GOV_PARAMS_KEY,
+    NODES_KEY,
     STAKE_PARAMS_KEY,
     account_key,
     admission_key,
@@ -105,6 +110,8 @@ class GenesisState:
     assets: Sequence[GenesisAsset] = ()
     holdings: Sequence[GenesisHolding] = ()
     validators: Sequence[GenesisValidator] = ()
+    node_ids: Sequence[bytes] = ()  # that may connect, 20 bytes each
+    emergency_members: Sequence[bytes] = ()  # of the committee that may trip breakers
 
 
 _EMPTY: Final = dict[bytes, bytes]()
@@ -127,6 +134,8 @@ def genesis_changes(state: GenesisState) -> tuple[tuple[bytes, bytes | None], ..
         for holding in state.holdings:
             _put_holding(view, holding, supplies)
         _put_validators(view, state.validators, state.params, supplies)
+        _put_nodes(view, state.node_ids)
+        _put_committee(view, state.emergency_members, state.params)
         for asset in state.assets:
             _put_supply(view, asset, supplies[asset.code])
     except MalformedError as error:
@@ -144,9 +153,10 @@ def _put_params(view: View, params: Params) -> None:
         (ACCOUNT_PARAMS_KEY, AccountParams.from_record(params.accounts.to_record())),
         (STAKE_PARAMS_KEY, StakeParams.from_record(params.stake.to_record())),
         (COMPLIANCE_PARAMS_KEY, ComplianceParams.from_record(params.compliance.to_record())),
+        (GOV_PARAMS_KEY, GovParams.from_record(params.gov.to_record())),
     ):
         view.put(key, group.to_record())
-    check_unbonding(params.stake, params.consensus)
+    check_together(params.consensus, params.stake, params.gov)
 
 
 def _put_new(view: View, key: bytes, record: Value, what: str) -> None:
@@ -255,6 +265,30 @@ def _put_validator(view: View, entry: GenesisValidator, power: int) -> None:
     view.put(delegation_key(validator, entry.owner), Delegation(entry.bonded, 0, 0))
     view.put(admission_key(ADMIT_VALIDATOR, entry.owner), (0,))
     list_validator(view, entry.owner, validator)
+
+
+def _put_nodes(view: View, node_ids: Sequence[bytes]) -> None:
+    if len(set(node_ids)) != len(node_ids) or any(len(node_id) != NODE_ID_BYTES for node_id in node_ids):
+        raise GenesisError(f"node ids have {NODE_ID_BYTES} bytes, and each is there once")
+    for node_id in node_ids:
+        view.put(admission_key(ADMIT_NODE, node_id), (0,))
+    if node_ids:
+        view.put(NODES_KEY, tuple(sorted(node_ids)))
+
+
+def _put_committee(view: View, members: Sequence[bytes], params: Params) -> None:
+    """The emergency committee is a group in which more than half of the members act; any two may trip a breaker."""
+    if len(members) == 1 or len(set(members)) != len(members):
+        raise GenesisError("an emergency committee has at least two members, each once")
+    for member in members:
+        _require_account(view, member, "a member of the emergency committee")
+    address = b""
+    if members:
+        terms = tuple((member, 1) for member in sorted(members))
+        check_terms(terms, len(members) // 2 + 1, 0)
+        address = put_group(view, terms, len(members) // 2 + 1, 0)
+    if params.gov.emergency_group != address:
+        raise GenesisError("the emergency group is not the one that the members make")
 
 
 def _put_supply(view: View, asset: GenesisAsset, supply: int) -> None:

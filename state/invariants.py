@@ -19,6 +19,7 @@ from state.invariants_amm import check_amm
 from state.invariants_claims import check_claims
 from state.invariants_compliance import check_compliance, check_definition
 from state.invariants_farm import check_farm
+from state.invariants_gov import check_gov
 from state.invariants_limits import GATE_LETTERS, check_kyc, check_limits, check_rules
 from state.invariants_pending import check_pending
 from state.invariants_staking import check_staking
@@ -31,6 +32,7 @@ from state.invariants_treasury import (
     is_moved_record,
 )
 from state.marks import DEBIT_FROZEN, DEEP_FROZEN, HOLDING_LIMITED, SANCTIONED, TREASURY_MARKS, UNFREEZABLE
+from state.modules.accounts import AccountKind
 from state.modules.gate import read_holding
 from state.modules.operation import FEES_ADDRESS, MODULE_ACCOUNTS, Level, Operation
 from state.primitives.codec import Value
@@ -71,6 +73,7 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
     "kyc": check_kyc,
     "limits": check_rules,
     "account": check_accounts,
+    "gov": check_gov,
 }
 # the same for records that the operations of several modules write
 _OF_LETTER: Final = {CLAIM: check_claims}
@@ -285,7 +288,10 @@ def _check_other(
             changed = before[4] ^ after[4]
             if changed & ~operation.marks & (RESTRICTIONS if key[2:] in authorised else -1):
                 return "I24: an account's marks changed without its authorisation"
-        if sum(entry[3] for entry in after[2]) < max(after[3]):
+        if after[0] == AccountKind.GROUP:
+            if after[2] or min(after[3]) < 1:
+                return "I24: a group has keys, or would need none"
+        elif sum(entry[3] for entry in after[2]) < max(after[3]):
             return "I24: an account's policy can no longer be satisfied"
     elif tag == MINTER:
         allowance, minted = after or (0, 0)

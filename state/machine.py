@@ -17,8 +17,10 @@ from typing import Final
 
 from state.admission import NOTHING_VERIFIED, Admission, Gate, Verified, intent_hash
 from state.automatic import BUGS
+from state.breakers import is_paused, trip_for_violation
 from state.codes import REFUSED_MAX, REFUSED_MIN, Code
 from state.expiry_actions import settle_due
+from state.gov_actions import finish_governance, settle_governance
 from state.invariants import check_charge, check_operation, find_module
 from state.invariants_accounts import check_authority, check_scopes
 from state.misbehavior import CommitVote, Misbehavior
@@ -49,7 +51,8 @@ from state.schema import (
     unordered_key,
 )
 from state.staking_actions import judge_validators, settle_stake
-from state.transaction import Transaction
+from state.subcalls import run_subcalls
+from state.transaction import Call, Transaction
 from state.upgrades import get_rules
 from state.validators import ValidatorUpdate
 from state.view import Reader, RecordCache, View, encode_changes
@@ -98,7 +101,7 @@ class BlockExecution:
         fees = read_fee_params(self.view)
         time_s = context.time_ns // NS_PER_S
         self._fee_code = fees.asset.encode("ascii")
-        self._gate = Gate(context.chain_id, time_s, fees, get_rules(context.height))
+        self._gate = Gate(context.chain_id, time_s, fees, get_rules(self.consensus_params.app_version))
         self._context = OpContext(self.view, context.height, time_s, read_account_params(self.view).key_kinds)
         self._block_events: list[Event] = []
         self._remembered = 0
@@ -124,8 +127,7 @@ class BlockExecution:
             return self._violation(tx, 0, 0, problem)
         mark = len(view.undo)
         context = self._context
-        context.events = []
-        context.tx, context.call, context.authority = tx, None, authority
+        context.begin(tx, authority)
         index = NO_OPERATION
         work = 0
         try:
@@ -138,7 +140,7 @@ class BlockExecution:
                 apply_preconditions(context, tx.preconditions)
             index = 0
             for call in tx.calls:
-                start = len(view.undo)
+                start, before = len(view.undo), len(context.events)
                 operation, account, args = context.call = call
                 if values[ACCOUNT_PREFIX + account][4]:
                     require_acting(context, operation, account)
@@ -149,6 +151,8 @@ class BlockExecution:
                 if authority is not None and not problem:
                     authority.spend(context, start, call)
                     problem = check_scopes(view, start, call, authority, context.time_s)
+                if context.subcalls is not None:
+                    problem = problem or self._run_subcalls(call, start, before)
                 if problem:
                     break
                 work += operation.work
@@ -177,7 +181,9 @@ class BlockExecution:
         for name, action in _END_BLOCK:
             self._run_action(name, action)
         settle_due(self._context, self._block_events)
+        settle_governance(self._context, self._block_events)
         updates = settle_stake(self._context, self._block, self._block_events)
+        finish_governance(self._context, self._block_events)
         params = None
         records = view.changed_records()
         for key, _ in records:
@@ -219,16 +225,20 @@ class BlockExecution:
         self._remembered += 1
 
     def _find_paused(self, tx: Transaction) -> int:
-        tripped = [module for module, _, _ in self.view.values[BREAKERS_KEY]]
-        return next((i for i, call in enumerate(tx.calls) if call.operation.module in tripped), NO_OPERATION)
+        entries, time_s = self.view.values[BREAKERS_KEY], self._context.time_s
+        paused = (i for i, call in enumerate(tx.calls) if is_paused(entries, call.operation, call.account, time_s))
+        return next(paused, NO_OPERATION)
+
+    def _run_subcalls(self, call: Call, start: int, events: int) -> str:
+        context = self._context
+        subcalls, context.subcalls = context.subcalls, None
+        return "" if subcalls is None else run_subcalls(context, call, start, events, subcalls)
 
     def _violation(self, tx: Transaction, index: int, fee: int, problem: str) -> Receipt:
         operation: Operation = tx.calls[index].operation
         module = find_module(problem, operation)
         view = self.view
-        tripped = {entry[0]: entry for entry in view.get(BREAKERS_KEY) or ()}
-        tripped[module] = (module, self._context.height, operation.code)
-        view.put(BREAKERS_KEY, tuple(tripped[name] for name in sorted(tripped)))
+        trip_for_violation(view, module, operation, self._context.height, self._context.time_s)
         view.settle()
         self._block_events.append(Event(BREAKER_TRIPPED, (module, operation.code, problem)))
         return Receipt(
@@ -299,7 +309,7 @@ def read_account_params(view: View) -> AccountParams:
 
 def make_gate(view: View, context: BlockContext) -> Gate:
     """The admission rules at a block's chain and time: what the mempool checks with."""
-    rules = get_rules(context.height)
+    rules = get_rules(read_consensus_params(view).app_version)
     return Gate(context.chain_id, context.time_ns // NS_PER_S, read_fee_params(view), rules)
 
 

@@ -1,4 +1,4 @@
-"""Governed parameters: consensus, fees, accounts, stake, compliance. Stored in the state, set in genesis, in force at the next height.
+"""Governed parameters: consensus, fees, accounts, stake, compliance, gov. Stored in the state, set in genesis, in force at the next height.
 
 Each group is one record; `to_record` and `from_record` are its stored form and `from_record` refuses values out of range.
 What the parameters do stands where they are used. Source: consensus rules, section 1; ledger rules, section 5.
@@ -6,10 +6,11 @@ What the parameters do stands where they are used. Source: consensus rules, sect
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from state.params_compliance import NO_AUTHORITY, ComplianceParams
+from state.params_gov import GovParams, check_periods
 from state.primitives.codec import Value, decode_amount, encode_amount
 from state.primitives.errors import MalformedError
 from state.primitives.ids import check_asset_code
@@ -250,6 +251,12 @@ def check_unbonding(stake: StakeParams, consensus: ConsensusParams) -> None:
         )
 
 
+def check_together(consensus: ConsensusParams, stake: StakeParams, gov: GovParams) -> None:
+    """Everything that groups ask of each other. Raises `MalformedError`."""
+    check_unbonding(stake, consensus)
+    check_periods(gov, consensus.block_interval_ms)
+
+
 @dataclass(frozen=True, slots=True)
 class Params:
     """All groups: what genesis sets."""
@@ -259,3 +266,4 @@ class Params:
     accounts: AccountParams = AccountParams()
     stake: StakeParams = StakeParams()
     compliance: ComplianceParams = NO_AUTHORITY
+    gov: GovParams = field(default_factory=GovParams)

@@ -18,6 +18,7 @@ from state.modules.fields import show_keys, show_thresholds
 from state.modules.gate import read_holding
 from state.params import AccountParams, ConsensusParams, FeeParams, StakeParams
 from state.params_compliance import ComplianceParams
+from state.params_gov import GovParams
 from state.primitives.codec import Value
 from state.primitives.errors import MalformedError
 from state.primitives.ids import check_asset_code, format_address, parse_address
@@ -28,6 +29,7 @@ from state.queries_amm import check_pool, show_members, show_pool_list, show_pos
 from state.queries_amm import show_pool as show_amm_pool
 from state.queries_compliance import show_compliance_params, show_restriction
 from state.queries_farm import FARM_PATHS, FARM_SHOW
+from state.queries_gov import GOV_PATHS, GOV_SHOW, show_gov_params
 from state.queries_kyc import KYC_PATHS, KYC_SHOW
 from state.queries_pending import PENDING_PATHS, PENDING_SHOW
 from state.queries_staking import (
@@ -49,6 +51,7 @@ from state.schema import (
     COMPLIANCE_PARAMS_KEY,
     CONSENSUS_PARAMS_KEY,
     FEE_PARAMS_KEY,
+    GOV_PARAMS_KEY,
     HOLDING,
     MINTER,
     NONCES,
@@ -104,6 +107,7 @@ _PARAM_KEYS: Final = {
     "accounts": ACCOUNT_PARAMS_KEY,
     "stake": STAKE_PARAMS_KEY,
     "compliance": COMPLIANCE_PARAMS_KEY,
+    "gov": GOV_PARAMS_KEY,
 }
 
 
@@ -123,6 +127,12 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     /sponsorship/ADDRESS/ADDRESS /allowlist/ADDRESS.
     /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions.
     Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-lines/CODE /credit-line/ADDRESS/CODE.
+    /redelegation/HEX/HEX/ADDRESS /pools /pool/A/B /members/A/B /position/ADDRESS/A/B /params/GROUP /farms /farm/N /farm/N/CODE
+    /farm-positions/ADDRESS /farm-position/ADDRESS/N /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE
+    /restrictions /hold/HEX /escrow/HEX /settlement/HEX /offer/HEX /pending/ADDRESS /claims/ADDRESS /claim/ADDRESS/NUMBER.
+    Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-line/ADDRESS/CODE.
+    Of governance: /proposal/N /voters/N /vote/N/ADDRESS /governance /proposals /upgrades /breakers /group/ADDRESS /group/ADDRESS/N
+    /admission/validator/ADDRESS /admission/node/HEX /nodes.
     Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")
@@ -166,6 +176,7 @@ _PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
     ("position", 3): lambda address, a, b: position_key(parse_address(address), check_pool(a, b)),
     **FARM_PATHS,
     **TREASURY_PATHS,
+    **GOV_PATHS,
     ("params", 1): _params_path,
     **KYC_PATHS,
     ("freeze", 1): lambda address: account_freeze_key(parse_address(address)),
@@ -193,6 +204,7 @@ def describe_record(key: bytes, raw: bytes) -> Json:
         },
         COMPLIANCE_PARAMS_KEY: lambda record: show_compliance_params(ComplianceParams.from_record(record)),
         STAKE_PARAMS_KEY: lambda record: show_stake_params(StakeParams.from_record(record)),
+        GOV_PARAMS_KEY: lambda record: show_gov_params(GovParams.from_record(record)),
         VALIDATORS_KEY: lambda record: {"validators": [address.hex() for address in record]},
     }
     group = groups.get(key)
@@ -280,6 +292,7 @@ _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     **PENDING_SHOW,
     **TREASURY_SHOW,
     **ACCOUNT_SHOW,
+    **GOV_SHOW,
 }
 
 

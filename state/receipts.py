@@ -15,6 +15,7 @@ from state.event_kinds import ACCOUNT, AMOUNT, BYTES, NUMBER, TEXT, EventKind, E
 from state.events_accounts import ACCOUNT_EVENTS
 from state.events_assets import ASSET_EVENTS
 from state.events_farm import FARM_EVENTS
+from state.events_gov import GOV_EVENTS
 from state.events_kyc import KYC_EVENTS
 from state.events_pending import PENDING_EVENTS
 from state.events_treasury import TREASURY_EVENTS
@@ -252,6 +253,7 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         ACTION_DROPPED,
         *PENDING_EVENTS,
         *ACCOUNT_EVENTS,
+        *GOV_EVENTS,
     )
 }
 

@@ -30,9 +30,11 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | Q | | next minute of the calendar, next number in it, entries in all |
 | Q | minute (8, big-endian) | number of entries due in that minute |
 | Q | minute (8, big-endian), number (4, big-endian) | kind, key of what is due |
+| g G o O | | governance, see `state.schema_gov` |
 | p | name of a group | parameters, see `state.params` |
-| b | | tripped breakers ((module, height, operation), ...), sorted by module |
-| N | V, owner (32); or P, p2p node id | an admission granted by governance; present means admitted |
+| b | | tripped breakers, see `state.breakers` |
+| N | V, owner (32); or P, p2p node id (20) | since which height it is admitted; present means admitted |
+| N | P | the admitted node ids, sorted |
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ from state.schema_amm import AMM_DECODE, AMM_ENCODE
 from state.schema_claims import CLAIMS_DECODE, CLAIMS_ENCODE
 from state.schema_farm import FARM_DECODE, FARM_ENCODE
 from state.schema_freezes import FREEZES_DECODE, FREEZES_ENCODE
+from state.schema_gov import GOV_DECODE, GOV_ENCODE
 from state.schema_kyc import KYC_DECODE, KYC_ENCODE
 from state.schema_pending import PENDING_DECODE, PENDING_ENCODE
 from state.schema_staking import STAKING_DECODE, STAKING_ENCODE
@@ -88,9 +91,11 @@ FEE_PARAMS_KEY: Final = b" pfees"
 ACCOUNT_PARAMS_KEY: Final = b" paccounts"
 STAKE_PARAMS_KEY: Final = b" pstake"
 COMPLIANCE_PARAMS_KEY: Final = b" pcompliance"
+GOV_PARAMS_KEY: Final = b" pgov"
 
 ADMIT_VALIDATOR: Final = b"V"  # identity: the owner's address
-ADMIT_NODE: Final = b"P"  # identity: the p2p node id
+ADMIT_NODE: Final = b"P"  # identity: the p2p node id, 20 bytes
+NODES_KEY: Final = b" NP"
 
 CLIENT_REF_QUEUE: Final = b" qc"
 UNORDERED_QUEUE: Final = b" qu"
@@ -240,6 +245,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     **TREASURY_DECODE,
     **KYC_DECODE,
     **ACCOUNTS_DECODE,
+    **GOV_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -265,6 +271,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     **TREASURY_ENCODE,
     **KYC_ENCODE,
     **ACCOUNTS_ENCODE,
+    **GOV_ENCODE,
 }
 
 

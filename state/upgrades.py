@@ -1,30 +1,31 @@
-"""Rule sets by activation height: which version of the rules a block is executed under.
+"""Rule sets: which version of the rules a block is executed under, and which versions this software knows.
 
-A change of the rules is a new row here and, in the operation table, rows with a higher `since`; old blocks keep executing under
-the rules they were made with. No rule itself goes in here.
+A change of the rules is a new version here and, in the operation table, rows with a higher `since`; old blocks keep executing under the
+rules they were made with. Which version is in force is the consensus parameter `app_version`, which `gov.upgrade` raises at a height
+that governance has decided; so the activation is part of the state, and of every header. No rule itself goes in here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
+
+from state.primitives.errors import UpgradeRequiredError
 
 
-@dataclass(frozen=True, slots=True)
-class RuleSet:
-    """One version of the rules, in force from `height` on."""
+class RuleSet(NamedTuple):
+    """One version of the rules."""
 
     version: int
-    height: int
 
 
-RULE_SETS: Final = (RuleSet(version=1, height=0),)
+VERSION_MAX: Final = 1  # the highest version that this software knows
 
 
-def get_rules(height: int, rule_sets: Sequence[RuleSet] = RULE_SETS) -> RuleSet:
-    """The rules of a block at `height`: the last row that is in force. `rule_sets` is sorted by height."""
-    for rules in reversed(rule_sets):
-        if rules.height <= height:
-            return rules
-    return rule_sets[0]
+def get_rules(version: int) -> RuleSet:
+    """The rules of a version. Raises `UpgradeRequiredError` for one that this software does not know."""
+    if not 1 <= version <= VERSION_MAX:
+        raise UpgradeRequiredError(
+            f"the next block follows rule set {version}, and this software knows up to {VERSION_MAX}",
+            hint="install the release that governance has decided on (qenex query governance) and start the node again",
+        )
+    return RuleSet(version)

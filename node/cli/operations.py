@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def operations(name: str | None, as_markdown: bool, as_json: bool) -> int:
     """List the operations that transactions are made of; NAME (or the start of one) chooses."""
     from state.catalogue import describe_all
-    from state.upgrades import RULE_SETS
+    from state.upgrades import VERSION_MAX
 
     entries = [entry for entry in describe_all() if name is None or entry.name.startswith(name)]
     if not entries:
@@ -29,7 +29,7 @@ def operations(name: str | None, as_markdown: bool, as_json: bool) -> int:
         click.echo(render_markdown(entries), nl=False)
         return EXIT_OK
     rows = [(str(entry.code), entry.name, " ".join(field for field, _ in entry.fields)) for entry in entries]
-    data = {"rules": RULE_SETS[-1].version, "operations": [_to_json(entry) for entry in entries]}
+    data = {"rules": VERSION_MAX, "operations": [_to_json(entry) for entry in entries]}
     answer(as_json, data, table(rows, ("code", "operation", "fields")) if name is None else _pages(entries))
     return EXIT_OK
 

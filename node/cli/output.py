@@ -11,12 +11,13 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from state.primitives.errors import QenexError
+from state.primitives.errors import QenexError, UpgradeRequiredError
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1  # the question was answered, and the answer is "it failed"
 EXIT_BUG: Final = 1
 EXIT_MISTAKE: Final = 2
+EXIT_UPGRADE: Final = 3  # the chain has come to rules that this software does not know: install the release, do not start again
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,7 +43,7 @@ def report_error(error: QenexError, *, as_json: bool) -> int:
     else:
         hint = f" - {error.hint}" if error.hint else ""
         click.echo(f"error {error.code} {error.name}: {error.message}{hint}".replace("\n", " "), err=True)
-    return EXIT_MISTAKE
+    return EXIT_UPGRADE if isinstance(error, UpgradeRequiredError) else EXIT_MISTAKE
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from node.cli.query_accounts import COMMANDS as ACCOUNT_COMMANDS
 from node.cli.query_amm import COMMANDS as AMM_COMMANDS
 from node.cli.query_compliance import COMMANDS as COMPLIANCE_COMMANDS
 from node.cli.query_farm import COMMANDS as FARM_COMMANDS
+from node.cli.query_gov import COMMANDS as GOV_COMMANDS
 from node.cli.query_kyc import COMMANDS as KYC_COMMANDS
 from node.cli.query_pending import COMMANDS as PENDING_COMMANDS
 from node.cli.query_treasury import COMMANDS as TREASURY_COMMANDS
@@ -35,6 +36,7 @@ for _command in (
     *COMPLIANCE_COMMANDS,
     *FARM_COMMANDS,
     *KYC_COMMANDS,
+    *GOV_COMMANDS,
     *PENDING_COMMANDS,
     *TREASURY_COMMANDS,
     *ACCOUNT_COMMANDS,

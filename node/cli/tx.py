@@ -19,6 +19,7 @@ from node.cli.cb import cb
 from node.cli.comp import comp
 from node.cli.comp_rules import COMMANDS as RULE_COMMANDS
 from node.cli.farm import farm
+from node.cli.gov import gov, group
 from node.cli.hold import escrow, hold
 from node.cli.kyc import GROUPS as KYC_GROUPS
 from node.cli.sending import base_units_option, common
@@ -44,6 +45,8 @@ for _group in KYC_GROUPS:
 for _command in RULE_COMMANDS:
     comp.add_command(_command)
 tx.add_command(account)
+tx.add_command(gov)
+tx.add_command(group)
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 

@@ -249,7 +249,7 @@ def _check_data(
             seen += check_chain(home, document, data, keys.validator, keys.is_validator)
             if data is not None:
                 seen += _check_time(data, now_ns)
-                seen += _check_admitted(data, document, keys)
+                seen += _check_admitted(data, keys)
                 for finding in examine_deeply(data, progress) if is_deep else ():
                     seen.append(finding)
     except QenexError as error:
@@ -270,10 +270,9 @@ def _check_time(data: ChainData, now_ns: int) -> Iterator[Finding]:
         yield make_finding("BEHIND", f"the last block here is {hours} hours old", "the node was down or the network stood still")
 
 
-def _check_admitted(data: ChainData, document: Document, keys: _Keys) -> Iterator[Finding]:
-    if keys.node_id and keys.node_id not in document.allowed_node_ids:
-        granted = data.store.get(admission_key(ADMIT_NODE, keys.node_id.encode()))
-        granted = granted or data.store.get(admission_key(ADMIT_NODE, bytes.fromhex(keys.node_id)))
+def _check_admitted(data: ChainData, keys: _Keys) -> Iterator[Finding]:
+    if keys.node_id:
+        granted = data.store.get(admission_key(ADMIT_NODE, bytes.fromhex(keys.node_id)))
         if granted is None:
             yield make_finding(
                 "NODE_NOT_ADMITTED",

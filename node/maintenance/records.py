@@ -44,6 +44,10 @@ KINDS: Final = {
     "F": "farm",
     "J": "farm_position",
     "j": "farm_staker",
+    "g": "proposal",
+    "G": "governance",
+    "o": "vote",
+    "O": "group",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import accounts, amm, chain, compliance, farm, kyc, pending, staking, transactions, treasury
+from node.rpc import accounts, amm, chain, compliance, farm, gov, kyc, pending, staking, transactions, treasury
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -105,6 +105,10 @@ METHODS: Final[dict[str, Method]] = {
     "account_delegation": Method(accounts.account_delegation, (_ACCOUNT, Param("to", Kind.TEXT))),
     "account_sponsorship": Method(accounts.account_sponsorship, (_ACCOUNT, Param("who", Kind.TEXT))),
     "cb_credit_lines": Method(treasury.cb_credit_lines, (_ASSET,), cost=20),
+    "gov_overview": Method(gov.gov_overview),
+    "gov_proposals": Method(gov.gov_proposals, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=20),
+    "gov_proposal": Method(gov.gov_proposal, (Param("proposal", Kind.INT),), cost=5),
+    "gov_group": Method(gov.gov_group, (Param("group", Kind.TEXT), Param("proposal", Kind.INT, -1)), cost=2),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),

@@ -36,9 +36,10 @@ def join_network(
 ) -> int:  # fmt: skip
     """Make the database of a home from peers' snapshots; returns its height. Raises `QenexError`."""
     host, _, port = config.p2p.listen.rpartition(":")
-    settings = SwitchSettings(
-        host.strip("[]"), int(port), parse_peers(config.p2p.peers), frozenset(document.allowed_node_ids)
-    )
+    peers = parse_peers(config.p2p.peers)
+    # the list of admitted nodes is in the state that is still to come: until then those of genesis and those that the operator names
+    admitted = frozenset((*document.allowed_node_ids, *(peer.id for peer in peers)))
+    settings = SwitchSettings(host.strip("[]"), int(port), peers, admitted)
 
     async def work() -> int:
         clock = SystemClock()

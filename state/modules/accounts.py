@@ -46,9 +46,10 @@ class AccountKind(IntEnum):
     OMNIBUS = 4
     REGULATOR = 5  # reads; acts by statutory operations only
     VALIDATOR = 6
+    GROUP = 7  # no keys: it acts by its members' approvals, and only `group.create` makes one
 
 
-_KINDS: Final = frozenset(int(kind) for kind in AccountKind)
+_KINDS: Final = frozenset(int(kind) for kind in AccountKind if kind is not AccountKind.GROUP)
 
 
 def new_account_address(

@@ -232,6 +232,7 @@ _GOVERNANCE_ROWS: Final = (
         handler=amm_governance.set_protocol_fee,
         codes=(Code.NO_PERMISSION, Code.POOL_NOT_FOUND),
         writes=frozenset({POOL_LETTER}),
+        is_governed=True,
         check=amm_governance.check_on,
     ),
     Operation(
@@ -248,6 +249,7 @@ _GOVERNANCE_ROWS: Final = (
         handler=amm_governance.set_switches,
         codes=(Code.NO_PERMISSION, Code.PARAM_OUT_OF_RANGE, Code.POOL_NOT_FOUND),
         writes=frozenset({POOL_LETTER}),
+        is_governed=True,
     ),
     Operation(
         code=111,
@@ -264,6 +266,7 @@ _GOVERNANCE_ROWS: Final = (
             Code.BELOW_MIN_RESERVES,
         ),
         writes=_LIQUIDITY,
+        is_governed=True,
         work=2,
         moves_value=True,
         touches=_POOLS_AND_TREASURY,
@@ -277,6 +280,7 @@ _GOVERNANCE_ROWS: Final = (
         handler=amm_governance.repair,
         codes=(Code.NO_PERMISSION, Code.ZERO_AMOUNT, Code.POOL_NOT_FOUND, Code.INSUFFICIENT_FUNDS),
         writes=_LIQUIDITY,
+        is_governed=True,
         work=2,
         moves_value=True,
         touches=_POOLS_AND_TREASURY,

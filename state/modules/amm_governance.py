@@ -20,12 +20,11 @@ from state.modules.amm_pool import (
     put_pool,
     receive,
     remember_k,
-    require_governance,
     require_reserves,
     split_pool,
 )
 from state.modules.fields import malformed
-from state.modules.operation import TREASURY_ADDRESS, OpContext
+from state.modules.operation import TREASURY_ADDRESS, OpContext, require_governance
 from state.primitives.errors import OperationFailed
 from state.primitives.limits import POOL_WITHDRAW_OFF_S_MAX
 from state.receipts import POOL_REPAIRED, POOL_SWITCHED, PROTOCOL_FEE_SET

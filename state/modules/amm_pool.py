@@ -12,7 +12,7 @@ from state.codes import Code
 from state.modules.amm_math import compute_price, compute_protocol_shares, compute_root_k
 from state.modules.domains import require_member as require_domain_member
 from state.modules.gate import require_movable, require_position
-from state.modules.operation import AMM_ADDRESS, GOVERNANCE_ADDRESS, TREASURY_ADDRESS, OpContext
+from state.modules.operation import AMM_ADDRESS, TREASURY_ADDRESS, OpContext
 from state.primitives.errors import OperationFailed
 from state.primitives.limits import POOL_RESERVE_MIN
 from state.receipts import PROTOCOL_FEE_MINTED
@@ -89,12 +89,6 @@ def require_usable(context: OpContext, pool: str, record: Pool, function: int, a
         else:
             require_movable(context, code, account, AMM_ADDRESS)
         require_position(context, account, code.encode("ascii"), is_exit=function == WITHDRAW)
-
-
-def require_governance(account: bytes) -> None:
-    """Fail with 204 unless governance acts: its account has no keys, so no transaction can be in its name."""
-    if account != GOVERNANCE_ADDRESS:
-        raise OperationFailed(Code.NO_PERMISSION, "only governance may do this")
 
 
 def require_reserves(record: Pool) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -68,10 +68,21 @@ class Level(IntEnum):
     STATUTORY = 3  # mint, clawback, freeze
 
 
+class Subcalls(NamedTuple):
+    """Operations that a handler wants done after it, as `account`, whole or not at all; see `state.subcalls`.
+
+    `on_failure` gets the context as it was before the handler, the code and the index of the failing operation.
+    """
+
+    account: bytes
+    calls: tuple[tuple[Operation, tuple[Any, ...]], ...]
+    on_failure: Callable[[OpContext, int, int], None]
+
+
 class OpContext:
     """What a handler works with: the view, the block, and the few ways in which value may move."""
 
-    __slots__ = ("authority", "call", "events", "height", "key_kinds", "time_s", "tx", "view")
+    __slots__ = ("authority", "call", "events", "height", "key_kinds", "subcalls", "time_s", "tx", "view")
 
     def __init__(self, view: View, height: int, time_s: int, key_kinds: tuple[int, ...]) -> None:
         self.view = view
@@ -82,6 +93,15 @@ class OpContext:
         self.tx: Transaction | None = None  # the running one; None in automatic actions
         self.call: Call | None = None  # the running operation of it
         self.authority: Authority | None = None  # what it is held to, if an account in it has rules of its own
+        self.subcalls: Subcalls | None = None
+
+    def begin(self, tx: Transaction, authority: Authority | None) -> None:
+        """Forget the transaction before."""
+        self.events = []
+        self.call = None
+        self.subcalls = None
+        self.tx = tx
+        self.authority = authority
 
     def emit(self, kind: EventKind, *values: EventValue) -> None:
         """Record an event of the running transaction."""
@@ -181,6 +201,12 @@ class OpContext:
             follow(self, address, code, total)
 
 
+def require_governance(account: bytes) -> None:
+    """Fail with 204 unless governance acts: its account has no keys, so no transaction can be in its name."""
+    if account != GOVERNANCE_ADDRESS:
+        raise OperationFailed(Code.NO_PERMISSION, "only governance may do this")
+
+
 Handler = Callable[[OpContext, bytes, tuple[Any, ...]], None]
 # (acting account, fields) -> further accounts that must authorise, each with its level
 Authorities = Callable[[bytes, tuple[Any, ...]], tuple[tuple[bytes, Level], ...]]
@@ -231,7 +257,8 @@ class Operation:
     other (101). `read` turns the fields' bytes into what the handler wants, or raises `TransactionError` with 101 to 104; the
     bytes must be canonical. `writes` are the letters of the records it may write (`state.schema`). `moves_value` rows must
     change at least one holding or fail (invariant I12). `touches` names the module accounts the handler may change. `since` is
-    the rule set that brought it. `marks` are the bits that it may change in the records of accounts that have not authorised it.
+    the rule set that brought it. `is_governed` rows may stand in a proposal of governance; a row that carries other operations names
+    them with `carried`. `marks` are the bits that it may change in the records of accounts that have not authorised it.
     `frozen_may`: whether a frozen account may do it; by default nothing that moves value, touches a module account or is
     statutory. Every row may also give the codes of the gate (`state.modules.gate`) and 502 where it moves value.
     """
@@ -254,6 +281,7 @@ class Operation:
     forces: bool = False  # may debit accounts that have not authorised it: clawback, forced transfer
     is_governed: bool = False  # may stand in a proposal of governance
     since: int = 1
+    carried: Callable[[tuple[Any, ...]], tuple[int, ...]] | None = None
     read: Callable[[msgspec.Raw], tuple[Any, ...]] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from state.modules import (
     credentials,
     escrows,
     farm,
+    governance,
     holds,
     offers,
     settlements,
@@ -41,6 +42,7 @@ ROWS: Final[tuple[Operation, ...]] = (
     *treasury.OPERATIONS,
     *credentials.OPERATIONS,
     *compliance_table.OPERATIONS,
+    *governance.OPERATIONS,
 )
 OPERATIONS: Final[dict[int, Operation]] = {row.code: row for row in ROWS}
 BY_NAME: Final[dict[str, Operation]] = {row.name: row for row in ROWS}

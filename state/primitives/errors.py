@@ -163,6 +163,13 @@ class ConsensusLogError(LocalError):
     name = "CONSENSUS_LOG"
 
 
+class UpgradeRequiredError(LocalError):
+    """The chain has come to rules that this software does not know. Nothing is wrong with the node or its data."""
+
+    code = 2316
+    name = "UPGRADE_REQUIRED"
+
+
 class UnknownHistoryError(LocalError):
     """Heights that a judgement needs are not kept here, or not decided yet."""
 

@@ -150,6 +150,31 @@ REDEMPTION_S_MAX = 30 * 24 * 3600  # how long a request may wait for its answer
 COLLATERAL_ASSETS_MAX = 8  # behind one credit line
 CREDIT_LINES_MAX = 256  # of one asset, so that all can be shown at the end of a day; 9 kB
 
+# Governance
+PROPOSAL_OPS_MAX = 16  # of one proposal: each is executed in one transaction
+PROPOSAL_BYTES_MAX = 32 * 1024  # of its operations; 256 members of a pool are 9 kB
+PROPOSALS_OPEN_MAX = 256  # gathering a deposit, being voted on, waiting for execution: 3 kB of list
+PROPOSAL_DEPOSITORS_MAX = 32  # each is paid back in one step
+PROPOSALS_CLOSED_PER_BLOCK_MAX = 16  # at most 512 refunds
+GOV_PERIOD_S_MIN = 5  # of any period: on a local network with ten blocks a second that is fifty blocks
+GOV_PERIOD_S_MAX = 60 * 24 * 3600
+GOV_PERIOD_BLOCKS_MIN = 10  # intervals between blocks in any period, or nobody could vote or execute in time
+GOV_SUPPLY_DIVISOR = 1_000  # a deposit is at most this part of the supply of its asset, or nobody could propose
+FEE_SUPPLY_DIVISOR = 1_000_000  # a fee set by governance likewise, or nobody could vote to lower it
+FEE_BYTE_DIVISOR = 1_000  # a byte costs at most this part of that
+PARAM_KEY_CHARS_MAX = 64
+PARAM_VALUE_CHARS_MAX = 256
+NODE_ID_BYTES = 20
+ADMITTED_NODES_MAX = 2_000  # one record of 44 kB
+UPGRADE_NOTICE_BLOCKS_MIN = 10  # between the decision and the height: a node must not hear of it too late
+BREAKER_S_MAX = 72 * 3600  # how long two members of the committee may stop a module; governance may for longer
+BREAKER_REST_S = 72 * 3600  # after which they may stop the same again
+GROUP_MEMBERS_MAX = 64
+GROUP_WEIGHT_MAX = 65_535
+GROUP_DELAY_S_MAX = 30 * 24 * 3600
+GROUP_PROPOSALS_OPEN_MAX = 16  # of one group; the members have an interest in keeping order
+GROUP_PROPOSAL_S_MAX = 60 * 24 * 3600  # from a group's proposal to its last moment
+
 # State
 RECORD_CACHE_RECORDS_MAX = 200_000  # decoded records kept between blocks, about 400 B each
 STATE_KEY_BYTES_MAX = 255  # ICS-23 verifiers accept at most this with a one-byte length

@@ -18,6 +18,7 @@ from state.primitives.limits import AMOUNT_MAX
 from state.schema import COMPLIANCE_PARAMS_KEY
 from state.schema_farm import FARM_LIST_KEY, Tier, farm_position_key, farm_positions_key
 from state.schema_pending import ESCROW, HOLD, OFFER, SETTLEMENT, Offer, Settlement, list_entry_key, list_key
+from tests.state.random_fields_gov import GOV_FIELDS, GOV_HINTS
 
 if TYPE_CHECKING:
     from tests.state.random_ledger import RandomLedger
@@ -239,6 +240,7 @@ FIELDS: dict[str, Draw] = {
     "limits": lambda ledger, account: _limits(ledger, account),
     "counterparties": lambda ledger, account: _some_accounts(ledger, account),
     "allowed accounts": lambda ledger, account: _some_accounts(ledger, account),
+    **GOV_FIELDS,
 }
 
 
@@ -432,6 +434,7 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("", "finish_after"): _when,
     ("", "cancel_after"): _when,
     ("", "agent"): lambda ledger, account: b"" if ledger.rng.random() < 0.7 else _account(ledger, account),
+    **GOV_HINTS,
     ("", "min_shares"): _constant(0),
     ("", "min_a"): _constant(0),
     ("", "min_b"): _constant(0),

@@ -35,6 +35,7 @@ from state.modules.operation import GOVERNANCE_ADDRESS, OpContext, Operation
 from state.modules.table import ROWS
 from state.params import ConsensusParams, FeeParams, Params, StakeParams
 from state.params_compliance import ComplianceParams
+from state.params_gov import GovParams
 from state.primitives.errors import OperationFailed, TransactionError
 from state.primitives.hashing import sha256
 from state.primitives.keys import KeyKind, PrivateKey
@@ -92,6 +93,8 @@ class RandomLedger:
         self.last_position = 0
         self.last_open: Any = None
         self.last_scope = 0
+        self.last_param = ("", "", "")
+        self.last_kind = "node"
         self.height = 0
         self.now = START_S
         self.trace = hashlib.sha256()
@@ -115,9 +118,10 @@ class RandomLedger:
         table = FeeParams(asset="QNX", base_default=7, per_signature=1) if fees else FeeParams()
         consensus = ConsensusParams(evidence_blocks_max=50, evidence_age_s_max=50, block_interval_ms=1_000)
         stake = StakeParams("QNX", 1_000, bond_min=1_000, unbonding_s=3_600, downtime_window=50, jail_s=60, reward_fees_ppm=500_000)
+        gov = GovParams(1_000, deposit_s=500, voting_s=300, voting_expedited_s=60, delay_s=60, delay_expedited_s=10, execute_s=10**6)
         # half of the assets are open, half give their issuers every power there is
         return GenesisState(
-            params=Params(consensus, table, stake=stake, compliance=ComplianceParams(tuple(sorted(self.accounts[20:22])))),
+            params=Params(consensus, table, stake=stake, compliance=ComplianceParams(tuple(sorted(self.accounts[20:22]))), gov=gov),
             accounts=tuple(account for account, _ in self.keys.values()),
             assets=tuple(
                 GenesisAsset(code, self.accounts[i % 3], scale, flags=FLAGS_ALL if i % 2 else 31 & FLAGS_ALL, minters=((issuer, 10**60),))

@@ -176,7 +176,7 @@ def test_all_preconditions_must_hold(world: World) -> None:
 
 
 def trip(world: World, module: str) -> None:
-    world.db[BREAKERS_KEY] = encode_record(BREAKERS_KEY, ((module, 1, 23),))
+    world.db[BREAKERS_KEY] = encode_record(BREAKERS_KEY, ((module, 1, 23, "", 0, False),))
 
 
 def test_a_tripped_module_is_paused_and_others_run(world: World) -> None:
@@ -321,7 +321,8 @@ def test_a_wrong_handler_is_reverted_charged_and_paused(
         BREAKERS_KEY,
     }
     assert world.balance("bob") == 1_000_001
-    module, height, operation = decode_record(BREAKERS_KEY, world.db[BREAKERS_KEY])[0]
+    module, height, operation, function, until_s, _ = decode_record(BREAKERS_KEY, world.db[BREAKERS_KEY])[0]
+    assert (function, until_s) == ("", 0)
     assert (height, operation) in ((world.height, 23), (world.height, 2))
     monkeypatch.undo()
     assert world.do("alice", update if module == "account" else pay("bob")).code == Code.MODULE_PAUSED
