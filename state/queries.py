@@ -1,4 +1,4 @@
-"""Pure reads for the RPC, the command line and proofs: which record answers a path, and every record as JSON-ready values.
+"""Pure reads for the RPC, the command line and proofs: every record as JSON-ready values; `state.paths` names them.
 
 Amounts are decimal strings of base units, addresses bech32m, hashes and keys hex. `simulate` runs a transaction through the
 apply path itself, so its receipt is what applying would give at that state and time (invariant I13). Nothing here writes.
@@ -21,19 +21,17 @@ from state.params_compliance import ComplianceParams
 from state.params_gov import GovParams
 from state.primitives.codec import Value
 from state.primitives.errors import MalformedError
-from state.primitives.ids import check_asset_code, format_address, parse_address
+from state.primitives.ids import format_address
 from state.primitives.keys import KeyKind
-from state.primitives.limits import STATE_KEY_BYTES_MAX
-from state.queries_accounts import ACCOUNT_PATHS, ACCOUNT_SHOW, get_sessions
-from state.queries_amm import check_pool, show_members, show_pool_list, show_position
+from state.queries_accounts import ACCOUNT_SHOW, get_sessions
+from state.queries_amm import show_members, show_pool_list, show_position
 from state.queries_amm import show_pool as show_amm_pool
 from state.queries_compliance import show_compliance_params, show_restriction
-from state.queries_farm import FARM_PATHS, FARM_SHOW
-from state.queries_gov import GOV_PATHS, GOV_SHOW, show_gov_params
-from state.queries_kyc import KYC_PATHS, KYC_SHOW
-from state.queries_pending import PENDING_PATHS, PENDING_SHOW
+from state.queries_farm import FARM_SHOW
+from state.queries_gov import GOV_SHOW, show_gov_params
+from state.queries_kyc import KYC_SHOW
+from state.queries_pending import PENDING_SHOW
 from state.queries_staking import (
-    read_validator_id,
     show_delegation,
     show_delegator,
     show_entries,
@@ -41,7 +39,7 @@ from state.queries_staking import (
     show_stake_params,
     show_validator,
 )
-from state.queries_treasury import TREASURY_PATHS, TREASURY_SHOW
+from state.queries_treasury import TREASURY_SHOW
 from state.receipts import Receipt
 from state.schema import (
     ACCOUNT,
@@ -62,37 +60,22 @@ from state.schema import (
     asset_number_key,
     decode_record,
     holding_key,
-    minter_key,
     nonces_key,
     supply_key,
 )
-from state.schema_amm import MEMBERS, POOL_LIST, POOL_LIST_KEY, POSITION, members_key, position_key
+from state.schema_amm import MEMBERS, POOL_LIST, POSITION
 from state.schema_amm import POOL as AMM_POOL
-from state.schema_amm import pool_key as amm_pool_key
 from state.schema_freezes import (
     FREEZES,
-    MARKED_KEY,
-    account_freeze_key,
-    holding_freeze_key,
-    pause_key,
-    roles_key,
-    sanction_key,
 )
 from state.schema_staking import (
     DELEGATION,
     DELEGATOR,
     POOL,
     REDELEGATION,
-    TOTALS_KEY,
     UNBONDING,
     VALIDATOR,
     VALIDATORS_KEY,
-    delegation_key,
-    delegator_key,
-    pool_key,
-    redelegation_key,
-    unbonding_key,
-    validator_key,
 )
 from state.transaction import Transaction
 from state.view import Reader, View
@@ -100,95 +83,6 @@ from state.view import Reader, View
 Json = dict[str, object]
 
 HOLDINGS_ASSETS_MAX: Final = 1_000  # how many assets an account's holdings are looked up for unless codes are named
-
-_PARAM_KEYS: Final = {
-    "consensus": CONSENSUS_PARAMS_KEY,
-    "fees": FEE_PARAMS_KEY,
-    "accounts": ACCOUNT_PARAMS_KEY,
-    "stake": STAKE_PARAMS_KEY,
-    "compliance": COMPLIANCE_PARAMS_KEY,
-    "gov": GOV_PARAMS_KEY,
-}
-
-
-def resolve_path(path: str, data: bytes = b"") -> bytes:
-    """The raw key that answers a path; `/store/key` takes the raw key itself as `data`.
-
-    Paths: /account/ADDRESS /nonces/ADDRESS /holding/ADDRESS/CODE /asset/CODE /supply/CODE /minter/ADDRESS/CODE
-    /validator/HEX /validators /pool/HEX /stake /delegation/HEX/ADDRESS /delegations/ADDRESS /unbonding/HEX/ADDRESS
-    /redelegation/HEX/HEX/ADDRESS /pools /pool/A/B /members/A/B /position/ADDRESS/A/B /params/GROUP
-    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions /farms /farm/N /farm/N/CODE
-    /farm-positions/ADDRESS /farm-position/ADDRESS/N
-    /hold/HEX /escrow/HEX /settlement/HEX /offer/HEX /pending/ADDRESS /claims/ADDRESS /claim/ADDRESS/NUMBER.
-    Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-line/ADDRESS/CODE. Of credentials,
-    limits and views: those of `state.queries_kyc`.
-    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions
-    /policy/ADDRESS /key-change/ADDRESS/NUMBER /grants/ADDRESS /session/ADDRESS/KEY-ID /delegate/ADDRESS/ADDRESS
-    /sponsorship/ADDRESS/ADDRESS /allowlist/ADDRESS.
-    /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE /restrictions.
-    Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-lines/CODE /credit-line/ADDRESS/CODE.
-    /redelegation/HEX/HEX/ADDRESS /pools /pool/A/B /members/A/B /position/ADDRESS/A/B /params/GROUP /farms /farm/N /farm/N/CODE
-    /farm-positions/ADDRESS /farm-position/ADDRESS/N /freeze/ADDRESS /freeze/ADDRESS/CODE /pause/CODE /sanction/ADDRESS /roles/CODE
-    /restrictions /hold/HEX /escrow/HEX /settlement/HEX /offer/HEX /pending/ADDRESS /claims/ADDRESS /claim/ADDRESS/NUMBER.
-    Of central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE /redemption/CODE/NUMBER /credit-line/ADDRESS/CODE.
-    Of governance: /proposal/N /voters/N /vote/N/ADDRESS /governance /proposals /upgrades /breakers /group/ADDRESS /group/ADDRESS/N
-    /admission/validator/ADDRESS /admission/node/HEX /nodes.
-    Raises `MalformedError` for any other path or a mistyped name.
-    """
-    name, *rest = path.strip("/").split("/")
-    if path.rstrip("/") == "/store/key":
-        if not 1 <= len(data) <= STATE_KEY_BYTES_MAX:
-            raise MalformedError(f"a raw key has 1 to {STATE_KEY_BYTES_MAX} bytes")
-        return data
-    rule = _PATHS.get((name, len(rest)))
-    if rule is None:
-        raise MalformedError(f"no such path: {path}")
-    return rule(*rest)
-
-
-def _params_path(group: str) -> bytes:
-    key = _PARAM_KEYS.get(group)
-    if key is None:
-        raise MalformedError(f"a group of parameters is one of {', '.join(_PARAM_KEYS)}")
-    return key
-
-
-_PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
-    ("account", 1): lambda address: account_key(parse_address(address)),
-    ("nonces", 1): lambda address: nonces_key(parse_address(address)),
-    ("holding", 2): lambda address, code: holding_key(parse_address(address), check_asset_code(code)),
-    ("asset", 1): lambda code: asset_key(check_asset_code(code)),
-    ("supply", 1): lambda code: supply_key(check_asset_code(code)),
-    ("minter", 2): lambda address, code: minter_key(parse_address(address), check_asset_code(code)),
-    ("validator", 1): lambda text: validator_key(read_validator_id(text)),
-    ("pool", 1): lambda text: pool_key(read_validator_id(text)),
-    ("stake", 0): lambda: TOTALS_KEY,
-    ("delegation", 2): lambda text, address: delegation_key(read_validator_id(text), parse_address(address)),
-    ("delegations", 1): lambda address: delegator_key(parse_address(address)),
-    ("unbonding", 2): lambda text, address: unbonding_key(read_validator_id(text), parse_address(address)),
-    ("redelegation", 3): lambda source, destination, address: redelegation_key(
-        read_validator_id(source), read_validator_id(destination), parse_address(address)
-    ),
-    ("validators", 0): lambda: VALIDATORS_KEY,
-    ("pools", 0): lambda: POOL_LIST_KEY,
-    ("pool", 2): lambda a, b: amm_pool_key(check_pool(a, b)),
-    ("members", 2): lambda a, b: members_key(check_pool(a, b)),
-    ("position", 3): lambda address, a, b: position_key(parse_address(address), check_pool(a, b)),
-    **FARM_PATHS,
-    **TREASURY_PATHS,
-    **GOV_PATHS,
-    ("params", 1): _params_path,
-    **KYC_PATHS,
-    ("freeze", 1): lambda address: account_freeze_key(parse_address(address)),
-    ("freeze", 2): lambda address, code: holding_freeze_key(parse_address(address), check_asset_code(code).encode("ascii")),
-    ("pause", 1): lambda code: pause_key(check_asset_code(code).encode("ascii")),
-    ("sanction", 1): lambda address: sanction_key(parse_address(address)),
-    ("roles", 1): lambda code: roles_key(check_asset_code(code).encode("ascii")),
-    ("restrictions", 0): lambda: MARKED_KEY,
-    **PENDING_PATHS,
-    **ACCOUNT_PATHS,
-}
-
 
 def describe_record(key: bytes, raw: bytes) -> Json:
     """JSON-ready form of a stored record. Raises `MalformedError` for a key that is not one of ours."""

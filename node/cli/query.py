@@ -232,8 +232,9 @@ def proof(path: str, node: str, as_json: bool) -> None:
 
     The proof is checked here against the app hash in the next block's header.
     """
+    from state.paths import resolve_path
     from state.primitives.errors import MalformedError
-    from state.queries import describe_record, resolve_path
+    from state.queries import describe_record
 
     try:
         resolve_path(path)

@@ -22,11 +22,12 @@ from node.rpc.errors import failed, invalid_params
 from node.rpc.events import EventBus, HeightEvents
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
+from state.paths import resolve_path
 from state.primitives.errors import MalformedError, ProofError
 from state.primitives.hashing import sha256
 from state.primitives.merkle import Proof
 from state.proofs import verify_proof
-from state.queries import describe_record, resolve_path
+from state.queries import describe_record
 
 Json = Any
 PER_PAGE_MAX: Final = 100

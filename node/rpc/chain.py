@@ -12,11 +12,12 @@ from node.rpc.backend import NodeBackend, describe_node
 from node.rpc.errors import failed, invalid_params
 from node.rpc.query import Query, parse_query
 from node.rpc.search import find_blocks, find_transactions
+from state.paths import resolve_path
 from state.primitives.errors import MalformedError, ProofError
 from state.primitives.hashing import sha256
 from state.primitives.ids import parse_address
 from state.primitives.merkle import proofs
-from state.queries import describe_record, get_account, get_asset, resolve_path
+from state.queries import describe_record, get_account, get_asset
 from state.tree import key_hash
 
 Json = Any

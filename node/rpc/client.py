@@ -23,13 +23,13 @@ import trio_websocket
 from node.rpc.errors import LIMIT_EXCEEDED
 from state.codes import Code
 from state.params import FeeParams
+from state.paths import resolve_path
 from state.primitives.codec import Value, decode
 from state.primitives.errors import ClientError, ProofError
 from state.primitives.hashing import sha256
 from state.primitives.ids import format_address
 from state.primitives.keys import PrivateKey
 from state.proofs import verify_proof
-from state.queries import resolve_path
 from state.transaction import build, call, sign
 
 CALL_SECONDS: Final = 30.0

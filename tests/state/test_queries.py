@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from state import queries
+from state import paths, queries
 from state.codes import Code
 from state.params import ConsensusParams
 from state.primitives.errors import MalformedError
@@ -43,9 +43,9 @@ def test_paths(world: World) -> None:
     }
     world.do("alice", pay("bob"))
     for path, key in paths.items():
-        assert queries.resolve_path(path) == key
+        assert paths.resolve_path(path) == key
         assert json.dumps(queries.describe_record(key, world.db[key]))
-    assert queries.resolve_path("/store/key", b" a" + ALICE) == account_key(ALICE)
+    assert paths.resolve_path("/store/key", b" a" + ALICE) == account_key(ALICE)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_paths(world: World) -> None:
 )  # fmt: skip
 def test_wrong_paths(path: str) -> None:
     with pytest.raises(MalformedError):
-        queries.resolve_path(path)
+        paths.resolve_path(path)
 
 
 def test_every_record_of_the_state_can_be_described_or_is_internal(world: World) -> None:

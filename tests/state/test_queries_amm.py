@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.modules.operation import AMM_ADDRESS
+from state.paths import resolve_path
 from state.primitives.errors import MalformedError
 from state.primitives.ids import format_address
-from state.queries import describe_record, resolve_path
+from state.queries import describe_record
 from state.queries_amm import get_pool, get_pools, get_position_of, get_positions, quote, read_pool_name
 from tests.state.amm_world import RICH, AmmWorld, amm_op
 from tests.state.ledger_world import ADDRESS

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from state.modules.farm_assets import codes_of
+from state.paths import resolve_path
 from state.primitives.errors import MalformedError
 from state.primitives.ids import format_address
-from state.queries import describe_record, resolve_path
+from state.queries import describe_record
 from state.queries_amm import YEAR_S
 from state.queries_farm import get_farm, get_farm_position, get_farm_positions, get_farms, read_number
 from state.schema import decode_record, encode_record

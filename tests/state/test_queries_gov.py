@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from state.codes import Code
+from state.paths import resolve_path
 from state.primitives.errors import MalformedError
 from state.primitives.ids import format_address
-from state.queries import describe_record, resolve_path
+from state.queries import describe_record
 from state.queries_gov import get_group, get_group_proposal, get_overview, get_proposal, get_proposals
 from state.schema import decode_record, encode_record
 from state.transaction import call

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from state import marks
+from state.paths import resolve_path
 from state.primitives.errors import MalformedError
 from state.primitives.hashing import sha256
 from state.primitives.ids import format_address
-from state.queries import describe_record, resolve_path
+from state.queries import describe_record
 from state.queries_pending import get_claims, get_pending, get_pending_of
 from state.schema import account_key
 from state.transaction import call

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from state.modules.treasury_moves import UNIT
+from state.paths import resolve_path
 from state.primitives.errors import MalformedError
 from state.primitives.ids import format_address
 from state.primitives.limits import PPM
-from state.queries import describe_record, resolve_path
+from state.queries import describe_record
 from state.queries_treasury import (
     get_credit_line,
     get_credit_lines,

@@ -19,10 +19,10 @@ import trio
 from node.keystore import Role, read_key_file
 from node.rpc.client import Client, SyncClient
 from state.codes import Code
+from state.paths import resolve_path
 from state.primitives.ids import format_address, parse_address
 from state.primitives.keys import PrivateKey
 from state.proofs import verify_proof
-from state.queries import resolve_path
 from state.transaction import build, call, sign
 from tests.node.ports import free_base_port
 
