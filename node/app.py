@@ -26,13 +26,13 @@ from genesis.build import build_changes, build_params, build_validators
 from genesis.document import Document, parse
 from node.clock import SystemClock
 from node.config import Config, Home, Overrides, StateSync, load_config
-from node.driver import check_record_against_chain
 from node.engine import Edges, Engine
 from node.evidence.gossip import EvidenceGossip
 from node.evidence.pool import EvidencePool
 from node.executor import CommittedBlock, LedgerExecutor, load_state, write_genesis
 from node.gc_tuning import tune_gc
 from node.keystore import KeySet, Role, read_key_file
+from node.look_back import check_record_against_chain
 from node.maintenance.pruning import Pruner, Retention
 from node.mempool.gossip import MempoolGossip
 from node.mempool.mempool import ACCOUNT_TXS_MAX, Mempool
@@ -50,6 +50,7 @@ from node.storage.store import Store, StoreOptions
 from node.telemetry.logs import configure_logs
 from node.telemetry.metrics import NodeMetrics, serve_metrics
 from node.telemetry.observer import measure_block, refresh
+from node.tips import find_commit
 from node.wal import Wal
 from node.workers import InlineChecker, WorkerPool, default_worker_count, make_checker
 from p2p.channels import BLOCK, CONSENSUS, EVIDENCE, MEMPOOL, SNAPSHOT, SYNC
@@ -114,7 +115,7 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
     position = 0
     if signer is not None:
         stack.callback(signer.close)
-        check_record_against_chain(signer, state)
+        check_record_against_chain(signer, state.height, lambda height: find_commit(store, height))
         if signer.record.height == state.height + 1:
             position = signer.record.log_position
     wal = Wal.open(home.wal_dir, document.hash, state.height + 1, signed_position=position)
