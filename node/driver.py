@@ -220,7 +220,9 @@ class Driver:
                 deadline_ns = self._clock.monotonic_ns() + delay_ns
                 heapq.heappush(self._timers, (deadline_ns, self._timer_count, m.TimeoutFired(height, round_, step)))
             case m.BuildValue() | m.ValidateBlock():
-                nursery.start_soon(self._run_job, output)
+                scope = trio.CancelScope()
+                self._jobs[scope] = None  # at once: its height may be decided before it gets to run
+                nursery.start_soon(self._run_job, output, scope)
             case m.WantBlock(height, block_id):
                 self._outbox.want_block(height, block_id)
             case m.SignVote(message, lock) | m.SignProposal(message, lock):
@@ -281,10 +283,11 @@ class Driver:
 
     # background work
 
-    async def _run_job(self, output: m.BuildValue | m.ValidateBlock) -> None:
-        with trio.CancelScope() as scope:
-            self._jobs[scope] = None
+    async def _run_job(self, output: m.BuildValue | m.ValidateBlock, scope: trio.CancelScope) -> None:
+        with scope:
             try:
+                if scope.cancel_called:
+                    return
                 if isinstance(output, m.BuildValue):
                     block = await self._executor.build_value(output.height, output.round, output.last_commit)
                     answer: m.Input = m.ValueReady(output.height, output.round, block)

@@ -285,6 +285,26 @@ async def test_certified_block_decides_and_an_old_one_changes_nothing(
         assert notes.decisions == [1]
 
 
+async def test_no_block_is_built_for_a_height_that_is_decided_before_the_work_begins(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Catching up, a height may begin and be decided in one breath; its proposer must not build on what came after."""
+    bench = Bench(tmp_path, validators=4)
+    asked: list[tuple[int, int]] = []
+    async with bench.running() as (driver, _):
+        honest = bench.executor.build_value
+
+        async def build_value(height: int, round_: int, last_commit: Commit) -> Block:
+            asked.append((height, bench.store.height + 1))
+            return await honest(height, round_, last_commit)
+
+        bench.executor.build_value = build_value  # type: ignore[method-assign]
+        for height in range(1, 9):  # each of the four has its turn
+            block = await honest(height, 0, driver.state.last_commit)
+            await driver.decide_certified(certify(block, driver.state.tip.validators, without=0))
+    assert [pair for pair in asked if pair[0] != pair[1]] == []
+
+
 def address_of(key: PrivateKey) -> bytes:
     from state.primitives.hashing import validator_address
 
