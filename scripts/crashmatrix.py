@@ -110,7 +110,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--modes", default="before,after,torn")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--base-port", type=int, default=32656)
+    parser.add_argument("--base-port", type=int, default=31656)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="qenex-crashmatrix-") as folder:
         home = Path(folder) / "net"

@@ -84,7 +84,7 @@ def run(nodes: Nodes, blocks: int) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=2000)
-    parser.add_argument("--base-port", type=int, default=36656)
+    parser.add_argument("--base-port", type=int, default=28656)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="qenex-jointest-") as folder:
         home = Path(folder) / "net"
