@@ -46,6 +46,7 @@ from node.signer import Signer
 from node.source import StoreSource
 from node.statesync.run import join_network
 from node.statesync.server import SnapshotServer
+from node.stop_deadline import StopDeadline
 from node.storage.store import Store, StoreOptions
 from node.telemetry.logs import configure_logs
 from node.telemetry.metrics import NodeMetrics, serve_metrics
@@ -65,7 +66,7 @@ from state.view import RecordCache
 VERSION: Final = metadata.version("qenex-node")
 EXIT_OPERATOR: Final = 2
 EXIT_FAILURE: Final = 1
-GRACE_SECONDS: Final = 1.5
+GRACE_SECONDS: Final = 1.5  # of an orderly stop; supervisors wait longer, operators do not
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ class Opened:
 
 def run(root: Path, *, overrides: Overrides) -> int:
     """Run the node of a home until SIGTERM or Ctrl-C. Returns the exit code; raises `QenexError` for an operator's mistake."""
+    deadline = StopDeadline(GRACE_SECONDS)
     with ExitStack() as stack:
+        stack.callback(deadline.cancel)  # after everything is closed
         opened = open_home(root, overrides, stack)
         configure_logs(
             level=opened.config.log.level,
@@ -92,7 +95,7 @@ def run(root: Path, *, overrides: Overrides) -> int:
             moniker=opened.config.moniker,
         )
         try:
-            return trio.run(_run, opened)
+            return trio.run(_run, opened, deadline)
         except BaseExceptionGroup as group:
             return _report(group)
 
@@ -188,7 +191,7 @@ def _open_signer(home: Home, document: Document, state: ChainState, overrides: O
     return Signer.open(home.signer_file, document.hash, keys.key, keys.pq_key)
 
 
-async def _run(opened: Opened) -> int:
+async def _run(opened: Opened, deadline: StopDeadline) -> int:
     log = structlog.get_logger()
     async with trio.open_nursery() as nursery:
         await nursery.start(_run_node, opened)
@@ -196,6 +199,7 @@ async def _run(opened: Opened) -> int:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
                 log.info("stopping", signal=signal.Signals(number).name)
+                deadline.start()
                 break
         nursery.cancel_scope.cancel()
     return 0
