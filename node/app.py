@@ -26,13 +26,13 @@ from genesis.build import build_changes, build_params, build_validators
 from genesis.document import Document, parse
 from node.clock import SystemClock
 from node.config import Config, Home, Overrides, StateSync, load_config
-from node.driver import check_record_against_chain
 from node.engine import Edges, Engine
 from node.evidence.gossip import EvidenceGossip
 from node.evidence.pool import EvidencePool
 from node.executor import CommittedBlock, LedgerExecutor, load_state, read_admitted, require_known_rules, write_genesis
 from node.gc_tuning import tune_gc
 from node.keystore import KeySet, Role, read_key_file
+from node.look_back import check_record_against_chain
 from node.maintenance.pruning import Pruner, Retention
 from node.mempool.gossip import MempoolGossip
 from node.mempool.mempool import ACCOUNT_TXS_MAX, Mempool
@@ -46,10 +46,12 @@ from node.signer import Signer
 from node.source import StoreSource
 from node.statesync.run import join_network
 from node.statesync.server import SnapshotServer
+from node.stop_deadline import StopDeadline
 from node.storage.store import Store, StoreOptions
 from node.telemetry.logs import configure_logs
 from node.telemetry.metrics import NodeMetrics, serve_metrics
 from node.telemetry.observer import measure_block, refresh
+from node.tips import find_commit
 from node.wal import Wal
 from node.workers import InlineChecker, WorkerPool, default_worker_count, make_checker
 from p2p.channels import BLOCK, CONSENSUS, EVIDENCE, MEMPOOL, SNAPSHOT, SYNC
@@ -71,7 +73,7 @@ from state.view import RecordCache
 VERSION: Final = metadata.version("qenex-node")
 EXIT_OPERATOR: Final = 2
 EXIT_FAILURE: Final = 1
-GRACE_SECONDS: Final = 1.5
+GRACE_SECONDS: Final = 1.5  # of an orderly stop; supervisors wait longer, operators do not
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class Opened:
 
 def run(root: Path, *, overrides: Overrides) -> int:
     """Run the node of a home until SIGTERM or Ctrl-C. Returns the exit code; raises `QenexError` for an operator's mistake."""
+    deadline = StopDeadline(GRACE_SECONDS)
     with ExitStack() as stack:
+        stack.callback(deadline.cancel)  # after everything is closed
         opened = open_home(root, overrides, stack)
         configure_logs(
             level=opened.config.log.level,
@@ -98,7 +102,7 @@ def run(root: Path, *, overrides: Overrides) -> int:
             moniker=opened.config.moniker,
         )
         try:
-            return trio.run(_run, opened)
+            return trio.run(_run, opened, deadline)
         except BaseExceptionGroup as group:
             return _report(group)
 
@@ -122,7 +126,7 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
     position = 0
     if signer is not None:
         stack.callback(signer.close)
-        check_record_against_chain(signer, state)
+        check_record_against_chain(signer, state.height, lambda height: find_commit(store, height))
         if signer.record.height == state.height + 1:
             position = signer.record.log_position
     wal = Wal.open(home.wal_dir, document.hash, state.height + 1, signed_position=position)
@@ -195,7 +199,7 @@ def _open_signer(home: Home, document: Document, state: ChainState, overrides: O
     return Signer.open(home.signer_file, document.hash, keys.key, keys.pq_key)
 
 
-async def _run(opened: Opened) -> int:
+async def _run(opened: Opened, deadline: StopDeadline) -> int:
     log = structlog.get_logger()
     async with trio.open_nursery() as nursery:
         await nursery.start(_run_node, opened)
@@ -203,6 +207,7 @@ async def _run(opened: Opened) -> int:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
                 log.info("stopping", signal=signal.Signals(number).name)
+                deadline.start()
                 break
         nursery.cancel_scope.cancel()
     return 0

@@ -39,7 +39,8 @@ from consensus.timeouts import Timeouts
 from consensus.vote import Proposal, Vote
 from node.clock import Clock
 from node.crash import leaf_of, write_bundle
-from node.own_key import require_one_instance
+from node.look_back import check_last_commit, note_own_signature
+from node.own_key import require_not_said_otherwise, require_one_instance
 from node.pacing import compute_pace
 from node.roles import ChainState, Executor, Outbox
 from node.signer import Signer, SignRequest, Step
@@ -84,13 +85,14 @@ class Driver:
         warn: Callable[[str, QenexError], None],
     ) -> None:
         if signer is not None:
-            check_record_against_chain(signer, state)
+            check_last_commit(signer, state.last_commit)
         self.state = state
         self._wal = wal
         self._signer = signer
         self._executor = executor
         self._outbox = outbox
         self._clock = clock
+        self._started_ns = clock.now_ns()
         self._verifier = verifier
         self._data_directory = data_directory
         self._warn = warn
@@ -219,7 +221,9 @@ class Driver:
                 deadline_ns = self._clock.monotonic_ns() + delay_ns
                 heapq.heappush(self._timers, (deadline_ns, self._timer_count, m.TimeoutFired(height, round_, step)))
             case m.BuildValue() | m.ValidateBlock():
-                nursery.start_soon(self._run_job, output)
+                scope = trio.CancelScope()
+                self._jobs[scope] = None  # at once: its height may be decided before it gets to run
+                nursery.start_soon(self._run_job, output, scope)
             case m.WantBlock(height, block_id):
                 self._outbox.want_block(height, block_id)
             case m.SignVote(message, lock) | m.SignProposal(message, lock):
@@ -240,8 +244,11 @@ class Driver:
         if signer is None or message.height <= self._refused_height:
             return None
         step = Step.PROPOSE if isinstance(message, Proposal) else Step(int(message.type) + 1)
-        if (message.height, message.round, int(step)) < signer.record.moment:
+        moment = (message.height, message.round, int(step))
+        if moment < signer.record.moment:
             return None  # signed before the crash, when its successor was, too; peers have it or do without
+        if moment > signer.record.moment:
+            self._require_alone(signer, message)
         request = SignRequest(
             message.height,
             message.round,
@@ -261,6 +268,12 @@ class Driver:
             return None
         return m.Signed(message.with_signatures(signature, pq_signature))
 
+    def _require_alone(self, signer: Signer, message: Vote | Proposal) -> None:
+        require_not_said_otherwise(self.core, signer.address, message)
+
+    def _look_for_ours(self, signer: Signer, decision: m.Decide) -> None:
+        note_own_signature(signer, decision.commit, decision.block.header.time_ns, self._started_ns, self._warn)
+
     def _must_abstain(self, height: int) -> bool:
         """Whether nothing may be signed in `height`, because what was signed in it before is not known in full."""
         if self._signer is None or self._wal.damaged:
@@ -271,10 +284,11 @@ class Driver:
 
     # background work
 
-    async def _run_job(self, output: m.BuildValue | m.ValidateBlock) -> None:
-        with trio.CancelScope() as scope:
-            self._jobs[scope] = None
+    async def _run_job(self, output: m.BuildValue | m.ValidateBlock, scope: trio.CancelScope) -> None:
+        with scope:
             try:
+                if scope.cancel_called:
+                    return
                 if isinstance(output, m.BuildValue):
                     block = await self._executor.build_value(output.height, output.round, output.last_commit)
                     answer: m.Input = m.ValueReady(output.height, output.round, block)
@@ -288,6 +302,8 @@ class Driver:
     async def _decide(self, decision: m.Decide) -> None:
         for scope in self._jobs:
             scope.cancel()
+        if self._signer is not None:
+            self._look_for_ours(self._signer, decision)
         self.state = await self._executor.commit(decision.block, decision.commit, decision.pq_commit)
         if self.state.height != decision.height:
             raise ConsensusFailure(f"the store is at height {self.state.height} after deciding {decision.height}")
@@ -415,13 +431,3 @@ def _make_replay_failure(height: int) -> ConsensusFailure:
         hint="start the version that wrote it; if only this node is affected, move the log away: the node then follows, without "
         "signing, until the next height",
     )
-
-
-def check_record_against_chain(signer: Signer, state: ChainState) -> None:
-    """The last commit may hold a precommit of ours; a record that does not reach it was restored from a backup (J10).
-
-    Raises `SignerRecordError`.
-    """
-    commit = state.last_commit
-    if any(part.validator_address == signer.address for part in commit.signatures):
-        signer.require_at_least(commit.height, commit.round, Step.PRECOMMIT)

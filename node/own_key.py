@@ -26,6 +26,22 @@ def require_one_instance(core: Core, address: bytes, item: m.Input) -> None:
                 _check_proposals(core, address, message)
 
 
+def require_not_said_otherwise(core: Core, address: bytes, message: Vote | Proposal) -> None:
+    """Look at what we are about to sign, before we do: if the network has another one of ours, it must not be given.
+
+    Raises `DoubleSignError`. For what the signer's record does not know; what it does know, the signer judges.
+    """
+    if message.height != core.height:
+        return
+    if isinstance(message, Vote):
+        tally = core.view.votes.tally(message.round, message.type)
+        known = () if tally is None else tally.by_validator.get(message.validator_index, ())
+        if any(vote.block_id != message.block_id for vote in known if vote.validator_address == address):
+            raise _make_error("votes", message.height, message.round)
+    elif any(proposal.block_id != message.block_id for proposal in core.view.proposals(message.round)):
+        raise _make_error("proposals", message.height, message.round)
+
+
 def _check_votes(core: Core, address: bytes, vote: Vote) -> None:
     if vote.validator_address != address or vote.height != core.height:
         return

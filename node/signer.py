@@ -295,6 +295,25 @@ class Signer:
         self.record = new
         return new.signature, new.pq_signature
 
+    def knows(self, height: int, round_: int, step: Step) -> bool:
+        """Whether a signature of this key that was found in the chain can have been given under this record."""
+        record = self.record
+        if height == record.height and not record.signature:
+            return False  # nothing was signed in it
+        return record.moment >= (height, round_, int(step))
+
+    def abstain_through(self, height: int) -> None:
+        """Sign nothing any more up to this height; durable on return. For a key that has signed what the record does not know."""
+        if height <= self.record.height:
+            return
+        new = SignerRecord(self.record.chain_id, self.record.address, height, ROUND_MAX, int(Step.PRECOMMIT))
+        try:
+            self._write(new)
+        except OSError as error:
+            self._failed = True
+            raise _disk_error(self.path, "write", error) from error
+        self.record = new
+
     def require_at_least(self, height: int, round_: int, step: Step) -> None:
         """Check the record against a signature of ours found in the chain; an older record was restored from a backup (J10).
 

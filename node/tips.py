@@ -86,3 +86,9 @@ def commits_at(store: Store, height: int) -> tuple[Commit, PqCommit]:
     if commit is None or pq_commit is None:
         raise StorageCorruptError(f"the commit of height {height} is missing in the database")
     return Commit.from_wire(decode(commit)), PqCommit.from_wire(decode(pq_commit))
+
+
+def find_commit(store: Store, height: int) -> Commit | None:
+    """The commit that this node decided a height with, or None if it has none: pruned, or no block."""
+    row = store.height_row("c", height) if height > 0 else None
+    return None if row is None else Commit.from_wire(decode(row))

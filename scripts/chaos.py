@@ -25,7 +25,7 @@ from typing import Any
 
 import trio
 from chaos_relay import Relay
-from killtest import QENEX, compare, stop
+from killtest import QENEX, compare, end_on_signals, stop
 
 from node.keystore import Role, read_key_file
 from node.rpc.client import Client
@@ -409,6 +409,7 @@ def main() -> int:
     parser.add_argument("--base-port", type=int, default=30656)
     parser.add_argument("--only", choices=[*FAULTS, "full disk"], action="append", help="only these faults")
     options = parser.parse_args()
+    end_on_signals()
     with tempfile.TemporaryDirectory(prefix="qenex-chaos-") as folder:
         home = Path(folder) / "net"
         up = [*QENEX, "testnet", "up", "--detach", "--home", str(home), "--validators", str(options.validators)]

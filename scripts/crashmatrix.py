@@ -1,4 +1,7 @@
-"""The crash matrix: every persistence step of a validator by its number, times the modes, on a real network of four under load.
+"""The crash matrix: every persistence step of a validator, times the modes, on a real network of four under load.
+
+First the steps by their number from the start on, then each kind of step so many times, whenever it comes: a node that catches up writes
+hardly anything but batches, and the steps of voting come later.
 
 The victim is one of four; the others go on. It is started with a fail point (`crash_node.py`), ends by SIGKILL at that step, and is started
 with the next. So each start has to cope with what the step before left behind, and nobody mends anything. At the end all nodes have the
@@ -22,9 +25,11 @@ from typing import Any
 
 import trio
 from chaos import Load, Nodes, count_lost
-from killtest import QENEX, compare, height_of
+from crash_node import kinds
+from killtest import QENEX, compare, end_on_signals, height_of
 
 STEP_SECONDS_MAX = 20.0
+MENDING = ("file truncate", "file sync")  # a start does these after a torn write
 
 
 class Matrix:
@@ -36,18 +41,43 @@ class Matrix:
         self.problems: list[str] = []
         self.kills = 0
         self.not_reached = 0
+        self.table: dict[str, dict[str, int]] = {}  # kind -> mode -> kills of the second part
+        self.not_in_a_start: list[str] = []
 
-    async def run(self, steps: int, modes: list[str]) -> None:
+    async def run(self, steps: int, modes: list[str], each: int) -> None:
+        await self.run_numbers(steps, modes)
+        if each:
+            for kind in kinds():
+                await self.run_kind(kind, modes, each)
+                print(f"{kind}: {self.table.get(kind, 'does not happen in a start')}, {self.kills} kills", file=sys.stderr)
+
+    async def run_kind(self, kind: str, modes: list[str], each: int) -> None:
+        """Every mode so many times. A kind that does not come the first time is not one of a running node."""
+        is_mending = kind in MENDING
+        for mode in modes:
+            for number in range(1, each + 1):
+                if is_mending:
+                    await self.kill_at("file write:2", "torn")
+                if await self.kill_at(f"{kind}:{1 if is_mending else number}", mode):
+                    counts = self.table.setdefault(kind, {})
+                    counts[mode] = counts.get(mode, 0) + 1
+                elif kind not in self.table:
+                    self.not_reached -= 1
+                    self.not_in_a_start.append(kind)
+                    return
+
+    async def run_numbers(self, steps: int, modes: list[str]) -> None:
         for mode in modes:
             for step in range(1, steps + 1):
-                await self.kill_at(step, mode)
+                await self.kill_at(str(step), mode)
                 if step % 10 == 0:
                     heights = [await trio.to_thread.run_sync(height_of, url) for url in self.nodes.urls]
                     print(f"{mode} {step}/{steps}: {self.kills} kills, heights {heights}", file=sys.stderr)
 
-    async def kill_at(self, step: int, mode: str) -> None:
+    async def kill_at(self, step: str, mode: str) -> bool:
+        """Whether the step came within its time, and the node died there."""
         home = self.nodes.home / f"node{self.victim}"
-        command = [sys.executable, str(Path(__file__).with_name("crash_node.py")), str(step), mode, "start", "--home", str(home)]
+        command = [sys.executable, str(Path(__file__).with_name("crash_node.py")), step, mode, "start", "--home", str(home)]
         log = home / "crash.log"
         with log.open("wb") as file:
             child = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
@@ -58,24 +88,25 @@ class Matrix:
             self.not_reached += 1
             child.send_signal(signal.SIGKILL)
             child.wait()
-            return
+            return False
         text = log.read_text(errors="replace")
         found = re.search(r"fail point \d+ \w+ (.+)", text)
         if child.returncode == -signal.SIGKILL and found:
             self.kills += 1
             self.seen[found.group(1)] += 1
-        else:
-            self.problems.append(f"step {step} {mode}: the node ended by itself with {child.returncode}: {text[-400:]}")
+            return True
+        self.problems.append(f"step {step} {mode}: the node ended by itself with {child.returncode}: {text[-400:]}")
+        return False
 
 
-async def run(nodes: Nodes, steps: int, modes: list[str], seed: int) -> dict[str, Any]:
+async def run(nodes: Nodes, steps: int, modes: list[str], each: int, seed: int) -> dict[str, Any]:
     victim = nodes.count - 1
     urls, nodes.urls = nodes.urls, nodes.urls[:-1]
     matrix, load = Matrix(nodes, victim), Load(nodes, random.Random(seed))
     started = time.monotonic()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(load.run)
-        await matrix.run(steps, modes)
+        await matrix.run(steps, modes, each)
         nodes.start(victim)
         back = time.monotonic()
         nodes.urls = urls
@@ -99,7 +130,8 @@ async def run(nodes: Nodes, steps: int, modes: list[str], seed: int) -> dict[str
         nursery.cancel_scope.cancel()
     is_ok = verdict["ok"] and not matrix.problems and not lost and matrix.kills > 0 and bool(load.acknowledged)
     return {
-        "steps": steps, "modes": modes, "kills": matrix.kills, "not_reached": matrix.not_reached, "kinds": dict(matrix.seen),
+        "steps": steps, "modes": modes, "each": each, "kills": matrix.kills, "not_reached": matrix.not_reached, "kinds": dict(matrix.seen),
+        "each_kind": matrix.table, "not_in_a_start": matrix.not_in_a_start,
         "seconds": round(time.monotonic() - started, 1), "recovery_s": round(recovery, 2), "acknowledged": len(load.acknowledged),
         "lost": lost, "problems": matrix.problems, **verdict, "ok": is_ok,
     }  # fmt: skip
@@ -109,9 +141,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--modes", default="before,after,torn")
+    parser.add_argument("--each", type=int, default=3, help="then each kind of step so many times in each mode; 0: not")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--base-port", type=int, default=32656)
+    parser.add_argument("--base-port", type=int, default=31656)
     options = parser.parse_args()
+    end_on_signals()
     with tempfile.TemporaryDirectory(prefix="qenex-crashmatrix-") as folder:
         home = Path(folder) / "net"
         up = [*QENEX, "testnet", "up", "--detach", "--home", str(home), "--base-port", str(options.base_port), "--block-interval", "0.2"]
@@ -122,7 +156,7 @@ def main() -> int:
             found = json.loads(status.stdout)["nodes"]
             nodes.urls = [node["rpc"] for node in found]
             subprocess.run(["kill", "-9", str(found[-1]["pid"])], check=True)
-            verdict = trio.run(run, nodes, options.steps, options.modes.split(","), options.seed)
+            verdict = trio.run(run, nodes, options.steps, options.modes.split(","), options.each, options.seed)
         finally:
             nodes.end_all()
             subprocess.run([*QENEX, "testnet", "down", "--home", str(home)], check=False, stdout=sys.stderr)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos import Nodes
-from killtest import QENEX, height_of, rpc
+from killtest import QENEX, end_on_signals, height_of, rpc
 
 WAIT_S_MAX = 600.0
 FORGERIES = "INVALID_COMMIT|INVALID_BLOCK|PROOF|MALFORMED"  # names of the errors for which a forger is blamed
@@ -84,8 +84,9 @@ def run(nodes: Nodes, blocks: int) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=2000)
-    parser.add_argument("--base-port", type=int, default=36656)
+    parser.add_argument("--base-port", type=int, default=28656)
     options = parser.parse_args()
+    end_on_signals()
     with tempfile.TemporaryDirectory(prefix="qenex-jointest-") as folder:
         home = Path(folder) / "net"
         up = [*QENEX, "testnet", "up", "--detach", "--home", str(home), "--validators", "5", "--base-port", str(options.base_port)]

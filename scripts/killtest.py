@@ -48,6 +48,7 @@ def main() -> int:
     parser.add_argument("--txs", type=int, default=2000, help="transfers of each round's load")
     parser.add_argument("--base-port", type=int, default=29656)
     options = parser.parse_args()
+    end_on_signals()
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="qenex-killtest-") as folder:
         home = Path(folder) / "net"
@@ -111,6 +112,12 @@ def run_rounds(home: Path, rounds: int, txs: int, chance: random.Random) -> dict
         "recovery_s": {"p50": round(recoveries[len(recoveries) // 2], 2), "max": round(recoveries[-1], 2)},
         **verdict,
     }
+
+
+def end_on_signals() -> None:
+    """Whoever stops a script stops its nodes as well: what stands in `finally` is done, also when it runs in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
 
 
 def stop(pid: int, number: signal.Signals) -> None:

@@ -155,6 +155,8 @@ def _sweep(options: dict[str, Any]) -> int:
         "liveness_failures": totals.liveness_failures, "sometimes": dict(sorted(totals.sometimes.items())),
         "seeds_per_s": per_s, "trace_hash": totals.trace_hash,
     }  # fmt: skip
+    if totals.per_height:
+        data["per_height"] = totals.per_height
     if totals.failures:
         data["failures"] = [
             {"seed": item.seed, "kind": item.kind, "message": item.message, "replay": _replay(item, options)} for item in totals.failures
@@ -163,6 +165,9 @@ def _sweep(options: dict[str, Any]) -> int:
         data["never_reached"] = totals.never_reached
     lines = [f"{totals.seeds} seeds, {totals.scenarios} scenarios in {totals.seconds:.1f} s ({per_s:g} per second)"]
     lines += [f"{totals.violations} safety violations, {totals.liveness_failures} liveness failures, trace {totals.trace_hash[:16]}"]
+    if totals.per_height:
+        cost = totals.per_height
+        lines += [f"a height costs {cost['cpu_ms']:,} ms of processor time, {cost['messages']:,} messages, {cost['bytes']:,} bytes"]
     lines += [f"  {times:>9,}  {what}" for what, times in sorted(totals.sometimes.items())]
     lines += [f"never reached: {what}" for what in totals.never_reached]
     lines += [f"FAILED {item.kind}: {item.message}\n  {_replay(item, options)}" for item in totals.failures]

@@ -197,6 +197,9 @@ def _read_key(path: Path, role: Role, name: str, found: list[Finding]) -> KeyInf
 
 
 def _check_machine(home: Home, config: Config | None) -> Iterator[Finding]:
+    if os.statvfs(home.root).f_flag & os.ST_RDONLY:
+        hint = "mount it for writing; if the system did that by itself, its log says which error of the disk came before"
+        yield make_finding("DISK_READ_ONLY", f"the disk of {home.root} is mounted read-only", hint)
     free = shutil.disk_usage(home.root).free
     if free < FREE_BYTES_LOW:
         name = "DISK_FULL" if free < FREE_BYTES_MIN else "DISK_LOW"

@@ -59,6 +59,7 @@ KINDS: Final = (
     Kind(3404, "BEHIND", NOTE),  # the last block is old
     Kind(3405, "PORT_IN_USE", WARNING),
     Kind(3406, "CRASH_BUNDLE", WARNING),
+    Kind(3407, "DISK_READ_ONLY", ERROR),
     Kind(3501, "STATE_ROOT", ERROR),
     Kind(3502, "RECORD", ERROR),
     Kind(3503, "BLOCK_CHAIN", ERROR),

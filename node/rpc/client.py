@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
@@ -20,6 +20,7 @@ import msgspec
 import trio
 import trio_websocket
 
+from node.rpc.answers import collect, read_answer
 from node.rpc.errors import LIMIT_EXCEEDED
 from state.codes import Code
 from state.params import FeeParams
@@ -33,6 +34,7 @@ from state.proofs import verify_proof
 from state.transaction import build, call, sign
 
 CALL_SECONDS: Final = 30.0
+WHOLE_CALL_FACTOR: Final = 4
 POLL_SECONDS: Final = 0.05
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 0.0)  # after each refusal for asking too much
 VALID_SECONDS: Final = 600
@@ -72,7 +74,8 @@ class Client:
 
     def __init__(self, url: str, *, timeout_s: float = CALL_SECONDS) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx2.AsyncClient(timeout=timeout_s)
+        self._http = httpx2.AsyncClient(timeout=timeout_s)  # of each step; a node may send a little again and again
+        self._whole_s = WHOLE_CALL_FACTOR * timeout_s
         self._ids = count(1)
         self._chain_id: bytes | None = None
 
@@ -99,18 +102,22 @@ class Client:
 
     async def _post(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params})
+        headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        content: bytes | None = None
         try:
-            response = await self._http.post(self.url, content=body, headers={"content-type": "application/json"})
-            answer = msgspec.json.decode(response.content)
+            with trio.move_on_after(self._whole_s):
+                async with (
+                    self._http.stream("POST", self.url, content=body, headers=headers) as response,
+                    aclosing(response.aiter_raw()) as chunks,
+                ):
+                    content = await collect(chunks, self.url)
         except httpx2.HTTPError as error:
             raise ClientError(
                 f"{self.url} does not answer: {type(error).__name__}", hint="is the node running, and is this its RPC address?"
             ) from error
-        except msgspec.DecodeError as error:
-            raise ClientError(f"{self.url} does not speak JSON-RPC") from error
-        if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
-            raise ClientError(f"{self.url} does not speak JSON-RPC")
-        return answer
+        if content is None:
+            raise ClientError(f"{self.url} takes longer than {self._whole_s:g} s to answer")
+        return read_answer(content, self.url)
 
     # reading
 
@@ -275,7 +282,7 @@ class Client:
         try:
             async with trio_websocket.open_websocket_url(url, max_message_size=_EVENT_BYTES_MAX) as socket:
                 await socket.send_message(subscribe.decode())
-                _result_of(await socket.get_message())
+                _result_of(await socket.get_message(), self.url)
                 yield _Events(socket, self.url)
         except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, OSError) as error:
             raise ClientError(f"{self.url}: the subscription ended: {type(error).__name__}") from error
@@ -302,7 +309,10 @@ class _Events:
             message = await self._socket.get_message()
         except trio_websocket.ConnectionClosed as error:
             raise ClientError(f"{self._url}: the node closed the subscription") from error
-        data: dict[str, Any] = _result_of(message)["data"]
+        result = _result_of(message, self._url)
+        if not isinstance(result, dict) or not isinstance(result.get("data"), dict):
+            raise ClientError(f"{self._url} sends an event in a form that makes no sense")
+        data: dict[str, Any] = result["data"]
         return data
 
 
@@ -320,12 +330,11 @@ class _Blocks:
         return block
 
 
-def _result_of(message: str | bytes) -> dict[str, Any]:
-    answer = msgspec.json.decode(message)
+def _result_of(message: str | bytes, url: str) -> Any:
+    answer = read_answer(message, url)
     if "error" in answer:
         raise ClientError(f"subscribe: {answer['error'].get('data')}")
-    result: dict[str, Any] = answer["result"]
-    return result
+    return answer["result"]
 
 
 class SyncClient:

@@ -183,6 +183,9 @@ class SwarmNode:
             wal, signer, self.clock, verifier, disk.folder, self._warn,
         )  # fmt: skip
         engine = Engine(edges, state)
+        if self.kind:
+            driver: Any = engine.driver
+            driver._require_alone = driver._look_for_ours = _ignore  # a cheat does not mind contradicting itself
         evidence = EvidencePool(
             disk.folder / "evidence", CHAIN_ID, signer.address, executor.history, lambda: executor.state.tip, verifier, self._warn
         )
@@ -254,6 +257,10 @@ class SwarmNode:
             elif key[:3] == b"s s":
                 supply += decode_record(key[1:], value)[0]
         return "" if held == supply else f"{held} held of a supply of {supply}"
+
+
+def _ignore(*_: object) -> None:
+    return
 
 
 def _describe(group: BaseException) -> str:

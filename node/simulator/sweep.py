@@ -45,6 +45,14 @@ class Part:
     bug: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a part came to, and the processor time it took: the only figure that differs from run to run."""
+
+    verdicts: list[Verdict]
+    cpu_s: float
+
+
 @dataclass
 class Failure:
     """A run that went wrong, with what is needed to run it again."""
@@ -67,6 +75,9 @@ class Totals:
     failures: list[Failure] = field(default_factory=list)
     never_reached: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    swarm_heights: int = 0
+    swarm_figures: dict[str, int] = field(default_factory=dict)
+    swarm_cpu_s: float = 0.0
     _digest: Any = field(default_factory=hashlib.sha256)
 
     @property
@@ -74,9 +85,23 @@ class Totals:
         """Of all traces, in the order of the seeds."""
         return str(self._digest.hexdigest())
 
-    def add(self, part: Part, verdicts: list[Verdict]) -> None:
-        """The verdicts of one part; parts come in order."""
-        for verdict in verdicts:
+    @property
+    def per_height(self) -> dict[str, float]:
+        """What a height of a swarm costs all its nodes together: processor time, and what they send. Empty without swarms."""
+        if not self.swarm_heights:
+            return {}
+        sent = {what: round(self.swarm_figures.get(what, 0) / self.swarm_heights) for what in ("bytes", "messages")}
+        return {"cpu_ms": round(1000 * self.swarm_cpu_s / self.swarm_heights, 1), **sent}
+
+    def add(self, part: Part, done: Done) -> None:
+        """What one part came to; parts come in order."""
+        if part.generator == SWARM:
+            self.swarm_cpu_s += done.cpu_s
+            self.swarm_heights += sum(verdict.heights for verdict in done.verdicts)
+            for verdict in done.verdicts:
+                for what, amount in verdict.figures.items():
+                    self.swarm_figures[what] = self.swarm_figures.get(what, 0) + amount
+        for verdict in done.verdicts:
             self.scenarios += 1
             self.seeds += part.generator == SWARM
             self.violations += len(verdict.violations)
@@ -89,8 +114,13 @@ class Totals:
                     self.failures.append(Failure(part.generator, verdict.seed, kind, messages[0]))
 
 
-def run_part(part: Part) -> list[Verdict]:
+def run_part(part: Part) -> Done:
     """Every seed of a part. With a bug it stops at the first that is caught."""
+    started = time.process_time()
+    return Done(_run_seeds(part), time.process_time() - started)
+
+
+def _run_seeds(part: Part) -> list[Verdict]:
     if part.bug:
         with planted(part.bug) as bug:
             verdicts = []
@@ -118,8 +148,8 @@ def run_sweep(parts: list[Part], jobs: int, on_part: Callable[[Part, Totals], No
     """Run parts in `jobs` processes and add them up."""
     totals = Totals()
     started = time.monotonic()
-    for part, verdicts in _run_parts(parts, jobs):
-        totals.add(part, verdicts)
+    for part, done in _run_parts(parts, jobs):
+        totals.add(part, done)
         totals.seconds = time.monotonic() - started
         on_part(part, totals)
     counts = {name: sum(part.count for part in parts if part.generator == name) for name in (LOCKSTEP, SWARM)}
@@ -133,15 +163,15 @@ def run_sweep(parts: list[Part], jobs: int, on_part: Callable[[Part, Totals], No
 def hunt(bug: str, first: int, budget: int, validators: int, jobs: int) -> tuple[int, str]:
     """(scenarios until a planted bug was caught, why); (0, "") if it was not within `budget`."""
     tried = 0
-    for _, verdicts in _run_parts(make_parts(LOCKSTEP, first, budget, validators, 1, "all", bug), jobs):
-        tried += len(verdicts)
-        last = verdicts[-1]
+    for _, done in _run_parts(make_parts(LOCKSTEP, first, budget, validators, 1, "all", bug), jobs):
+        tried += len(done.verdicts)
+        last = done.verdicts[-1]
         if not last.is_ok:
             return tried, (last.violations + last.liveness_failures)[0]
     return 0, ""
 
 
-def _run_parts(parts: list[Part], jobs: int) -> Iterator[tuple[Part, list[Verdict]]]:
+def _run_parts(parts: list[Part], jobs: int) -> Iterator[tuple[Part, Done]]:
     if jobs <= 1 or len(parts) == 1:
         for part in parts:
             yield part, run_part(part)

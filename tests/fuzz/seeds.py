@@ -19,6 +19,7 @@ from genesis.testnet import NetworkOptions, plan_network
 from node.compact import COMPACT, HAVE, LACK, TXS, WANT_BLOCK, WANT_TXS, CompactBlock
 from node.consensus_gossip import SUMMARY, encode_messages
 from node.mempool.gossip import ANNOUNCE, BODIES, WANT
+from node.rpc import shapes
 from node.signer import SignerRecord
 from node.statesync import messages as snapshots
 from node.storage.store import HeightBatch, Store
@@ -136,6 +137,19 @@ def calls() -> tuple[bytes, ...]:
             {"id": 3, "method": "broadcast_tx_sync", "params": {"tx": "AAEC"}},
         )
     )
+
+
+@cache
+def light_answers() -> tuple[bytes, ...]:
+    """As `header` and `pq_commit` answer."""
+    block, commit, pq_commit = block_and_commit()
+    proof = {
+        "commit": shapes.commit(commit),
+        "pq_signatures": [shapes.b64(item) if item else None for item in pq_commit.signatures],
+        "validators": [shapes.validator(validator, 0) for validator in make_set((1, 1, 1, 1)).validators],
+    }
+    whole = {"jsonrpc": "2.0", "id": 1, "result": {"header": {"header": shapes.header(block.header)}, "proof": proof}}
+    return (json.dumps(whole).encode(),)
 
 
 QUERIES = (

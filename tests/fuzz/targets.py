@@ -23,7 +23,9 @@ from consensus.vote import Proposal, Vote
 from genesis.document import parse
 from node import consensus_gossip, propagation
 from node.compact import COMPACT, Assembler, CompactBlock
+from node.light.reading import read_light_block, understanding
 from node.mempool.gossip import MempoolGossip
+from node.rpc.answers import read_answer
 from node.rpc.dispatch import decode_request, read_call
 from node.rpc.methods import METHODS
 from node.rpc.params import read_params
@@ -39,7 +41,14 @@ from p2p.events import Inbound
 from p2p.frames import FrameReader, decode_control
 from p2p.identity import PeerAddress
 from state.primitives.codec import decode, encode, encode_trusted
-from state.primitives.errors import MalformedError, QenexError, RemoteError, StorageCorruptError, TransactionError
+from state.primitives.errors import (
+    ClientError,
+    MalformedError,
+    QenexError,
+    RemoteError,
+    StorageCorruptError,
+    TransactionError,
+)
 from state.proofs import decode_proof, verify_proof
 from state.queries import describe_transaction
 from state.schema import DECODE, decode_record
@@ -243,6 +252,16 @@ def _query(data: bytes) -> None:
     query.matches({"tm.event": ["Tx"], "tx.height": ["5"], "transfer.amount": ["700", "x" * 200, "-1", ""]})
 
 
+def _light(data: bytes) -> None:
+    """What a light client reads from a node: a header, and a commit with its validators."""
+    with understanding("http://stranger", "a block"):
+        answer = read_answer(data, "http://stranger")
+        if "error" in answer:
+            raise ClientError("an error")
+        block = read_light_block(answer["result"]["header"], answer["result"]["proof"], with_pq=True)
+    _ignore((block.header.hash(), block.commit.hash(), block.validators.hash()))
+
+
 def _log(data: bytes) -> None:
     payloads, length, intact = read_frames(data)
     if length > len(data):
@@ -305,6 +324,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     Target("rpc_call", _rpc, seeds.calls, "json"),
     Target("rpc_uri", _uri, seeds.uris, "text"),
     Target("query", _query, lambda: seeds.QUERIES, "text"),
+    Target("light_answer", _light, seeds.light_answers, "json", (ClientError,)),
     Target("log", _log, seeds.logs, "bytes"),
     Target("log_entry", lambda data: _ignore(decode_entry(data)), seeds.log_entries, "msgpack"),
     Target("signer_record", lambda data: _ignore(SignerRecord.decode(data)), seeds.signer_records, "msgpack"),

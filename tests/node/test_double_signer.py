@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import trio
 
 from genesis.document import Document, compute_node_id
@@ -19,6 +20,7 @@ from genesis.rules import check
 from genesis.testnet import NetworkOptions, NodePlan, plan_network
 from node.app import _run_node, open_home
 from node.config import Config, Home, MetricsConfig, Overrides, P2pConfig, RpcConfig, WorkersConfig
+from node.driver import Driver
 from node.homes import create_home, install_genesis
 from node.rpc.client import Client
 from node.storage.store import Store
@@ -99,7 +101,12 @@ def offence_height(item: Any) -> int:
     return int((value.get("vote_a") or value.get("proposal_a"))["height"])
 
 
-async def test_a_second_instance_of_a_key_is_proved_and_tombstoned_within_five_heights(tmp_path: Path) -> None:
+async def test_a_second_instance_of_a_key_is_proved_and_tombstoned_within_five_heights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not look for what the first has signed: a node that does would stop before it could be proved."""
+    monkeypatch.setattr(Driver, "_look_for_ours", lambda *_: None)
+    monkeypatch.setattr(Driver, "_require_alone", lambda *_: None)
     plans = make_homes(tmp_path)
     found: dict[int, tuple[int, list[Any]]] = {}
     with trio.fail_after(WAIT_S):
@@ -121,6 +128,29 @@ async def test_a_second_instance_of_a_key_is_proved_and_tombstoned_within_five_h
     assert address.hex().upper() not in {row["address"] for row in powers}
     for index in range(3):
         assert is_tombstoned(tmp_path / plans[index].moniker, address)
+
+
+async def test_a_second_instance_that_looks_ends_by_itself(tmp_path: Path) -> None:
+    """Both homes run what everybody runs; one of them at least sees the other's signature, and stops."""
+    plans = make_homes(tmp_path)
+    ended = trio.Event()
+
+    async def run_until_it_ends(name: str, *, task_status: trio.TaskStatus[None]) -> None:
+        await run_node(tmp_path / name, task_status=task_status)
+        ended.set()
+
+    with trio.fail_after(WAIT_S):
+        async with trio.open_nursery() as nursery:
+            for plan in plans[:3]:
+                await nursery.start(run_node, tmp_path / plan.moniker)
+            for name in (plans[3].moniker, "second"):
+                await nursery.start(run_until_it_ends, name)
+            await ended.wait()
+            async with Client(f"http://{plans[0].rpc}") as client:
+                height = await client.height()
+                while await client.height() < height + 3:  # the others go on
+                    await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
 
 
 def is_tombstoned(root: Path, address: bytes) -> bool:

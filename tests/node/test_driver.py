@@ -14,18 +14,18 @@ import trio.testing
 from consensus import messages as m
 from consensus.block import Block
 from consensus.block_id import BlockID
-from consensus.commit import EMPTY_COMMIT, EMPTY_PQ_COMMIT, Commit, CommitSig, Flag, HybridVerifier, PqCommit
+from consensus.commit import ABSENT, EMPTY_COMMIT, EMPTY_PQ_COMMIT, Commit, CommitSig, Flag, HybridVerifier, PqCommit
 from consensus.validation import ChainTip
 from consensus.vote import Proposal, Vote, VoteType
 from node.clock import VirtualClock
-from node.driver import Driver, check_record_against_chain
+from node.driver import Driver
 from node.roles import ChainState
 from node.signer import Signer
 from node.simulator.cluster import CHAIN_ID, GENESIS_NS, SimExecutor, SimStore
 from node.sync.messages import CertifiedBlock
 from node.wal import Wal
 from state.params import ConsensusParams
-from state.primitives.errors import ConsensusFailure, InvalidCommitError, QenexError, RemoteError, SignerRecordError
+from state.primitives.errors import ConsensusFailure, InvalidCommitError, QenexError, RemoteError
 from state.primitives.hashing import sha256
 from state.primitives.keys import CONTEXT_VOTE, KeyKind, PrivateKey
 from state.validators import Validator, ValidatorSet
@@ -252,31 +252,57 @@ async def test_peers_are_told_of_and_cannot_end_it(tmp_path: Path, autojump_cloc
         assert driver.height == 0
 
 
+def certify(block: Block, validators: ValidatorSet, round_: int = 0, without: int | None = None) -> CertifiedBlock:
+    """A block with the precommits of everybody, or of all but one."""
+    header = block.header
+    by_address = {address_of(k): (k, q) for k, q in KEYS}
+    parts, pq_parts = [], []
+    for index, validator in enumerate(validators.validators):
+        key, pq_key = by_address[validator.address]
+        if without is not None and key is KEYS[without][0]:
+            parts.append(ABSENT)
+            pq_parts.append(b"")
+            continue
+        vote = Vote(VoteType.PRECOMMIT, header.height, round_, block.block_id(), header.time_ns, validator.address, index)
+        sign_bytes = vote.sign_bytes(CHAIN_ID)
+        parts.append(CommitSig(Flag.COMMIT, validator.address, header.time_ns, key.sign(sign_bytes, b"")))
+        pq_parts.append(pq_key.sign(sign_bytes, CONTEXT_VOTE))
+    commit = Commit(header.height, round_, block.block_id(), tuple(parts))
+    return CertifiedBlock(block, commit, PqCommit(header.height, round_, tuple(pq_parts)))
+
+
 async def test_certified_block_decides_and_an_old_one_changes_nothing(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     bench = Bench(tmp_path, validators=4)
     async with bench.running() as (driver, notes):
-        validators = driver.state.tip.validators
         block = await bench.executor.build_value(1, 0, EMPTY_COMMIT)
-        time_ns = block.header.time_ns
-        by_address = {address_of(k): (k, q) for k, q in KEYS}
-        parts, pq_parts = [], []
-        for index, validator in enumerate(validators.validators):
-            key, pq_key = by_address[validator.address]
-            vote = Vote(VoteType.PRECOMMIT, 1, 0, block.block_id(), time_ns, validator.address, index)
-            sign_bytes = vote.sign_bytes(CHAIN_ID)
-            parts.append(CommitSig(Flag.COMMIT, validator.address, time_ns, key.sign(sign_bytes, b"")))
-            pq_parts.append(pq_key.sign(sign_bytes, CONTEXT_VOTE))
-        commit = Commit(1, 0, block.block_id(), tuple(parts))
-        certified = CertifiedBlock(block, commit, PqCommit(1, 0, tuple(pq_parts)))
+        certified = certify(block, driver.state.tip.validators)
         await driver.decide_certified(certified)
         assert driver.height == 1
         assert notes.decisions == [1]
         await driver.decide_certified(certified)
         assert notes.decisions == [1]
-        with pytest.raises(SignerRecordError, match="ends at"):
-            check_record_against_chain(bench.signer, driver.state)
+
+
+async def test_no_block_is_built_for_a_height_that_is_decided_before_the_work_begins(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Catching up, a height may begin and be decided in one breath; its proposer must not build on what came after."""
+    bench = Bench(tmp_path, validators=4)
+    asked: list[tuple[int, int]] = []
+    async with bench.running() as (driver, _):
+        honest = bench.executor.build_value
+
+        async def build_value(height: int, round_: int, last_commit: Commit) -> Block:
+            asked.append((height, bench.store.height + 1))
+            return await honest(height, round_, last_commit)
+
+        bench.executor.build_value = build_value  # type: ignore[method-assign]
+        for height in range(1, 9):  # each of the four has its turn
+            block = await honest(height, 0, driver.state.last_commit)
+            await driver.decide_certified(certify(block, driver.state.tip.validators, without=0))
+    assert [pair for pair in asked if pair[0] != pair[1]] == []
 
 
 def address_of(key: PrivateKey) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consensus import messages as m
-from node.own_key import require_one_instance
+from node.own_key import require_not_said_otherwise, require_one_instance
 from state.primitives.errors import DoubleSignError
 from tests.consensus.world import BASE_NS, PRECOMMIT, PREVOTE, Scene
 
@@ -59,3 +59,24 @@ def test_what_others_do_does_not_stop_us() -> None:
     take(scene, m.VoteReceived(scene.vote(3, PREVOTE, 0, "A")))  # the same again
     take(scene, m.VoteReceived(scene.vote(3, PREVOTE, 1, "B")))  # another round
     take(scene, m.TimeoutFired(1, 0, m.Step.PROPOSE))
+
+
+def test_what_another_instance_has_said_otherwise_is_not_signed() -> None:
+    """Once it were signed it would be sent, and could be proved."""
+    scene = scene_at(3)
+    address = scene.validators.validators[3].address
+    take(scene, m.VoteReceived(scene.vote(3, PREVOTE, 0, "A")))
+    require_not_said_otherwise(scene.core, address, scene.vote(3, PREVOTE, 0, "A"))
+    require_not_said_otherwise(scene.core, address, scene.vote(3, PRECOMMIT, 0, "B"))
+    require_not_said_otherwise(scene.core, address, scene.vote(3, PREVOTE, 1, "B"))
+    with pytest.raises(DoubleSignError, match="two different votes"):
+        require_not_said_otherwise(scene.core, address, scene.vote(3, PREVOTE, 0, None))
+
+
+def test_what_another_instance_has_proposed_otherwise_is_not_signed() -> None:
+    scene = scene_at(0)
+    address = scene.validators.validators[0].address
+    take(scene, m.ProposalReceived(scene.proposal(0, "A"), BASE_NS))
+    require_not_said_otherwise(scene.core, address, scene.proposal(0, "A"))
+    with pytest.raises(DoubleSignError, match="two different proposals"):
+        require_not_said_otherwise(scene.core, address, scene.proposal(0, "B"))

@@ -219,6 +219,37 @@ def test_record_older_than_the_chain(tmp_path: Path) -> None:
     signer.close()
 
 
+def test_abstaining_is_durable_and_never_goes_back(tmp_path: Path) -> None:
+    signer = create(tmp_path)
+    signer.sign(request(4, 1, Step.PREVOTE))
+    signer.abstain_through(3)
+    assert signer.record.moment == (4, 1, Step.PREVOTE)
+    signer.abstain_through(9)
+    signer.close()
+    signer = Signer.open(tmp_path / PATH, CHAIN, KEY, PQ_KEY)
+    assert signer.record.moment == (9, ROUND_MAX, Step.PRECOMMIT)
+    assert signer.knows(8, 7, Step.PRECOMMIT) and not signer.knows(9, 7, Step.PRECOMMIT)
+    with pytest.raises(DoubleSignError):
+        signer.sign(request(9, 3, Step.PREVOTE))
+    signer.sign(request(10, 0, Step.PREVOTE))
+    signer.close()
+
+
+def test_abstaining_on_a_full_disk_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = create(tmp_path)
+    with monkeypatch.context() as patch:
+
+        def fail(descriptor: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr(os, "fdatasync", fail)
+        with pytest.raises(SignerRecordError, match="No space"):
+            signer.abstain_through(9)
+    with pytest.raises(SignerRecordError, match="failed before"):
+        signer.sign(request(10, 0, Step.PREVOTE))
+    signer.close()
+
+
 def test_largest_record_fits(tmp_path: Path) -> None:
     """The largest parameter set, full values and generous sign bytes."""
     pq_key = PrivateKey.from_seed(KeyKind.MLDSA87, b"q" * 32)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -11,6 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -147,6 +150,25 @@ def test_port_in_use(home: Path) -> None:
             assert error["name"] == "PORT_IN_USE"
             assert str(port) in error["message"]
             assert error["hint"]
+
+
+@pytest.mark.parametrize("place", ["node.keystore", "node.files"])
+def test_a_read_only_disk(home: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """The first thing that is written says so: the process's file, or the consensus log."""
+    real_open = os.open
+
+    def refuse(path: str, flags: int, *rest: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return real_open(path, flags, *rest)
+
+    fake = SimpleNamespace(**{name: getattr(os, name) for name in dir(os)})
+    fake.open = refuse
+    monkeypatch.setattr(f"{place}.os", fake)
+    done = start(home)
+    assert done.returncode == 2
+    assert "Read-only file system" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_wrong_or_no_passphrase(tmp_path: Path, pattern: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -310,6 +311,12 @@ def test_disk(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "DISK_LOW" in [finding.kind.name for finding in examine(home).findings]
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(10**13, 0, 10**8))
     assert "DISK_FULL" in [finding.kind.name for finding in examine(home).findings]
+
+
+def test_a_read_only_disk(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "DISK_READ_ONLY" not in [finding.kind.name for finding in examine(home).findings]
+    monkeypatch.setattr("os.statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY | os.ST_NOSUID))
+    assert "DISK_READ_ONLY" in [finding.kind.name for finding in examine(home).findings]
 
 
 def test_port_in_use(home: Path) -> None:

@@ -22,10 +22,17 @@ def run(*arguments: str) -> tuple[int, Any]:
 def test_a_small_sweep() -> None:
     code, found = run("--seeds", "2", "--heights", "6", "--validators", "4", "--jobs", "1")
     assert code == 0
-    assert list(found) == ["seeds", "scenarios", "violations", "liveness_failures", "sometimes", "seeds_per_s", "trace_hash"]
+    named = ["seeds", "scenarios", "violations", "liveness_failures", "sometimes", "seeds_per_s", "trace_hash"]
+    assert list(found) == [*named, "per_height"]
+    assert all(found["per_height"][what] > 0 for what in ("cpu_ms", "bytes", "messages"))
     assert (found["seeds"], found["scenarios"], found["violations"]) == (2, 202, 0)
     again = run("--seeds", "2", "--heights", "6", "--validators", "4", "--jobs", "2")[1]
     assert again["trace_hash"] == found["trace_hash"]
+    assert again["per_height"]["bytes"] == found["per_height"]["bytes"]
+
+
+def test_scenarios_alone_cost_no_heights() -> None:
+    assert "per_height" not in run("--lockstep", "20", "--jobs", "1")[1]
 
 
 def test_a_planted_bug() -> None:

@@ -1,0 +1,65 @@
+"""Signatures of our key in the chain that the signer's record does not know (consensus.md J10).
+
+The record is written before a signature leaves, so such a signature was made with another record: this one is from a backup or was
+begun anew, or the key runs elsewhere as well. At start the last `LOOK_BACK_BLOCKS` commits are looked through, the newest and the oldest
+included, and a record that does not reach them is refused. Afterwards each decided block is looked at. What was signed before we
+started belongs to an earlier life of this key: it may have signed in the height after as well, so nothing is signed in that one. What was
+signed while we run was signed by somebody else: the node stops. Nothing is decided here about blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from consensus.commit import Commit, Flag
+from node.signer import Signer, Step
+from state.primitives.errors import DoubleSignError, QenexError, SignerRecordError
+
+LOOK_BACK_BLOCKS: Final = 10
+OTHER_LIFE_NS: Final = 10 * 1_000_000_000  # a block this much younger than our start cannot be of an earlier life: clocks agree better
+
+
+def check_last_commit(signer: Signer, commit: Commit) -> None:
+    """Raise `SignerRecordError` if a commit holds a signature of ours that the record does not reach."""
+    if _holds(commit, signer.address):
+        signer.require_at_least(commit.height, commit.round, Step.PRECOMMIT)
+
+
+def check_record_against_chain(signer: Signer, height: int, commit_of: Callable[[int], Commit | None]) -> None:
+    """Look through the commits of `height` and the heights before it; None: there is none (pruned, or before the first block).
+
+    Raises `SignerRecordError`.
+    """
+    for back in range(LOOK_BACK_BLOCKS):
+        commit = commit_of(height - back)
+        if commit is None:
+            return
+        check_last_commit(signer, commit)
+
+
+def note_own_signature(
+    signer: Signer, commit: Commit, time_ns: int, started_ns: int, warn: Callable[[str, QenexError], None]
+) -> None:
+    """Look at the commit of a block that is about to be stored. Raises `DoubleSignError` if somebody else signs with our key now."""
+    if not _holds(commit, signer.address) or signer.knows(commit.height, commit.round, Step.PRECOMMIT):
+        return
+    if time_ns > started_ns + OTHER_LIFE_NS:
+        raise DoubleSignError(
+            f"block {commit.height} holds a signature of this validator that it has not given: its key is used by two instances",
+            hint="stop both, find out which is the right one, and start only that",
+        )
+    if commit.height > signer.record.height:  # not yet said
+        warn(
+            "signer",
+            SignerRecordError(
+                f"block {commit.height} holds a signature of this validator that its record does not know; nothing is signed up to the "
+                "height after",
+                hint="nothing to do if the record was lost or this home was restored, and the key runs nowhere else",
+            ),
+        )
+    signer.abstain_through(commit.height + 1)
+
+
+def _holds(commit: Commit, address: bytes) -> bool:
+    return any(part.validator_address == address and part.flag is not Flag.ABSENT for part in commit.signatures)

@@ -1,0 +1,55 @@
+"""A node that is asked to stop ends, whatever keeps it; what it has reported is there afterwards."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genesis.testnet import NetworkOptions
+from node.testnet.files import create_network
+from tests.node.ports import free_base_port
+
+STUCK = """
+import sys, threading
+from node.cli.main import main
+from node.storage.store import Store
+if sys.argv[1] == "stuck":
+    Store.close = lambda self: threading.Event().wait()
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("how", ["as usual", "stuck"])
+def test_a_stop_ends(tmp_path: Path, how: str) -> None:
+    root, base = tmp_path / "net", free_base_port()
+    create_network(root, NetworkOptions(validators=1, base_port=base, block_interval_ms=100))
+    command = [sys.executable, "-c", STUCK, how, "start", "--home", str(root / "node0")]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    height = wait_for_height(first, f"http://127.0.0.1:{base + 1}/status")
+    first.send_signal(signal.SIGTERM)
+    said = first.communicate(timeout=60)[1]
+    assert first.returncode == 0
+    if how == "stuck":
+        assert "was cut off; nothing is lost" in said
+    second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert wait_for_height(second, f"http://127.0.0.1:{base + 1}/status") >= height
+    second.kill()
+    second.communicate(timeout=60)
+
+
+def wait_for_height(node: subprocess.Popen[str], url: str) -> int:
+    """The height of a node once it has a block; its log is read meanwhile, so that it never waits for us."""
+    assert node.stderr is not None
+    for line in node.stderr:
+        if "block committed" in line:
+            break
+    with urllib.request.urlopen(url, timeout=60) as response:
+        answer: Any = json.load(response)
+    return int(answer["result"]["sync_info"]["latest_block_height"])
