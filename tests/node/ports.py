@@ -6,25 +6,8 @@ port that is free now may be somebody's a moment later, and a restarted node wou
 
 from __future__ import annotations
 
-import fcntl
 import random
 import socket
-import tempfile
-from pathlib import Path
-from typing import IO
-
-# Below the ports that a system gives to outgoing connections: one of those may be taken between our look and the node's start.
-BASES = range(10_000, 32_000, 100)  # from each on, a network of up to nine nodes
-
-_kept: list[IO[str]] = []  # what this process has reserved, until it ends
-
-
-def free_base_port() -> int:
-    """A --base-port whose first nodes' ports can all be bound now, and that no other test process is given."""
-    chance = random.SystemRandom()
-    while True:
-        base = chance.choice(BASES)
-        if _reserve(base) and all(_is_free(base + 10 * node + offset) for node in range(4) for offset in (0, 1, 4)):
 from typing import Final
 
 BASES: Final = range(12_000, 32_700, 100)  # below each, a network of up to nine nodes
@@ -52,17 +35,6 @@ def _claim(port: int) -> bool:
         probe.close()
         return False
     _CLAIMS.append(probe)
-    return True
-
-
-def _reserve(base: int) -> bool:
-    file = (Path(tempfile.gettempdir()) / f"qenex-test-port-{base}").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return False
-    _kept.append(file)
     return True
 
 
