@@ -178,10 +178,7 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
                 return problem
         else:
             moved = moved or tag == POOL_SHARES  # they are staked without a holding being moved
-            known = authorised
-            if tag in _OF_POLICIES and key[2:34] not in authorised and is_confirmed_change(view, first, key[2:34], time_s):
-                known = (*authorised, key[2:34])
-            problem = _check_other(view, key, before, after, known, operation)
+            problem = _check_other(view, key, before, after, _with_confirmed(view, first, key, authorised, time_s), operation)
             if problem:
                 return problem
     for delta in drift.values():
@@ -197,15 +194,37 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
         problem = check_compliance(view, first, operation, time_s)
         if problem:
             return problem
-    if is_followed and operation.module != "cb":
-        problem = check_moves(view, first, authorised, is_supply_free=SUPPLY in operation.writes)
+    if is_followed:
+        problem = _check_followed(view, first, operation, authorised)
         if problem:
-            return BREACH + problem
+            return problem
+    return _check_modules(view, first, operation, account) if operation.module in _OF_MODULE or operation.writes & _SHARED else ""
+
+
+def _check_modules(view: View, first: Mapping[bytes, Value], operation: Operation, account: bytes) -> str:
+    """What the operation's module checks by itself, and whoever else has a part in the records that it writes."""
     check_module = _OF_MODULE.get(operation.module)
     problem = "" if check_module is None else check_module(view, first, account)
     if problem or not operation.writes & _SHARED:
         return problem
     return next((p for letter, check in _OF_LETTER.items() if letter in operation.writes and (p := check(view, first, account))), "")
+
+
+def _with_confirmed(
+    view: View, first: Mapping[bytes, Value], key: bytes, authorised: tuple[bytes, ...], time_s: int | None
+) -> tuple[bytes, ...]:
+    """Who has authorised what is written under `key`: also an account whose own waiting change is confirmed."""
+    if key[1] in _OF_POLICIES and key[2:34] not in authorised and is_confirmed_change(view, first, key[2:34], time_s):
+        return (*authorised, key[2:34])
+    return authorised
+
+
+def _check_followed(view: View, first: Mapping[bytes, Value], operation: Operation, authorised: tuple[bytes, ...]) -> str:
+    """What an operation of another module did to the records of a central bank, by way of marked holdings."""
+    if operation.module == "cb":
+        return ""
+    problem = check_moves(view, first, authorised, is_supply_free=SUPPLY in operation.writes)
+    return BREACH + problem if problem else ""
 
 
 def find_module(problem: str, operation: Operation) -> str:
