@@ -16,11 +16,13 @@ from state.modules.settlements import compute_terms as compute_settlement_terms
 from state.modules.table import BY_NAME, ROWS
 from state.primitives.hashing import validator_address
 from state.primitives.keys import KeyKind
+from state.schema import GOV_PARAMS_KEY, encode_record
 from state.schema_pending import Leg
 from state.transaction import call
 from tests.state.amm_world import amm_op
 from tests.state.compliance_world import RICH, ComplianceWorld, clawback, forced_transfer, freeze_account, unfreeze
 from tests.state.farm_world import farm_op
+from tests.state.gov_world import GOV, NOTHING, YES
 from tests.state.ledger_world import ADDRESS, key_of, pay
 from tests.state.pending_world import name_of
 from tests.state.pending_world import op as pending_op
@@ -203,6 +205,29 @@ def _debt(world: ComplianceWorld) -> None:
     world.must("alice", _cb("redeem_cancel", request=0))
 
 
+def _govern(world: ComplianceWorld) -> None:
+    """Short times, small deposits."""
+    world.db[GOV_PARAMS_KEY] = encode_record(GOV_PARAMS_KEY, GOV.to_record())
+
+
+def _proposal(deposit: int) -> Any:
+    return call("gov.propose", ops=(NOTHING,), title_hash=b"", deposit=deposit, expedited=0)
+
+
+def _proposed(world: ComplianceWorld) -> None:
+    _govern(world)
+    world.must("alice", _proposal(500))
+
+
+def _passed(world: ComplianceWorld) -> None:
+    _govern(world)
+    world.must("alice", _proposal(1_000))
+    world.must("bank", call("gov.vote", proposal=0, weights=YES))
+    for seconds in (GOV.voting_s, GOV.delay_s):
+        world.now += seconds
+        world.apply()
+
+
 _PAIR = ("GLD", "SLV")
 SCENARIOS: dict[str, Scenario] = {
     "asset.mint": Scenario("minter", lambda w: mint("bob", 5, "GLD"), ("GLD",), OFFICER, others=(("bob", PAYEE),)),
@@ -306,6 +331,11 @@ SCENARIOS: dict[str, Scenario] = {
         "minter", lambda w: _cb("accrue"), ("GLD",), OFFICER, _dealer, (("alice", {**UNTOUCHED, "paused": 604}),)
     ),
     "cb.repay": Scenario("alice", lambda w: _cb("repay", amount=5), ("GLD",), setup=_debt),
+    "gov.propose": Scenario("alice", lambda w: _proposal(1_000), ("QNX",), setup=_govern),
+    "gov.deposit": Scenario("alice", lambda w: call("gov.deposit", proposal=0, amount=100), ("QNX",), setup=_proposed),
+    # the deposits go back to whom they are due, or wait as claims: only who acts is asked
+    "gov.cancel": Scenario("alice", lambda w: call("gov.cancel", proposal=0), ("QNX",), {**OFFICER, "paused": 0}, _proposed),
+    "gov.execute": Scenario("bob", lambda w: call("gov.execute", proposal=0), ("QNX",), {**OFFICER, "paused": 0}, _passed),
 }
 
 EXEMPT = {

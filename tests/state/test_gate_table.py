@@ -13,6 +13,8 @@ from state.modules.table import BY_NAME, ROWS
 from tests.state.compliance_world import ComplianceWorld, freeze_account, freeze_asset, freeze_holding
 from tests.state.gate_scenarios import ACCOUNT_WIDE, EXEMPT, SCENARIOS, STATUSES, WANTED, Scenario, concerns_value
 
+KNOWN = tuple(name for name in WANTED if name in SCENARIOS)  # what is missing is named by the first test
+
 
 def prepared(scenario: Scenario) -> ComplianceWorld:
     world = ComplianceWorld()
@@ -33,13 +35,13 @@ def test_every_operation_that_concerns_value_has_its_scenario() -> None:
     assert set(EXEMPT) <= set(BY_NAME)
 
 
-@pytest.mark.parametrize("name", WANTED)
+@pytest.mark.parametrize("name", KNOWN)
 def test_without_a_restriction_it_succeeds(name: str) -> None:
     assert perform(prepared(SCENARIOS[name]), SCENARIOS[name]) == Code.OK
 
 
 @pytest.mark.parametrize("status", STATUSES)
-@pytest.mark.parametrize("name", WANTED)
+@pytest.mark.parametrize("name", KNOWN)
 def test_a_restricted_actor_gets_the_code_of_his_restriction(name: str, status: str) -> None:
     scenario = SCENARIOS[name]
     for asset in scenario.assets[:1] if status in ACCOUNT_WIDE else scenario.assets:
@@ -49,7 +51,7 @@ def test_a_restricted_actor_gets_the_code_of_his_restriction(name: str, status: 
 
 
 @pytest.mark.parametrize("status", STATUSES)
-@pytest.mark.parametrize("name", [name for name in WANTED if SCENARIOS[name].others])
+@pytest.mark.parametrize("name", [name for name in KNOWN if SCENARIOS[name].others])
 def test_whom_it_concerns_is_asked_too(name: str, status: str) -> None:
     scenario = SCENARIOS[name]
     for account, expected in scenario.others:
@@ -58,7 +60,7 @@ def test_whom_it_concerns_is_asked_too(name: str, status: str) -> None:
         assert perform(world, scenario) == expected[status], account
 
 
-@pytest.mark.parametrize("name", [name for name in WANTED if SCENARIOS[name].expected["deep_frozen"]])
+@pytest.mark.parametrize("name", [name for name in KNOWN if SCENARIOS[name].expected["deep_frozen"]])
 def test_what_is_over_binds_nobody_swept_or_not(name: str) -> None:
     scenario = SCENARIOS[name]
     world = prepared(scenario)
