@@ -176,7 +176,7 @@ def _check_terms(before: Farm | None, after: Farm | None) -> str:
         return "I15: a farm's totals are out of range"
     if before is None:
         return ""
-    kept = ("min_stake", "sponsor", "stake", "tiers", "max_stakers", "start_height")
+    kept = ("min_stake", "sponsor", "stake", "tiers", "domain", "max_stakers", "start_height")
     if any(getattr(before, name) != getattr(after, name) for name in kept) or after.end_s < before.end_s:
         return "I24: the terms of a farm changed"
     return "" if after.rewards[: len(before.rewards)] == before.rewards else "I24: the rewards of a farm changed"

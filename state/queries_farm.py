@@ -71,6 +71,7 @@ def show_farm(key: bytes, record: Value) -> Json:
         "min_stake": str(record.min_stake),
         "lock_tiers": show_tiers(record.tiers),
         "reward_assets": list(record.rewards),
+        "domain": record.domain,
         "end": record.end_s,
         "start_height": record.start_height,
     }

@@ -50,7 +50,8 @@ class Tier(NamedTuple):
 class Farm(NamedTuple):
     """A farm. `amount` and `weight` are the sums over its positions; `rewards` the asset codes of its campaigns, in order of their funding.
 
-    `stakers` is the number of accounts with positions, `max_stakers` 0 for no bound. Nothing is staked or funded from `end_s` on.
+    `domain` is that of who may stake, empty: everybody. `stakers` is the number of accounts with positions, `max_stakers` 0 for no
+    bound. Nothing is staked or funded from `end_s` on.
     """
 
     amount: int
@@ -60,6 +61,7 @@ class Farm(NamedTuple):
     stake: str
     tiers: tuple[Tier, ...]
     rewards: tuple[str, ...]
+    domain: str
     max_stakers: int
     stakers: int
     end_s: int

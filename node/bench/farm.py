@@ -30,7 +30,7 @@ def run_farm(operations: int, seed: int = 1) -> Measurement:
     end_s = NOW_S + DURATION_S
     first: list[tuple[str, tuple[Any, ...]]] = [("amm.create", ("AAA", "BBB", 3_000, 10**27, 10**27, ()))]
     for number, stake in enumerate(STAKES):
-        first.append(("farm.create", (stake, "BBB", 0, end_s, BUDGET, TIERS, 0, 0)))
+        first.append(("farm.create", (stake, "BBB", 0, end_s, BUDGET, TIERS, 0, 0, "")))
         first.append(("farm.fund", (number, "CCC", BUDGET, 0, 0)))
     db = make_ledger(actor, ASSETS, FLAG_TRANSFERABLE | FLAG_TRADABLE | FLAG_STAKEABLE, first)
     ops = _draw_operations(random.Random(seed), operations)

@@ -38,6 +38,7 @@ def farm() -> None:
 @click.option("--duration", required=True, metavar="SPAN", help="How long it is paid out, such as 90d.")
 @click.option("--tier", "tiers", multiple=True, metavar="LOCK:WEIGHT", help="Such as 30d:1.5; may be repeated [default: 0:1].")
 @click.option("--max-stakers", type=click.IntRange(0), default=0, help="Most accounts that may stake [default: no bound].")
+@click.option("--domain", default="", help="Only members of this domain may stake [default: everybody].")
 @click.option("--min-stake", default="0", show_default=True, help="Least that a position holds.")
 @base_units_option
 @common
@@ -50,6 +51,7 @@ def create(
     duration: str,
     tiers: tuple[str, ...],
     max_stakers: int,
+    domain: str,
     min_stake: str,
     base_units: bool,
 ) -> Any:
@@ -66,6 +68,7 @@ def create(
             "budget": await session.parse_amount(budget, reward, base_units=base_units),
             "lock_tiers": locks,
             "max_stakers": max_stakers,
+            "domain": domain,
             "min_stake": await _parse_stake(session, min_stake, name, base_units),
         }
         return [_call("create", fields)]

@@ -36,6 +36,8 @@ def _farm_lines(found: dict[str, Any]) -> list[str]:
     staked = amount_text(found["staked"], found["scale"], found["stake_asset"])
     lines = [f"farm {found['farm']}: {staked} staked by {found['stakers']}", f"sponsor: {found['sponsor']}"]
     lines.append(f"ends: {found['end']}" + (" (it has ended)" if found["has_ended"] else ""))
+    if found["domain"]:
+        lines.append(f"for members of the domain {found['domain']}")
     for number, tier in enumerate(found["lock_tiers"]):
         lines.append(f"tier {number}: locked for {tier['seconds']} s, weight {percent_text(tier['weight_ppm'])}")
     for reward in found["rewards"]:

@@ -22,6 +22,7 @@ from state.schema import ASSET_LIST_KEY, account_key, asset_key, asset_number_ke
 from state.schema_accounts import AllowList, allowlist_key
 from state.schema_amm import POOL_LIST_KEY, pool_number_key, position_key
 from state.schema_claims import claims_key
+from state.schema_farm import FARM_LIST_KEY, campaign_key, farm_key, farm_positions_key
 from state.schema_staking import delegator_key
 
 _MARKS: Final = 4
@@ -61,8 +62,8 @@ def set_allowlist(context: OpContext, account: bytes, args: tuple[Any, ...]) -> 
 def close(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     """account.close: plain holdings go to the beneficiary. 303, 504, 506, 301, 306, 304, then what a payment needs.
 
-    304: something is held, staked, pooled or claimable, the account issues an asset, it holds something and no beneficiary is named,
-    or the ledger has more assets and pools than are looked through.
+    304: something is held, staked, pooled, in a farm or claimable, the account issues an asset, it holds something and no beneficiary is
+    named, or the ledger has more assets, pools and farms than are looked through.
     """
     (beneficiary,) = args
     record = read_account(context, account)
@@ -113,8 +114,8 @@ def _holdings(context: OpContext, account: bytes) -> list[str]:
 
 
 def _is_too_much(context: OpContext, account: bytes) -> str:
-    much = _count(context, ASSET_LIST_KEY) + _count(context, POOL_LIST_KEY) > CLOSE_RECORDS_MAX
-    return "the ledger has too many assets and pools to look through" if much else ""
+    records = sum(_count(context, key) for key in (ASSET_LIST_KEY, POOL_LIST_KEY, FARM_LIST_KEY))
+    return "the ledger has too many assets, pools and farms to look through" if records > CLOSE_RECORDS_MAX else ""
 
 
 def _has_stake(context: OpContext, account: bytes) -> str:
@@ -134,5 +135,25 @@ def _has_positions(context: OpContext, account: bytes) -> str:
     return ""
 
 
+def _has_farms(context: OpContext, account: bytes) -> str:
+    """Positions, or farms of its own that have not paid everything out: what falls to nobody in them is its sponsor's."""
+    view = context.view
+    positions = view.get(farm_positions_key(account))
+    if positions is not None and positions[1]:
+        return "the account has positions in farms"
+    for number in range(_count(context, FARM_LIST_KEY)):
+        farm = view.get(farm_key(number))
+        campaigns = [view.get(campaign_key(number, code)) for code in farm.rewards] if farm.sponsor == account else ()
+        if any(campaign.funded != campaign.paid + campaign.refunded for campaign in campaigns):
+            return f"farm {number} of the account has not paid everything out"
+    return ""
+
+
 # what an account may still have beside its holdings: (context, account) -> what it is, or nothing. A module that owes adds its own.
-NOT_EMPTY: Final[tuple[Callable[[OpContext, bytes], str], ...]] = (_is_too_much, _has_stake, _has_claims, _has_positions)
+NOT_EMPTY: Final[tuple[Callable[[OpContext, bytes], str], ...]] = (
+    _is_too_much,
+    _has_stake,
+    _has_claims,
+    _has_positions,
+    _has_farms,
+)

@@ -9,7 +9,7 @@ from typing import Final
 
 from state.codes import Code
 from state.modules import farm_sponsor, farm_stakes
-from state.modules.farm_fields import POSITIONS, STAKE, TIERS
+from state.modules.farm_fields import OPTIONAL_DOMAIN, POSITIONS, STAKE, TIERS
 from state.modules.fields import AMOUNT, CODE, NUMBER, OPTIONAL_CODE
 from state.modules.operation import CLAIMS, FARMS, Level, Operation
 from state.schema import HOLDING
@@ -34,6 +34,7 @@ _SPONSOR_ROWS: Final = (
             ("lock_tiers", TIERS),
             ("max_stakers", NUMBER),
             ("min_stake", AMOUNT),
+            ("domain", OPTIONAL_DOMAIN),
         ),
         level=Level.MEDIUM,
         handler=farm_sponsor.create,
@@ -43,6 +44,7 @@ _SPONSOR_ROWS: Final = (
             Code.ASSET_NOT_FOUND,
             Code.NOT_TRANSFERABLE,
             Code.POOL_NOT_FOUND,
+            Code.CREDENTIAL_MISSING,
             Code.INSUFFICIENT_FUNDS,
         ),
         writes=frozenset({HOLDING, FARM}),
@@ -101,6 +103,8 @@ _STAKER_ROWS: Final = (
             Code.FARM_ENDED,
             Code.PARAM_OUT_OF_RANGE,
             Code.STAKE_TOO_SMALL,
+            Code.CREDENTIAL_MISSING,
+            Code.CREDENTIAL_EXPIRED,
             Code.ASSET_NOT_FOUND,
             Code.NOT_TRANSFERABLE,
             Code.POOL_NOT_FOUND,

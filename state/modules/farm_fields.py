@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from state.modules.fields import FieldKind, malformed, read_code, read_pool, too_large
+from state.modules.kyc_fields import DOMAIN_NAME
 from state.primitives.codec import Value
 from state.primitives.limits import (
     FARM_CLAIM_POSITIONS_MAX,
@@ -20,6 +21,12 @@ from state.schema_farm import Tier
 def read_stake(text: str) -> str:
     """An asset code or the name of a pool, checked."""
     return read_pool(text) if "/" in text else read_code(text)
+
+
+def _read_optional_domain(text: str) -> str:
+    if text and DOMAIN_NAME.read is not None:
+        DOMAIN_NAME.read(text)
+    return text
 
 
 def read_tiers(tiers: Value) -> Value:
@@ -60,6 +67,7 @@ def _show_numbers(numbers: Value) -> object:
     return [str(number) for number in numbers]
 
 
+OPTIONAL_DOMAIN: Final = FieldKind("optional domain name", str, _read_optional_domain, _same, _same)
 STAKE: Final = FieldKind("asset code or pool", str, read_stake, _same, _same)
 TIERS: Final = FieldKind(
     "lock tiers", tuple[tuple[int, int], ...], read_tiers, lambda tiers: tuple(map(tuple, tiers)), show_tiers

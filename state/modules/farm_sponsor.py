@@ -10,6 +10,7 @@ from typing import Any
 
 from state.codes import Code
 from state.events_farm import FARM_CREATED, FARM_FUNDED, FARM_REFUNDED
+from state.modules.domains import require_domain
 from state.modules.farm_assets import require_own, require_reward, require_stakeable
 from state.modules.farm_books import get_farm, put_books, settle, settle_campaign
 from state.modules.farm_math import keeps_rate
@@ -34,8 +35,8 @@ def _pay_in(context: OpContext, sponsor: bytes, code: str, amount: int) -> None:
 
 
 def create(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """farm.create by its sponsor: 903, 1107, 401, 615, 801, 501, 505. A start of 0 is now."""
-    stake, reward, start_s, end_s, budget, tiers, max_stakers, min_stake = args
+    """farm.create by its sponsor: 903, 1107, 401, 615, 801, 607 (no such domain), 501, 505. A start of 0 is now."""
+    stake, reward, start_s, end_s, budget, tiers, max_stakers, min_stake, domain = args
     if not budget:
         raise OperationFailed(Code.FARM_UNFUNDED, "a farm begins with its budget")
     now_s, view = context.time_s, context.view
@@ -43,10 +44,12 @@ def create(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     _require_schedule(now_s, start_s, end_s)
     require_stakeable(context, stake)
     require_reward(context, reward, account, FARMS_ADDRESS)
+    if domain:
+        require_domain(context, domain)
     _pay_in(context, account, reward, budget)
     (number,) = view.get(FARM_LIST_KEY) or (0,)
     view.put(FARM_LIST_KEY, (number + 1,))
-    farm = Farm(0, 0, min_stake, account, stake, tiers, (reward,), max_stakers, 0, end_s, context.height)
+    farm = Farm(0, 0, min_stake, account, stake, tiers, (reward,), domain, max_stakers, 0, end_s, context.height)
     put_books(view, number, farm, [Campaign(budget, 0, 0, 0, budget, 0, 0, 0, start_s, end_s, now_s)])
     context.emit(FARM_CREATED, number, account, stake, len(tiers), max_stakers, min_stake)
     context.emit(FARM_FUNDED, number, account, reward, budget, budget, start_s, end_s)

@@ -11,6 +11,7 @@ from typing import Any
 
 from state.codes import Code
 from state.events_farm import FARM_CLAIMED, FARM_EMERGENCY, FARM_FORFEITED, FARM_STAKED, FARM_UNSTAKED
+from state.modules.domains import require_member
 from state.modules.farm_assets import force_back, pay_back, pay_reward, require_stakeable, take_in
 from state.modules.farm_books import (
     close_position,
@@ -39,7 +40,8 @@ def _require_unlocked(context: OpContext, number: int, position: FarmPosition) -
 
 
 def add_stake(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """farm.stake into a tier, as a position of its own: 503, 901, 902, 1107, 904, 401, 615, 801, 508, the gate's codes, 501, 505."""
+    """farm.stake into a tier, as a position of its own: 503, 901, 902, 1107, 904, 607, 608, 401, 615, 801, 508,
+    the gate's codes, 501, 505. Who is no member of the farm's domain any more still claims and leaves."""
     number, amount, tier = args
     _require_amount(amount)
     farm = get_farm(context, number)
@@ -52,6 +54,8 @@ def add_stake(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None
         )
     if amount < farm.min_stake:
         raise OperationFailed(Code.STAKE_TOO_SMALL, f"farm {number} takes stakes of at least {farm.min_stake}")
+    if farm.domain:
+        require_member(context, farm.domain, account)
     require_stakeable(context, farm.stake)
     campaigns = settle(context.view, number, farm, now_s)
     lot = take_in(context, account, farm.stake, amount)

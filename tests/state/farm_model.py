@@ -359,7 +359,7 @@ def draw_farm(rng: random.Random) -> tuple[ModelFarm, LedgerFarm]:
     end_s = (start_s or START_S) + rng.choice((7, 1_000, 86_400, 86_400, 10**7))
     budget = min(draw_amount(rng, holding // 8) + 1, holding)
     model.create("s", "AA", start_s, end_s, budget)
-    args = (stake, "AA", start_s, end_s, budget, tiers, model.max_stakers, model.min_stake)
+    args = (stake, "AA", start_s, end_s, budget, tiers, model.max_stakers, model.min_stake, "")
     assert ledger.do("create", "s", *args) == Code.OK
     return model, ledger
 

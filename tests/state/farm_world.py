@@ -132,6 +132,7 @@ _DEFAULTS: dict[str, Any] = {
     "lock_tiers": FREE,
     "max_stakers": 0,
     "min_stake": 0,
+    "domain": "",
     "farm": 0,
     "tier": 0,
     "position": 0,

@@ -409,6 +409,7 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("farm.create", "end"): lambda ledger, account: ledger.now + ledger.rng.choice((60, 600, 86_400)),
     ("farm.create", "max_stakers"): lambda ledger, account: ledger.rng.choice((0, 0, 3)),
     ("farm.create", "min_stake"): lambda ledger, account: ledger.rng.choice((0, 0, 1_000)),
+    ("farm.create", "domain"): lambda ledger, account: ledger.rng.choice(("", "", "", "one")),
     ("farm.fund", "start"): _constant(0),
     ("farm.fund", "extend_to"): lambda ledger, account: ledger.rng.choice((0, 0, ledger.now + 1_000)),
     ("farm.stake", "tier"): lambda ledger, account: ledger.rng.choice((0, 0, 1)),

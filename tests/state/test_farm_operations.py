@@ -26,8 +26,9 @@ from state.primitives.limits import (
 from state.queries import simulate
 from state.schema import BREAKERS_KEY, account_key, asset_key, encode_record, holding_key
 from state.schema_claims import claim_key
+from state.schema_kyc import Credential, Domain, credential_key, domain_key
 from state.transaction import Transaction, call
-from tests.state.amm_world import RICH, amm_op
+from tests.state.amm_world import CODES, RICH, amm_op
 from tests.state.farm_world import FREE, ONE, TIERS, FarmWorld, farm_op
 from tests.state.ledger_world import ADDRESS, pay
 
@@ -326,7 +327,7 @@ def test_a_reward_that_is_kept_from_an_account_keeps_nothing_else_from_it(world:
 
 def test_when_farms_are_stopped_the_emergency_exit_is_not(world: FarmWorld) -> None:
     world.do("bob", farm_op("stake", amount=100, tier=2))
-    world.db[BREAKERS_KEY] = encode_record(BREAKERS_KEY, (("farm", 1, 124),))
+    world.db[BREAKERS_KEY] = encode_record(BREAKERS_KEY, (("farm", 1, 124, "", 0, False),))
     for operation in ("stake", "unstake"):
         assert world.farm("bob", operation, amount=1).code == Code.MODULE_PAUSED
     for operation in ("claim", "exit"):
@@ -390,6 +391,7 @@ CASES: list[tuple[str, Any, int]] = [
         ("bob", lambda now: farm_op("create", end=now + 9, budget=1, stake_asset="BND"), Code.NOT_TRANSFERABLE),
         ("bob", lambda now: farm_op("create", end=now + 9, budget=1, reward_asset="BND"), Code.NOT_TRANSFERABLE),
         ("bob", lambda now: farm_op("create", end=now + 9, budget=1, stake_asset="BIG/BTC"), Code.POOL_NOT_FOUND),
+        ("bob", lambda now: farm_op("create", end=now + 9, budget=RICH + 1, domain="none"), Code.CREDENTIAL_MISSING),
         ("bob", lambda now: farm_op("create", end=now + 9, budget=RICH + 1), Code.INSUFFICIENT_FUNDS),
         ("bob", lambda now: farm_op("create", end=now + 9, budget=RICH), Code.OK),
         ("bob", lambda now: farm_op("fund", farm=9, amount=0), Code.ZERO_AMOUNT),
@@ -458,6 +460,18 @@ def without_asset(world: FarmWorld) -> None:
     assert world.do("bank", call("asset.destroy", asset="NEW")).code == 0
 
 
+def for_members(expires_in_s: int) -> Any:
+    """Farm 2 is for a domain; bob has a credential for it, carol has none."""
+
+    def before(world: FarmWorld) -> None:
+        credential = Credential(1, "", world.now + expires_in_s, b"e" * 32, 1, 1)
+        world.put(domain_key("funds"), Domain(ADDRESS["bank"], ((ADDRESS["bank"], "fund", 1),)))
+        world.put(credential_key(ADDRESS["bob"], ADDRESS["bank"], "fund"), credential)
+        world.start(domain="funds")
+
+    return before
+
+
 def emptied(world: FarmWorld) -> None:
     """Only rewards are left in carol's position 0."""
     assert world.do("carol", farm_op("unstake", amount=100)).code == 0
@@ -478,6 +492,9 @@ LATER: list[tuple[Any, str, Any, int]] = [
     (kept("EUR"), "bob", farm_op("stake", amount=1), Code.NOT_TRANSFERABLE),
     (kept("QNX", FLAG_STAKEABLE, 0), "carol", farm_op("claim"), Code.NOT_TRANSFERABLE),
     (kept("QNX", FLAG_STAKEABLE, 0), "carol", farm_op("exit"), Code.NOT_TRANSFERABLE),
+    (for_members(100), "carol", farm_op("stake", farm=2, amount=1), Code.CREDENTIAL_MISSING),
+    (for_members(0), "bob", farm_op("stake", farm=2, amount=1), Code.CREDENTIAL_EXPIRED),
+    (for_members(100), "bob", farm_op("stake", farm=2, amount=1), Code.OK),
     (without_pool, "bob", farm_op("stake", farm=2, amount=1), Code.POOL_NOT_FOUND),
     (without_asset, "bob", farm_op("stake", farm=2, amount=1), Code.ASSET_NOT_FOUND),
     (emptied, "carol", farm_op("emergency_exit"), Code.ZERO_AMOUNT),
@@ -572,6 +589,7 @@ def test_what_it_costs_the_largest_stakes_and_weights() -> None:
         lambda: farm_op("create", end=1, budget=1, stake_asset="EUR/QNX/A"),
         lambda: farm_op("create", end=1, budget=1, stake_asset="eur"),
         lambda: farm_op("create", end=1, budget=1, reward_asset=""),
+        lambda: farm_op("create", end=1, budget=1, domain=" "),
         lambda: farm_op("claim", positions=()),
         lambda: farm_op("claim", positions=(1, 1)),
         lambda: farm_op("claim", positions=(2, 1)),
@@ -601,6 +619,35 @@ def test_simulating_gives_what_applying_gives(world: FarmWorld) -> None:
         world.now += 10
         tx = world.tx("bob", op)
         assert simulate(world.db, world.context(), tx) == world.apply(tx)[0]
+
+
+def test_who_is_no_member_any_more_claims_and_leaves() -> None:
+    world = FarmWorld()
+    for_members(50)(world)
+    assert world.farm("bob", "stake", amount=10).code == Code.OK
+    world.now += 100
+    assert world.farm("bob", "stake", amount=10).code == Code.CREDENTIAL_EXPIRED
+    assert world.farm("bob", "claim").code == Code.OK
+    assert world.farm("bob", "exit").code == Code.OK
+
+
+def test_an_account_with_positions_or_a_farm_that_owes_is_not_closed(world: FarmWorld) -> None:
+    start = begin(world)
+    for code in CODES:
+        for name in ("alice", "bob"):
+            world.do(name, pay("bank", RICH - 10, code))
+    world.do("bob", farm_op("stake", amount=10))
+    close = call("account.close", beneficiary=ADDRESS["bank"])
+    for name in ("alice", "bob"):
+        receipt = world.do(name, close)
+        assert (receipt.code, "farm" in receipt.log) == (Code.ACCOUNT_NOT_EMPTY, True)
+    world.at(2_000, start)
+    assert world.farm("bob", "exit").code == Code.OK
+    assert world.do("bob", close).code == Code.OK
+    assert world.do("alice", close).code == Code.ACCOUNT_NOT_EMPTY
+    assert world.farm("alice", "close").code == Code.OK
+    assert world.do("alice", close).code == Code.OK
+    world.audit()
 
 
 def test_nobody_pays_the_farms_account(world: FarmWorld) -> None:

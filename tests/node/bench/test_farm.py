@@ -28,4 +28,4 @@ def test_the_command_answers_in_json_and_in_words() -> None:
 
 def test_a_ledger_that_cannot_be_made_says_why() -> None:
     with pytest.raises(ConfigError, match="there is no asset NONE"):
-        make_ledger(Actor(), ("AAA",), 1, [("farm.create", ("NONE", "AAA", 0, 1_800_000_009, 1, ((0, 1),), 0, 0))])
+        make_ledger(Actor(), ("AAA",), 1, [("farm.create", ("NONE", "AAA", 0, 1_800_000_009, 1, ((0, 1),), 0, 0, ""))])
