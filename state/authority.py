@@ -17,6 +17,7 @@ from state.modules.operation import Level, OpContext
 from state.primitives.errors import OperationFailed
 from state.schema import ACCOUNT_PREFIX, HOLDING, HOLDING_ADDRESS, HOLDING_CODE_START
 from state.schema_accounts import Grant, Usage, usage_key
+from state.schema_treasury import LINE_PREFIX, OF_ADDRESS, OF_ASSET_START, PREFIX_BYTES
 from state.view import View
 
 if TYPE_CHECKING:
@@ -127,14 +128,19 @@ def compute_left(view: View, scope: Scope, time_s: int) -> int:
 
 
 def compute_spent(view: View, start: int, account: bytes) -> list[tuple[str, int]]:
-    """(asset, amount) that an account can spend less than before what was written since `start`, by asset."""
+    """(asset, amount) that an account can spend less, or owes more on its credit line, than before what was written since `start`."""
     first = dict(reversed(view.undo[start:]))  # the earliest entry of a key wins
-    found = []
+    spent: dict[str, int] = {}
     for key, before in first.items():
+        after = view.values[key]
         if key[1] == HOLDING and key[HOLDING_ADDRESS] == account:
-            balance, held, _ = read_holding(view.values[key])
+            balance, held, _ = read_holding(after)
             balance_before, held_before, _ = read_holding(before)
-            spent = balance_before - held_before - balance + held
-            if spent > 0:
-                found.append((key[HOLDING_CODE_START:].decode("ascii"), spent))
-    return sorted(found)
+            asset, amount = key[HOLDING_CODE_START:], balance_before - held_before - balance + held
+        elif key[:PREFIX_BYTES] == LINE_PREFIX and key[OF_ADDRESS] == account:
+            debt = after.debt if after is not None else 0
+            asset, amount = key[OF_ASSET_START:], debt - (before.debt if before is not None else 0)
+        else:
+            continue
+        spent[asset.decode("ascii")] = spent.get(asset.decode("ascii"), 0) + amount
+    return sorted((asset, amount) for asset, amount in spent.items() if amount > 0)

@@ -16,7 +16,7 @@ from state.authority import Authority
 from state.marks import ALLOW_LISTED, DELEGATING, GOVERNED_KEYS, STATUTORY_ONLY
 from state.modules.operation import Level
 from state.primitives.codec import Value
-from state.schema import ACCOUNT, ACCOUNT_PREFIX, HOLDING, HOLDING_PREFIX
+from state.schema import ACCOUNT, ACCOUNT_PREFIX, HOLDING
 from state.schema_accounts import (
     ALLOWLIST,
     GRANT,
@@ -33,6 +33,7 @@ from state.schema_accounts import (
     policy_key,
     usage_key,
 )
+from state.schema_treasury import line_key
 from state.transaction import Call, Transaction
 from state.view import View
 
@@ -106,13 +107,22 @@ def check_scopes(view: View, start: int, call: Call, authority: Authority, time_
         for key, before in first.items():
             if key[1] == HOLDING and key[OWNER] == owner:
                 asset = key[NAME_START:].decode("ascii")
-                spent = _available(before) - _available(view.values[HOLDING_PREFIX + key[2:]])
+                spent = _available(before) - _available(view.values[key]) + _owed(view, first, owner, asset)
                 limit = next((limit for limit in grant.limits if limit.asset == asset), None)
                 if spent > 0 and (limit is None or spent > limit.per_tx or counted.get(asset, (0, 0))[0] != spent):
                     return "I24: more was spent by a grant than it says"
                 if spent > 0 and limit is not None and counted[asset][1] > limit.per_window:
                     return "I24: more was spent by a grant in a window than it says"
     return ""
+
+
+def _owed(view: View, first: Mapping[bytes, Value], owner: bytes, asset: str) -> int:
+    """How much more an account owes on its credit line of an asset than before."""
+    key = line_key(owner, asset)
+    if key not in first:
+        return 0
+    before, after = first[key], view.values[key]
+    return int(after.debt if after is not None else 0) - int(before.debt if before is not None else 0)
 
 
 def _available(holding: Value) -> int:

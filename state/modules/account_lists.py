@@ -23,7 +23,9 @@ from state.schema_accounts import AllowList, allowlist_key
 from state.schema_amm import POOL_LIST_KEY, pool_number_key, position_key
 from state.schema_claims import claims_key
 from state.schema_farm import FARM_LIST_KEY, campaign_key, farm_key, farm_positions_key
+from state.schema_pending import list_key
 from state.schema_staking import delegator_key
+from state.schema_treasury import line_key
 
 _MARKS: Final = 4
 
@@ -105,6 +107,8 @@ def _holdings(context: OpContext, account: bytes) -> list[str]:
         (code,) = context.view.get(asset_number_key(number))
         if context.view.get(asset_key(code))[3] == account:
             raise OperationFailed(Code.ACCOUNT_NOT_EMPTY, f"the account is the issuer of {code}")
+        if context.view.get(line_key(account, code)) is not None:
+            raise OperationFailed(Code.ACCOUNT_NOT_EMPTY, f"the account has a credit line of {code}")
         balance, held, _ = read_holding(context.view.get(holding_key(account, code)))
         if held:
             raise OperationFailed(Code.ACCOUNT_NOT_EMPTY, f"some {code} is held")
@@ -125,6 +129,11 @@ def _has_stake(context: OpContext, account: bytes) -> str:
 def _has_claims(context: OpContext, account: bytes) -> str:
     record = context.view.get(claims_key(account))
     return "the account has claims to take" if record is not None and record[1] else ""
+
+
+def _has_promises(context: OpContext, account: bytes) -> str:
+    record = context.view.get(list_key(account))
+    return "the account has holds, escrows, settlements or offers open" if record is not None and record[1] else ""
 
 
 def _has_positions(context: OpContext, account: bytes) -> str:
@@ -156,4 +165,5 @@ NOT_EMPTY: Final[tuple[Callable[[OpContext, bytes], str], ...]] = (
     _has_claims,
     _has_positions,
     _has_farms,
+    _has_promises,
 )

@@ -20,7 +20,7 @@ from state.initial import (
 )
 from state.machine import BlockResult
 from state.modules.assets import FLAGS_ALL
-from state.modules.gate import FLAGS_OPEN
+from state.modules.gate import FLAG_REMUNERATED, FLAGS_OPEN
 from state.modules.table import BY_NAME
 from state.params import Params, StakeParams
 from state.params_compliance import ComplianceParams
@@ -58,6 +58,7 @@ class PairWorld(World):
             assets=(
                 *(GenesisAsset(code, WHO["issuer"], 2, 0, FLAGS, ((WHO["issuer"], 10**15),)) for code in CODES),
                 GenesisAsset("GLD", WHO["issuer"], 2, 0, POWERS),
+                GenesisAsset("CBC", WHO["issuer"], 2, 0, FLAGS | FLAG_REMUNERATED, ((WHO["issuer"], 10**15),)),
                 GenesisAsset("OLD", WHO["issuer"], 2, 0, POWERS),
             ),
             holdings=(
@@ -130,11 +131,12 @@ class Example:
     as_account: str = ""
     by_governance: bool = False
     settled_later_s: int = 0
+    stranger: Code | None = None  # what anybody else gets who does it in his own name
 
-    @property
-    def call(self) -> Any:
-        """The operation."""
-        return call(self.operation, as_account=WHO[self.as_account] if self.as_account else b"", **self.fields)
+    def call(self, world: PairWorld) -> Any:
+        """The operation in a world; a field may be a function of it."""
+        fields = {name: value(world) if callable(value) else value for name, value in self.fields.items()}
+        return call(self.operation, as_account=WHO[self.as_account] if self.as_account else b"", **fields)
 
     def signers(self) -> tuple[Signing, ...]:
         """All who must sign."""

@@ -79,7 +79,7 @@ EXAMPLES = (
     Example("account.update_keys", _UPDATE),
     Example("account.set_policy", _POLICY),
     Example("account.confirm_keys", {"account": WHO["ann"], "change": 1}, sender="ben", before=_waiting, settled_later_s=DAY),
-    Example("account.veto_keys", {"change": 1}, before=_waiting),
+    Example("account.veto_keys", {"change": 1}, before=_waiting, stranger=Code.PENDING_NOT_FOUND),
     Example(
         "account.recover",
         {"keys": _KEYS, "thresholds": _LEVELS},
@@ -89,11 +89,11 @@ EXAMPLES = (
     ),
     Example("account.revoke_key", {"key_id": 2}, before=_governed),
     Example("account.grant_session", _SESSION),
-    Example("account.revoke_session", {"key_id": 9}, before=_granted),
+    Example("account.revoke_session", {"key_id": 9}, before=_granted, stranger=Code.PENDING_NOT_FOUND),
     Example("account.delegate", _DELEGATION),
-    Example("account.revoke_delegation", {"to": WHO["ben"]}, before=_granted),
+    Example("account.revoke_delegation", {"to": WHO["ben"]}, before=_granted, stranger=Code.PENDING_NOT_FOUND),
     Example("account.sponsor", _SPONSORSHIP),
-    Example("account.revoke_sponsor", {"who": WHO["ben"]}, before=_granted),
+    Example("account.revoke_sponsor", {"who": WHO["ben"]}, before=_granted, stranger=Code.PENDING_NOT_FOUND),
     Example(
         "account.set_allowlist",
         {"counterparties": (), "cosigner": b"", "approver": WHO["cat"]},

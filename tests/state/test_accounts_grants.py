@@ -26,7 +26,7 @@ from tests.state.accounts_world import (
     set_policy,
     sponsor,
 )
-from tests.state.ledger_world import FEES, KeyKind, create_account, entry, update_keys
+from tests.state.ledger_world import FEES, KeyKind, create_account, entry, pay, update_keys
 
 ALICE, BOB, CAROL, DESK = ADDRESS["alice"], ADDRESS["bob"], ADDRESS["carol"], ADDRESS["desk"]
 BY_ALICE = (("alice", "alice"),)
@@ -368,3 +368,24 @@ def test_governed_and_delegating_together() -> None:
     assert world.record("firm")[4] == GOVERNED_KEYS | DELEGATING
     assert world.code("firm", send("bob", 100), by=[("firm", "bot")]) == Code.OK
     assert world.code("firm", send("bob", 101), by=[("firm", "f2")]) == Code.OK
+
+
+def test_what_a_session_draws_on_a_credit_line_counts_as_spent() -> None:
+    """A line fills the holding while it is emptied: the debt is what was spent."""
+    from tests.state.treasury_world import RICH, TreasuryWorld
+
+    world = TreasuryWorld()
+    assert world.cb("overdraft", account="carol", limit=500).code == Code.OK
+    rest = pay(BOB, RICH - 10, "EUR")
+    grant = delegate("alice", limits=(("EUR", 100, 250),))
+    keys = [("carol", 0), ("carol", 1), ("carol", 7)]
+    assert world.do("carol", rest, grant, signers=keys).code == Code.OK
+    over = pay(BOB, 101, "EUR", as_account=CAROL)
+    assert world.do("alice", over, signers=[("alice", 0)]).code == Code.LIMIT_PER_TX
+    for amount, code in ((100, Code.OK), (100, Code.OK), (51, Code.LIMIT_WINDOW), (50, Code.OK)):
+        op = pay(BOB, amount, "EUR", as_account=CAROL)
+        assert world.do("alice", op, signers=[("alice", 0)]).code == code
+    line = world.line("carol")
+    assert line is not None
+    assert line.debt == 240
+    world.audit()
