@@ -321,7 +321,7 @@ def _check_other(
             return "I24: an allowance was used without its minter's authorisation"
         if allowance != old_allowance and view.values[b" A" + key[34:]][3] not in authorised:
             return "I24: an allowance was granted without the issuer's authorisation"
-    elif tag == POLICY and key[2:34] not in authorised:
+    elif tag == POLICY and key[2:34] not in authorised and not operation.forces:
         return "I24: an account's policy changed without its authorisation"
     elif tag == ASSET and before is not None:
         return check_definition(view, key, before, after, authorised)

@@ -41,6 +41,7 @@ from state.schema_accounts import (
 
 EXPIRY_GRANT: Final = 2  # kind of the calendar
 _MARKS: Final = 4
+_NEVER: Final = frozenset({"account", "gov", "group"})  # keys, roles and scopes can be changed by these, if in several steps
 
 
 def _check_window(window_s: int) -> None:
@@ -158,7 +159,7 @@ def _require_narrow(context: OpContext, ops: tuple[int, ...], valid_until: int) 
         row = _find_row(number)
         if row is None:
             raise OperationFailed(Code.SCOPE_TOO_WIDE, f"there is no operation {number}")
-        if row.level > Level.MEDIUM or row.module == "account" or row.forces or row.is_governed:
+        if row.level > Level.MEDIUM or row.module in _NEVER or row.forces or row.is_governed:
             raise OperationFailed(Code.SCOPE_TOO_WIDE, f"{row.name} cannot be given to others")
 
 

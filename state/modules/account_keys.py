@@ -20,7 +20,7 @@ from state.events_accounts import (
     KEYS_VETOED,
     POLICY_SET,
 )
-from state.marks import GOVERNED_KEYS
+from state.marks import ALLOW_LISTED, GOVERNED_KEYS
 from state.modules.account_grants import end_grants
 from state.modules.account_policy import (
     DUAL_OFF,
@@ -46,7 +46,16 @@ from state.primitives.limits import (
 )
 from state.receipts import KEYS_UPDATED
 from state.schema import account_key
-from state.schema_accounts import OWNER, AccountPolicy, KeyChange, change_key, grant_key, policy_key, session_name
+from state.schema_accounts import (
+    OWNER,
+    AccountPolicy,
+    KeyChange,
+    allowlist_key,
+    change_key,
+    grant_key,
+    policy_key,
+    session_name,
+)
 
 EXPIRY_CHANGE: Final = 1  # kind of the calendar
 _MARKS: Final = 4
@@ -234,7 +243,7 @@ def revoke_key(context: OpContext, account: bytes, args: tuple[Any, ...]) -> Non
 def _find_change(context: OpContext, account: bytes, record: Value, number: int) -> tuple[AccountPolicy, KeyChange]:
     policy = read_policy(context.view, account, record[_MARKS])
     change: KeyChange | None = context.view.get(change_key(account, number))
-    if change is None:
+    if change is None or number not in (policy.rotation, policy.recovery):
         raise OperationFailed(Code.PENDING_NOT_FOUND, f"no change {number} of this account's keys waits")
     return policy, change
 
@@ -249,8 +258,30 @@ def _forget(context: OpContext, account: bytes, policy: AccountPolicy, number: i
 def lapse_change(context: OpContext, key: bytes) -> None:
     """What the calendar does with a change that nobody confirmed in time."""
     change: KeyChange | None = context.view.get(key)
-    if change is None:
+    if change is None or change.until_s >= context.time_s:
         return
     account, number = key[OWNER], int.from_bytes(key[OWNER.stop :], "big")
     _forget(context, account, context.view.get(policy_key(account)), number)
     context.emit(KEYS_LAPSED, account, number)
+
+
+def adopt_keys(context: OpContext, account: bytes, source: bytes) -> None:
+    """Give an account the keys of another with their classes, and end what its old keys had under way, granted and listed.
+
+    For recovery by an authority (`state.modules.recovery`), which answers for who asks it.
+    """
+    view = context.view
+    end_grants(context, account)
+    record, model = view.get(account_key(account)), view.get(account_key(source))
+    old = read_policy(view, account, record[_MARKS])
+    for number in (old.rotation, old.recovery):
+        if number:
+            view.put(change_key(account, number), None)
+    policy = read_policy(view, source, model[_MARKS])._replace(next_change=old.next_change, rotation=0, recovery=0)
+    is_governed = policy != PLAIN
+    if is_governed or record[_MARKS] & GOVERNED_KEYS:
+        view.put(policy_key(account), policy if is_governed else None)
+    if record[_MARKS] & ALLOW_LISTED:
+        view.put(allowlist_key(account), None)
+    marks = record[_MARKS] & ~(ALLOW_LISTED | GOVERNED_KEYS) | (GOVERNED_KEYS if is_governed else 0)
+    view.put(account_key(account), (*record[:2], *model[2:4], marks, *record[5:]))

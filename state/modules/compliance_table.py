@@ -130,7 +130,7 @@ OPERATIONS: Final = (
             Code.ASSERT_FAILED,
             Code.OVERFLOW_MAX,
         ),
-        writes=frozenset({HOLDING, ACCOUNT, OVERSIGHT}),
+        writes=frozenset({HOLDING, ACCOUNT, OVERSIGHT}) | recovery.POLICY_LETTERS,
         marks=recovery.POLICY_MARKS,
         work=64,
         check=recovery.check_recovery,

@@ -26,6 +26,7 @@ from state.marks import (
     SANCTIONED,
     UNFREEZABLE,
 )
+from state.modules.account_keys import adopt_keys
 from state.modules.acts import record_act
 from state.modules.fields import malformed
 from state.modules.gate import (
@@ -42,9 +43,11 @@ from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed
 from state.primitives.limits import RECOVERY_ASSETS_MAX
 from state.schema import ACCOUNT_PREFIX, ASSET_LIST_KEY, ASSET_PREFIX, HOLDING_PREFIX, asset_number_key
+from state.schema_accounts import ALLOWLIST, GRANT, POLICY
 
 RECOVER_HOLDER: Final = 171
 _GOES_ALONG: Final = AUTHORISED | ACCEPTED
+POLICY_LETTERS: Final = frozenset({POLICY, GRANT, ALLOWLIST})
 POLICY_MARKS: Final = ALLOW_LISTED | GOVERNED_KEYS | DELEGATING  # they speak of keys that are no longer the account's
 
 
@@ -91,14 +94,14 @@ def recover(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     """
     old, new, evidence_hash, named = args
     require_authority(context, account)
-    before, keys = _require_usable(context, old), _require_usable(context, new)
+    before = _require_usable(context, old)
+    _require_usable(context, new)
     require_open_to(context, new)
     if before[4] & UNFREEZABLE:
         raise OperationFailed(Code.NO_PERMISSION, "a root account is not the authority's to recover")
-    view = context.view
     for code in _find_codes(context, named):
         _move(context, old, new, code)
-    view.put(ACCOUNT_PREFIX + old, (*before[:2], keys[2], keys[3], before[4] & ~POLICY_MARKS, *before[5:]))
+    adopt_keys(context, old, new)
     record_act(context, RECOVER_HOLDER, account, subject=old, evidence=evidence_hash)
     context.emit(HOLDER_RECOVERED, old, new, account, evidence_hash)
 

@@ -28,6 +28,7 @@ from tests.state.accounts_world import (
     set_policy,
     veto,
 )
+from tests.state.ledger_world import ADDRESS as ADDRESS_OF_KYC  # it grows with the worlds that are imported
 from tests.state.ledger_world import KeyKind, entry, key_of, update_keys
 
 FIRM = ADDRESS["firm"]
@@ -361,3 +362,31 @@ def test_keys_of_all_kinds_and_numbers_survive_their_record(world: AccountsWorld
     assert change.add == big
     assert change.ready_s == NOW + DAY
     assert key_of("big", KeyKind.HYBRID).public_key.data == change.add[0][2]
+
+
+def test_recovery_by_an_authority_leaves_nothing_of_the_old_keys_behind() -> None:
+    """What the old keys had waiting could otherwise be confirmed by anybody, later, over the new ones."""
+    from state.audit import audit_state
+    from state.schema import decode_record
+    from tests.state.accounts_world import allow, delegate
+    from tests.state.kyc_world import KycWorld, op
+
+    world = KycWorld()
+    alice, dave = ADDRESS["alice"], ADDRESS_OF_KYC["dave"]
+    governed = set_policy(rules=(), recovery_weight=0)
+    for sender, *ops in (
+        ("alice", allow("bob"), grant_session(key=(entry(50, "bot"),)), delegate("bob"), governed),
+        ("alice", update_keys((entry(0, "thief"),))),
+        ("dave", set_policy(add=(entry(1, "d1"),), rules=(KeyRule(1, KeyClass.OPERATOR, 0, 0),), recovery_weight=0)),
+    ):
+        assert world.do(sender, *ops).code == Code.OK
+    rescue = op("comp.recover_holder", old=alice, new=dave, assets=("QNX",))
+    assert world.do("auth", rescue, signers=(("auth", 0), ("dave", 0))).code == Code.OK
+    records = [(key, decode_record(key, raw)) for key, raw in world.db.items()]
+    assert audit_state(records).problems == ()
+    assert world.read(change_key(alice, 1)) is None
+    policy = world.read(b" P" + alice)
+    assert (policy.rotation, policy.next_change, policy.rules) == (0, 2, (KeyRule(1, KeyClass.OPERATOR, 0, 0),))
+    assert world.read(b" a" + alice)[4] == GOVERNED_KEYS
+    world.now += 2 * DAY
+    assert world.do("bob", call("account.confirm_keys", account=alice, change=1)).code == Code.PENDING_NOT_FOUND
