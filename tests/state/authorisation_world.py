@@ -21,6 +21,7 @@ from state.initial import (
 from state.machine import BlockResult
 from state.modules.assets import FLAGS_ALL
 from state.modules.gate import FLAG_REMUNERATED, FLAGS_OPEN
+from state.modules.operation import GOVERNANCE_ADDRESS, OpContext
 from state.modules.table import BY_NAME
 from state.params import Params, StakeParams
 from state.params_compliance import ComplianceParams
@@ -28,6 +29,7 @@ from state.primitives.keys import KeyKind
 from state.receipts import Receipt
 from state.schema import decode_record, encode_record, nonces_key
 from state.transaction import Draft, Transaction, build, call
+from state.view import View, encode_changes
 from tests.state.ledger_world import CHAIN, NOW, World, entry, key_of
 
 PEOPLE = ("ann", "ben", "cat", "issuer", "owner", "spare")
@@ -102,6 +104,17 @@ class PairWorld(World):
     def settle(self, raw: bytes) -> Receipt:
         return self.apply(Transaction.decode(raw))[0]
 
+    def done_by(self, acting: bytes, operation: str, **fields: Any) -> None:
+        """An operation of governance or of a group, as the execution of its proposal does it."""
+        row = BY_NAME[operation]
+        view = View(self.db)
+        row.handler(OpContext(view, self.height, self.now, (1,)), acting, tuple(fields[name] for name, _ in row.fields))
+        view.settle()
+        for key, value in encode_changes(view.changed_records()):
+            self.db.pop(key, None)
+            if value is not None:
+                self.db[key] = value
+
     def done(self, sender: str, *ops: Any, others: Sequence[str] = ()) -> None:
         """Operations that an example needs before it, signed by the sender and others."""
         signing = [(name, key_id) for name in (sender, *others) for key_id in (0, 1)]
@@ -130,6 +143,7 @@ class Example:
     signing: tuple[Signing, ...] = ()
     as_account: str = ""
     by_governance: bool = False
+    by_group: bytes = b""  # the same for what only a group does, by its own proposal: its address
     settled_later_s: int = 0
     stranger: Code | None = None  # what anybody else gets who does it in his own name
 
@@ -141,6 +155,11 @@ class Example:
     def signers(self) -> tuple[Signing, ...]:
         """All who must sign."""
         return self.signing or tuple((name, key_id) for name in (self.sender, *self.others) for key_id in (0, 1))
+
+    @property
+    def acting(self) -> bytes:
+        """Who does it whom no key signs for; empty: somebody signs."""
+        return self.by_group or (GOVERNANCE_ADDRESS if self.by_governance else b"")
 
     def world(self) -> PairWorld:
         """The state before it."""

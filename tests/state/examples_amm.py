@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from state.codes import Code
-from state.modules.operation import TREASURY_ADDRESS
+from state.modules.operation import GOVERNANCE_ADDRESS, TREASURY_ADDRESS
 from state.schema import asset_key, holding_key, supply_key
 from state.schema_amm import members_key, pool_key
 from state.transaction import call
@@ -45,16 +45,8 @@ def _shared(world: PairWorld) -> None:
 
 
 def _protocol_shares(world: PairWorld) -> None:
-    from state.modules.operation import GOVERNANCE_ADDRESS, OpContext
-    from state.modules.table import BY_NAME
-    from state.view import View, encode_changes
-
     _pool(world)
-    view = View(world.db)
-    context = OpContext(view, world.height, world.now, ())
-    BY_NAME["amm.set_protocol_fee"].handler(context, GOVERNANCE_ADDRESS, (_POOL, 1))
-    view.settle()
-    world.db.update({key: value for key, value in encode_changes(view.changed_records()) if value is not None})
+    world.done_by(GOVERNANCE_ADDRESS, "amm.set_protocol_fee", pool=_POOL, on=1)
     world.done("ann", call("amm.add", **_ADD))
     world.done("ann", call("amm.swap_in", path=("EUR", "QNX"), amount_in=10**7, min_out=0))
     world.done("ann", call("amm.add", **_ADD))

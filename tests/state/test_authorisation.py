@@ -14,7 +14,7 @@ import pytest
 
 from state.codes import Code
 from state.invariants import check_operation
-from state.modules.operation import GOVERNANCE_ADDRESS, MODULE_ACCOUNTS, OpContext
+from state.modules.operation import MODULE_ACCOUNTS, OpContext
 from state.modules.table import ROWS
 from state.primitives.keys import KeyKind
 from state.transaction import Call, Draft, Transaction, call
@@ -28,8 +28,8 @@ FOUND: tuple[Example, ...] = tuple(
     for example in importlib.import_module(f"tests.state.{path.stem}").EXAMPLES
 )
 EXAMPLES = {example.operation: example for example in FOUND}
-BY_ACCOUNTS = [example for example in FOUND if not example.by_governance]
-BY_GOVERNANCE = [example for example in FOUND if example.by_governance]
+BY_ACCOUNTS = [example for example in FOUND if not example.acting]
+BY_GOVERNANCE = [example for example in FOUND if example.acting]
 EACH_SIGNER = [(example, signer) for example in BY_ACCOUNTS for signer in example.signers()]
 EACH_ROLE = [(example, role) for example in FOUND for role in example.roles]
 
@@ -66,7 +66,7 @@ def test_every_role_that_a_row_can_miss_is_deleted_somewhere() -> None:
         and any(code in row.codes for code in about_roles)
         and not EXAMPLES[row.name].roles
         and EXAMPLES[row.name].stranger is None
-        and not EXAMPLES[row.name].by_governance
+        and not EXAMPLES[row.name].acting
     ]
     assert lacking == []
 
@@ -142,17 +142,17 @@ def test_nobody_can_sign_what_is_governance_s(example: Example) -> None:
     raw = world.signed(world.draft(example.sender, example.call(world)), example.signers())
     assert world.settle(raw).code == Code.NO_PERMISSION
     op = example.call(world)
-    acting = (op[0], GOVERNANCE_ADDRESS, op[2])
+    acting = (op[0], example.acting, op[2])
     raw = world.signed(world.draft(example.sender, acting), example.signers())
     assert world.check(raw).code == Code.QUORUM_NOT_MET
-    # and governance can
+    # and governance, or the group, can
     world = example.world()
     view = View(world.db)
     row = row_of(example)
     context = OpContext(view, world.height + 1, world.now, (int(KeyKind.ED25519),))
     args = Transaction.decode(world.draft(example.sender, example.call(world)).encode()).calls[0].args
-    row.handler(context, GOVERNANCE_ADDRESS, args)
-    assert check_operation(view, 0, Call(row, GOVERNANCE_ADDRESS, args), time_s=world.now) == ""
+    row.handler(context, example.acting, args)
+    assert check_operation(view, 0, Call(row, example.acting, args), time_s=world.now) == ""
 
 
 @pytest.mark.parametrize("example", BY_ACCOUNTS, ids=name_of)
