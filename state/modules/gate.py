@@ -127,7 +127,8 @@ def require_position(context: OpContext, address: bytes, code: bytes, *, is_exit
 def require_debit(context: OpContext, address: bytes, code: bytes, amount: int, to: bytes) -> None:
     """Whether an account's rules let `amount` out, to the account `to` (empty: to a module).
 
-    303, 603, 614, 602, 601, 604, 606, 605, 617, 609, 610. What is limited is counted here, so this is asked once for each debit.
+    303, 603, 614, 602, 601, 604, 606, 605, 617, 609, 610. What is limited is counted here, so this is asked once for each debit; with
+    an amount of zero, what a promise does, nothing is counted.
     """
     values = context.view.values
     account, asset = values[ACCOUNT_PREFIX + address], values[ASSET_PREFIX + code]

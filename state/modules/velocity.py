@@ -137,7 +137,9 @@ def _require_window(limit: int, moved: int, amount: int, window_s: int) -> None:
 
 
 def count_debit(context: OpContext, address: bytes, code: bytes, asset: Value, marks: int, amount: int) -> None:
-    """Refuse a debit beyond a limit, or count it: 609, 610."""
+    """Refuse a debit beyond a limit, or count it: 609, 610. Zero only asks the other rules: a promise counts when it is paid."""
+    if not amount:
+        return
     bounds = find_bounds(context.view, address, code, asset, marks, context.time_s)
     windows = [_open(context, bound) for bound in bounds]
     for bound, window in zip(bounds, windows, strict=True):
