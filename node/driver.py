@@ -39,7 +39,7 @@ from consensus.timeouts import Timeouts
 from consensus.vote import Proposal, Vote
 from node.clock import Clock
 from node.crash import leaf_of, write_bundle
-from node.look_back import check_last_commit, note_own_signature
+from node.look_back import check_record_against_chain, note_own_signature
 from node.own_key import require_not_said_otherwise, require_one_instance
 from node.pacing import compute_pace
 from node.roles import ChainState, Executor, Outbox
@@ -85,7 +85,7 @@ class Driver:
         warn: Callable[[str, QenexError], None],
     ) -> None:
         if signer is not None:
-            check_last_commit(signer, state.last_commit)
+            check_record_against_chain(signer, state.height, {state.height: state.last_commit}.get)
         self.state = state
         self._wal = wal
         self._signer = signer

@@ -13,29 +13,32 @@ from collections.abc import Callable
 from typing import Final
 
 from consensus.commit import Commit, Flag
-from node.signer import Signer, Step
+from node.signer import Signer, SignerRecord, Step
 from state.primitives.errors import DoubleSignError, QenexError, SignerRecordError
 
 LOOK_BACK_BLOCKS: Final = 10
 OTHER_LIFE_NS: Final = 10 * 1_000_000_000  # a block this much younger than our start cannot be of an earlier life: clocks agree better
 
 
-def check_last_commit(signer: Signer, commit: Commit) -> None:
-    """Raise `SignerRecordError` if a commit holds a signature of ours that the record does not reach."""
-    if _holds(commit, signer.address):
-        signer.require_at_least(commit.height, commit.round, Step.PRECOMMIT)
+def find_unknown_commit(record: SignerRecord, height: int, commit_of: Callable[[int], Commit | None]) -> Commit | None:
+    """The newest commit, of `height` or one of the heights before it, with a signature of this key that its record does not reach.
 
-
-def check_record_against_chain(signer: Signer, height: int, commit_of: Callable[[int], Commit | None]) -> None:
-    """Look through the commits of `height` and the heights before it; None: there is none (pruned, or before the first block).
-
-    Raises `SignerRecordError`.
+    `commit_of` answers None where there is none: pruned, or before the first block.
     """
     for back in range(LOOK_BACK_BLOCKS):
         commit = commit_of(height - back)
         if commit is None:
-            return
-        check_last_commit(signer, commit)
+            return None
+        if _holds(commit, record.address) and record.moment < (commit.height, commit.round, int(Step.PRECOMMIT)):
+            return commit
+    return None
+
+
+def check_record_against_chain(signer: Signer, height: int, commit_of: Callable[[int], Commit | None]) -> None:
+    """See `find_unknown_commit`. Raises `SignerRecordError`."""
+    commit = find_unknown_commit(signer.record, height, commit_of)
+    if commit is not None:
+        signer.require_at_least(commit.height, commit.round, Step.PRECOMMIT)
 
 
 def note_own_signature(

@@ -16,11 +16,12 @@ from consensus.block import Block
 from genesis.build import build_changes
 from genesis.document import Document
 from node.config import Home
+from node.look_back import find_unknown_commit
 from node.maintenance.findings import Finding, make_finding
 from node.roles import ChainState
-from node.signer import SignerRecord, Step, peek_record
+from node.signer import SignerRecord, peek_record
 from node.storage.store import Store
-from node.tips import decode_tip
+from node.tips import decode_tip, find_commit
 from node.wal import SUFFIX, VERSION, read_frames
 from state.primitives.codec import Value, decode
 from state.primitives.errors import SignerRecordError
@@ -135,9 +136,8 @@ def _check_record(record: SignerRecord, data: ChainData | None, height: int) -> 
         )
     if data is None:
         return
-    commit = data.state.last_commit
-    signed = any(part.validator_address == record.address for part in commit.signatures)
-    if signed and record.moment < (commit.height, commit.round, int(Step.PRECOMMIT)):
+    commit = find_unknown_commit(record, height, lambda below: find_commit(data.store, below))
+    if commit is not None:
         yield make_finding(
             "SIGNER_BEHIND",
             f"the chain holds this validator's signature of height {commit.height}, but its record ends at height {record.height}",
