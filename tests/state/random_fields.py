@@ -335,6 +335,8 @@ ACTORS: dict[str, Callable[[RandomLedger], bytes]] = {
     **{f"cb.{name}": _issuer for name in ("appoint_dealer", "issue", "inject", "redeem_confirm", "set_rate", "accrue", "overdraft")},
     **{f"cb.{name}": _issuer for name in ("set_reserve_requirement", "close_overdraft", "dismiss_dealer")},
     **{f"cb.{name}": _any_dealer for name in ("redeem_request", "redeem_cancel", "report_liabilities", "repay")},
+    **dict.fromkeys(("comp.sanction", "comp.unsanction", "comp.recover_holder", "kyc.issue"), _authority),
+    **dict.fromkeys({row for row, _ in _LIMITS if row.startswith("comp.")} | {"comp.register_vasp"}, _authority),
 }
 
 HINTS: dict[tuple[str, str], Draw] = {
@@ -353,11 +355,6 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("cb.set_reserve_requirement", "ratio_ppm"): lambda ledger, account: ledger.rng.choice((0, 10_000, 100_000)),
     ("cb.accrue", "period"): _small_index,
     ("", "request"): _small_index,
-    **dict.fromkeys(("comp.sanction", "comp.unsanction", "comp.recover_holder", "kyc.issue"), _authority),
-    **dict.fromkeys({row for row, _ in _LIMITS if row.startswith("comp.")} | {"comp.register_vasp"}, _authority),
-}
-
-HINTS: dict[tuple[str, str], Draw] = {
     **_LIMITS,
     ("account.create", "address"): _address_of_keys,
     ("account.create", "kind"): _constant(1),
