@@ -45,6 +45,8 @@ def run_subcalls(context: OpContext, outer: Call, start: int, events: int, subca
     del context.events[events:]
     subcalls.on_failure(context, outcome.code, outcome.position)
     problem = check_operation(view, start, outer, time_s=context.time_s)
+    if authority is not None and not problem:
+        authority.spend(context, start, outer)  # what it had counted was undone with the rest
     if problem or not outcome.problem:
         return problem
     operation = subcalls.calls[outcome.position][0]

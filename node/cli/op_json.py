@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from node.cli.session import Session
     from state.modules.fields import FieldKind
 
-_EMPTY: Final[dict[str, Any]] = {"optional address": "", "optional hash": "", "optional pool": "", "tag": "", "details": "", "members": []}
+_TEXTS: Final = ("optional address", "optional hash", "optional pool", "optional asset code", "tag", "details")
+_EMPTY: Final[dict[str, Any]] = {**dict.fromkeys(_TEXTS, ""), "members": []}
+_HEX: Final = ("optional hash", "hash", "16 bytes", "20 bytes", "pending id", "secret", "public key")
 _WITHOUT_ASSET: Final = "base units"
 
 
@@ -72,11 +74,11 @@ class Writer:
         """The reader of a kind that needs nothing from the node."""
         if kind in ("address", "optional address"):
             return lambda value: resolve_address(value, self._home) if value else b""
-        if kind in ("optional hash", "20 bytes", "public key"):
+        if kind in _HEX:
             return bytes.fromhex
         if kind == "identity":
             return lambda value: bytes.fromhex(value) if len(value) == 40 else resolve_address(value, self._home)
-        if kind == "members":
+        if kind in ("members", "accounts"):
             return lambda value: tuple(sorted(resolve_address(member, self._home) for member in value))
         if kind == "members with weights":
             return lambda value: tuple(sorted((resolve_address(m["account"], self._home), int(m["weight"])) for m in value))
@@ -86,6 +88,8 @@ class Writer:
             return lambda value: tuple(_whole(value.get(option, 0)) for option in ("yes", "no", "abstain", "veto"))
         if kind == "path":
             return tuple
+        if kind == "positions":
+            return lambda value: tuple(_whole(item) for item in value)
         if kind == "value":
             return lambda value: str(value).lower() if type(value) is bool else str(value)
         if kind in ("keys", "key ids", "thresholds", "optional thresholds", "minters", "price"):

@@ -14,6 +14,7 @@ from state.modules.offers import compute_terms as compute_offer_terms
 from state.modules.operation import Operation
 from state.modules.settlements import compute_terms as compute_settlement_terms
 from state.modules.table import BY_NAME, ROWS
+from state.params_gov import GovParams
 from state.primitives.hashing import validator_address
 from state.primitives.keys import KeyKind
 from state.schema import GOV_PARAMS_KEY, encode_record
@@ -336,6 +337,38 @@ SCENARIOS: dict[str, Scenario] = {
     # the deposits go back to whom they are due, or wait as claims: only who acts is asked
     "gov.cancel": Scenario("alice", lambda w: call("gov.cancel", proposal=0), ("QNX",), {**OFFICER, "paused": 0}, _proposed),
     "gov.execute": Scenario("bob", lambda w: call("gov.execute", proposal=0), ("QNX",), {**OFFICER, "paused": 0}, _passed),
+}
+
+_ALLOWED = {**OFFICER, "paused": 0}  # a frozen account does it not; a deposit that may not come back waits as a claim
+_PERIODS = GovParams(deposit_min=1_000, deposit_s=60, voting_s=60, delay_s=60, execute_s=600)
+
+
+def _propose(world: ComplianceWorld, deposit: int = 1_000) -> None:
+    """A proposal of alice: to set a parameter to what it is."""
+    world.db[GOV_PARAMS_KEY] = encode_record(GOV_PARAMS_KEY, _PERIODS.to_record())
+    world.must("alice", proposal_op(deposit))
+
+
+def proposal_op(deposit: int = 1_000) -> Any:
+    same = call("gov.set_param", group="stake", key="jail_s", value="600")
+    return call("gov.propose", ops=(same,), title_hash=b"", deposit=deposit, expedited=0)
+
+
+def _passed(world: ComplianceWorld) -> None:
+    _propose(world)
+    world.must("bank", call("gov.vote", proposal=0, weights=(1_000_000, 0, 0, 0)))
+    world.now += 60
+    world.apply()
+    world.now += 60
+
+
+SCENARIOS |= {
+    "gov.propose": Scenario("alice", lambda w: proposal_op(), ("QNX",)),
+    "gov.deposit": Scenario(
+        "bob", lambda w: call("gov.deposit", proposal=0, amount=5), ("QNX",), setup=lambda w: _propose(w, 300)
+    ),
+    "gov.execute": Scenario("bob", lambda w: call("gov.execute", proposal=0), ("QNX",), _ALLOWED, _passed),
+    "gov.cancel": Scenario("alice", lambda w: call("gov.cancel", proposal=0), ("QNX",), _ALLOWED, _propose),
 }
 
 EXEMPT = {
