@@ -1,7 +1,8 @@
 """`qenex tx`: build, sign and send a transaction, and with --wait say what became of it.
 
 Amounts are decimal strings in display units of their asset ("1.25"); --base-units counts base units instead. The answer with
---json is `{"hash","height","code","code_name","log"}`; exit code 0 only if the code is 0. What a transaction means is the ledger's.
+--json is `{"hash","height","code","code_name","log","op_index","fee","events"}`; exit code 0 only if the code is 0. What a
+transaction means is the ledger's.
 """
 
 from __future__ import annotations
@@ -32,21 +33,11 @@ def tx() -> None:
     """Sign and send transactions."""
 
 
-tx.add_command(stake)
-tx.add_command(amm)
-tx.add_command(asset)
-tx.add_command(comp)
-tx.add_command(farm)
-for _group in (stake, amm, hold, escrow, settle, pay, claim):
-    tx.add_command(_group)
-tx.add_command(cb)
-for _group in KYC_GROUPS:
-    tx.add_command(_group)
 for _command in RULE_COMMANDS:
     comp.add_command(_command)
-tx.add_command(account)
-tx.add_command(gov)
-tx.add_command(group)
+for _group in (account, asset, stake, hold, escrow, settle, pay, claim, amm, farm, *KYC_GROUPS, comp, cb, gov, group):
+    tx.add_command(_group)
+
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 
