@@ -16,6 +16,7 @@ from state.modules.operation import MODULE_ACCOUNTS
 from state.primitives.codec import Value
 from state.primitives.limits import CREDENTIALS_MAX, GROUP_DEPTH_MAX, LIMIT_WINDOW_BUCKETS
 from state.schema import ACCOUNT, ASSET, CALENDAR, HOLDING, HOLDING_ADDRESS, HOLDING_CODE_START
+from state.schema_accounts import ALLOWLIST, GRANT, OWNER, POLICY
 from state.schema_kyc import (
     ACTS_KEY,
     CREDENTIAL,
@@ -200,6 +201,8 @@ def check_rules(view: View, first: Mapping[bytes, Value], account: bytes | None)
     counts: dict[bytes, list[int]] = {}
     for key, before in first.items():
         after, tag = values[key], key[1]
+        if tag in (POLICY, GRANT, ALLOWLIST) and (act.code != _RECOVERY or key[OWNER] != act.subject or _is_new(tag, before, after)):
+            return "I24: an account's policy changed without a recovery"
         if tag == ACCOUNT and (act.code != _RECOVERY or key[2:] != act.subject or after[:2] != before[:2]):
             return "I24: an account changed without a recovery"
         if tag == HOLDING and act.code != _RECOVERY and (after or (0,))[:1] != (before or (0,))[:1]:
@@ -215,6 +218,11 @@ def check_rules(view: View, first: Mapping[bytes, Value], account: bytes | None)
         if not _is_marked(values[b" UR" + code], values[b" A" + code]):
             return "I27: an asset is not marked as its rules ask"
     return ""
+
+
+def _is_new(tag: int, before: Value, after: Value) -> bool:
+    """Whether a grant or a list of whom an account may pay appeared: a recovery only ends them."""
+    return tag != POLICY and after is not None and (before is None or len(after) >= len(before))
 
 
 def _count_rule(counts: dict[bytes, list[int]], key: bytes, record: Value, sign: int) -> None:

@@ -7,16 +7,20 @@ from typing import Any
 import pytest
 
 from state import marks
+from state.audit import audit_state
 from state.codes import Code
 from state.modules.compliance_table import OPERATIONS
 from state.modules.gate import FLAG_FREEZABLE, FLAG_REQUIRE_AUTH, FLAGS_OPEN
 from state.modules.operation import AMM_ADDRESS
 from state.modules.views import may_view
-from state.schema import account_key, asset_key, encode_record, holding_key
+from state.schema import account_key, asset_key, decode_record, encode_record, holding_key
+from state.schema_accounts import allowlist_key, change_key, grants_key, policy_key
 from state.schema_freezes import NO_ROLES, roles_key
 from state.schema_kyc import ACTS_KEY, act_key, view_key
 from state.transaction import call
 from state.view import View
+from tests.state import examples_account
+from tests.state.authorisation_world import WHO, PairWorld
 from tests.state.kyc_world import ADDRESS, DAY, EVIDENCE, LEI_SOUTH, RICH, KycWorld, op
 from tests.state.ledger_world import SIGNERS, entry, key_of, pay
 
@@ -247,3 +251,36 @@ def test_each_privileged_act_leaves_its_entry() -> None:
         assert (act.actor, act.code, act.time_s) == (AUTH, op(name, **SOME[name])[0], world.now - 1)
         assert len(act.tx) == 32
     assert world.read(ACTS_KEY) == (len(names),)
+
+
+RECOVERY = {"old": WHO["ann"], "new": WHO["ben"], "evidence_hash": EVIDENCE, "assets": ()}
+
+
+def test_nothing_that_the_old_keys_gave_away_outlives_a_recovery() -> None:
+    """A session key, a delegate, a list of whom she may pay and a waiting change, all made with the stolen keys."""
+    world = PairWorld()
+    world.done("ann", call("account.set_policy", **examples_account._POLICY))
+    world.done("ann", call("account.update_keys", **examples_account._UPDATE))
+    examples_account._granted(world)
+    examples_account._listed(world)
+    ann = WHO["ann"]
+    kept = (policy_key(ann), change_key(ann, 1), grants_key(ann), allowlist_key(ann))
+    assert all(world.read(key) is not None for key in kept)
+    world.done("cat", call("comp.recover_holder", **RECOVERY), others=("ben",))
+    assert [world.read(key) for key in kept] == [None] * 4
+    old, new = world.read(account_key(ann)), world.read(account_key(WHO["ben"]))
+    assert (old[2], old[3], old[4]) == (new[2], new[3], 0)
+    assert audit_state((key, decode_record(key, raw)) for key, raw in world.db.items()).problems == ()
+
+
+def test_the_classes_of_the_new_keys_go_with_them() -> None:
+    """A recovery key of the new account is no owner's key of the old one."""
+    world = PairWorld()
+    world.done("ben", call("account.set_policy", **{**examples_account._POLICY, "add": (entry(2, "ben2"), entry(3, "ben3"))}))
+    world.done("ben", call("account.update_keys", **examples_account._UPDATE))
+    world.done("cat", call("comp.recover_holder", **RECOVERY), others=("ben",))
+    old, new = world.read(policy_key(WHO["ann"])), world.read(policy_key(WHO["ben"]))
+    assert old == new._replace(rotation=0, recovery=0)
+    assert new.rotation == 1
+    assert world.read(account_key(WHO["ann"]))[4] == marks.GOVERNED_KEYS
+    assert audit_state((key, decode_record(key, raw)) for key, raw in world.db.items()).problems == ()
