@@ -221,6 +221,22 @@ def set_members(sending: Any, pool: str, members: tuple[str, ...]) -> Any:
     return sending.run(operations)
 
 
+@amm.command(name="set-domain")
+@_pool
+@click.option("--domain", required=True, help="Whose members may use it, instead of the pool's own.")
+@common
+def set_domain(sending: Any, pool: str, domain: str) -> Any:
+    """Let the members of a domain use the sender's restricted pool."""
+    from node.cli.kyc import domain_name
+
+    name, members = read_pool(pool), domain_name(domain)
+
+    async def operations(_session: Session) -> list[Any]:
+        return [_call("set_domain", {"pool": name, "domain": members})]
+
+    return sending.run(operations)
+
+
 @amm.command()
 @_pool
 @common
