@@ -264,12 +264,15 @@ def test_nothing_that_the_old_keys_gave_away_outlives_a_recovery() -> None:
     examples_account._granted(world)
     examples_account._listed(world)
     ann = WHO["ann"]
-    kept = (policy_key(ann), change_key(ann, 1), grants_key(ann), allowlist_key(ann))
+    kept = (change_key(ann, 1), grants_key(ann), allowlist_key(ann))
     assert all(world.read(key) is not None for key in kept)
     world.done("cat", call("comp.recover_holder", **RECOVERY), others=("ben",))
-    assert [world.read(key) for key in kept] == [None] * 4
+    assert [world.read(key) for key in kept] == [None] * 3
+    policy = world.read(policy_key(ann))
+    assert (policy.rules, policy.rotation, policy.recovery_weight) == ((), 0, 0)
+    assert policy.next_change == 2  # numbers of changes are not used twice
     old, new = world.read(account_key(ann)), world.read(account_key(WHO["ben"]))
-    assert (old[2], old[3], old[4]) == (new[2], new[3], 0)
+    assert (old[2], old[3], old[4]) == (new[2], new[3], marks.GOVERNED_KEYS)
     assert audit_state((key, decode_record(key, raw)) for key, raw in world.db.items()).problems == ()
 
 
@@ -280,7 +283,7 @@ def test_the_classes_of_the_new_keys_go_with_them() -> None:
     world.done("ben", call("account.update_keys", **examples_account._UPDATE))
     world.done("cat", call("comp.recover_holder", **RECOVERY), others=("ben",))
     old, new = world.read(policy_key(WHO["ann"])), world.read(policy_key(WHO["ben"]))
-    assert old == new._replace(rotation=0, recovery=0)
+    assert old == new._replace(rotation=0, recovery=0, next_change=1)
     assert new.rotation == 1
     assert world.read(account_key(WHO["ann"]))[4] == marks.GOVERNED_KEYS
     assert audit_state((key, decode_record(key, raw)) for key, raw in world.db.items()).problems == ()
