@@ -146,6 +146,7 @@ def draft(path: Path, account: str, public_key: str) -> None:
     tree["assets"][0].update(issuer=account, minters=[])
     tree["holdings"] = [{"account": account, "asset": "QNX", "amount": "5"}]
     tree["stake"]["power_unit"] = "1"
+    tree["compliance"]["authorities"] = []
     path.write_text(json.dumps(tree))
     parse(path.read_bytes(), is_draft=True)
 
