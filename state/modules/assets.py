@@ -157,12 +157,12 @@ def burn(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
 
 
 def transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
-    """asset.transfer: 503, 504, 401, 615, 506, 301, 501, 505."""
+    """asset.transfer: 503, 504, 401, 615, 506, 301, 612, 613, then the payer's rules, 614 among them, 501, 505."""
     code, to, amount, tag = args
     _require_amount(amount)
     if account == to:
         raise OperationFailed(Code.SELF_TRANSFER, "sender and recipient are one account")
-    require_payment(context, account, to, code, amount)
+    require_payment(context, account, to, code, amount, True)
     code_bytes = code.encode("ascii")
     context.debit(account, code_bytes, amount, to)
     context.credit(to, code_bytes, amount)

@@ -228,17 +228,20 @@ def require_running(context: OpContext, code: bytes, asset: Value) -> None:
         raise OperationFailed(Code.ASSET_PAUSED, f"{code.decode('ascii')} is paused")
 
 
-def require_payment(context: OpContext, payer: bytes, payee: bytes, code: str, amount: int) -> None:
+def require_payment(
+    context: OpContext, payer: bytes, payee: bytes, code: str, amount: int, is_direct: bool = False
+) -> None:
     """Whether one account may pay another, apart from what each side's own rules say: 401, 615, 506, 301, 614, 612, 613.
 
     Every operation by which value goes from one account to another asks this: transfers, posted holds, escrows, settlements, offers.
-    An attestation is used up here, so this is asked once for each payment.
+    An attestation is used up here, so this is asked once for each payment. `is_direct`: a debit follows that names the payee, and asks
+    the payer's list itself, so that a plain transfer does not look for it.
     """
     asset = context.view.values[ASSET_PREFIX + code.encode("ascii")]
     if asset is None or not asset[2] & FLAG_TRANSFERABLE:
         require_movable(context, code, payer, payee)
     context.require_recipient(payee)
-    if is_bound(context, payer):
+    if not is_direct and is_bound(context, payer):
         require_counterparty(context, payer, payee)
     if asset[5] & TRAVEL_RULE:
         require_travel(context, payer, payee, code.encode("ascii"), amount)
