@@ -22,8 +22,8 @@ from state.modules.pending import (
     PAID,
     TAKEN_BACK,
     close_pending,
-    debtor_of,
     get_open,
+    named_payee,
     open_pending,
     require_date,
     require_new,
@@ -88,7 +88,7 @@ def finish(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
         raise OperationFailed(Code.WRONG_SECRET, "the secret is not that of the escrow's hash")
     code = record.asset.encode("ascii")
     require_movable(context, record.asset, record.owner, record.recipient)
-    require_debit(context, record.owner, code, 0, debtor_of(context, record.asset, record.recipient))
+    require_debit(context, record.owner, code, 0, named_payee(context, record.asset, record.recipient))
     context.take(ESCROWS_ADDRESS, code, record.amount)
     context.credit(record.recipient, code, record.amount)
     close_pending(context, key, PAID, record.amount, _parties(record))

