@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from state.admission import key_binding
 from state.audit import audit_state
 from state.codes import Code
 from state.initial import GenesisAccount, GenesisAsset, GenesisHolding, GenesisState, GenesisValidator, genesis_changes
@@ -31,7 +32,7 @@ from state.machine import BlockContext, BlockExecution
 from state.misbehavior import CommitVote
 from state.modules.accounts import AccountKind
 from state.modules.assets import FLAGS_ALL
-from state.modules.operation import GOVERNANCE_ADDRESS, OpContext, Operation
+from state.modules.operation import GOVERNANCE_ADDRESS, Level, OpContext, Operation
 from state.modules.table import ROWS
 from state.params import ConsensusParams, FeeParams, Params, StakeParams
 from state.params_compliance import ComplianceParams
@@ -41,7 +42,7 @@ from state.primitives.hashing import sha256
 from state.primitives.keys import KeyKind, PrivateKey
 from state.primitives.limits import AMOUNT_MAX
 from state.receipts import Receipt
-from state.schema import ADMIT_VALIDATOR, admission_key, decode_record, encode_record, holding_key
+from state.schema import ADMIT_VALIDATOR, account_key, admission_key, decode_record, encode_record, holding_key
 from state.schema_freezes import Roles, roles_key
 from state.schema_staking import VALIDATORS_KEY
 from state.transaction import Call, Signature, Transaction
@@ -55,6 +56,8 @@ ACCOUNTS = 24
 VALIDATORS = 5
 ASSETS = (("QNX", 6), ("EUR", 2), ("USD", 2), ("BTC", 8), ("BIG", 128), ("ONE", 0))
 BLOCK_TXS = 500
+KEYS_SIGNING_MAX = 4  # of an account; keys are replaced and added on the way
+STEPS_S = (1,) * 8 + (2, 5) * 4 + (30,) * 6 + (400,) * 4 + (4_000, 90_000)  # between two blocks
 AUDIT_BLOCKS = 50
 
 
@@ -160,7 +163,12 @@ class RandomLedger:
     def draw_call(self) -> Call | None:
         """An operation of somebody; None if its fields contradict each other."""
         row = self.rng.choice(self.rows)
-        account = ACTORS[row.name](self) if row.name in ACTORS else self.rng.choice(self.accounts)
+        if row.name in ACTORS:
+            account = ACTORS[row.name](self)
+        elif row.level is Level.STATUTORY and self.rng.random() < 0.6:
+            account = self.rng.choice(self.accounts[:3])  # the issuers
+        else:
+            account = self.rng.choice(self.accounts)
         args = self.draw_good_args(row, account)
         return None if args is None else Call(row, account, args)
 
@@ -195,8 +203,9 @@ class RandomLedger:
             payer = self.rng.choice(self.accounts)
         if not names:
             return None
-        auth = tuple(Signature(account, 0, b"") for account in names)
-        binding = b"".join(self.keys[account][1] for account in names)
+        signers = [(account, key) for account in names for key in self.view.values[account_key(account)][2][:KEYS_SIGNING_MAX]]
+        auth = tuple(Signature(account, key[0], b"") for account, key in signers)
+        binding = b"".join(key_binding(key[2]) for _, key in signers)
         nonces = self.view.values[b" n" + sender]
         seq = nonces[0] if nonces is not None else 0
         # the hash stands for the keys; see _AllGood
@@ -243,7 +252,7 @@ class RandomLedger:
                 self.db[key] = value
         self.height += 1
         self.cache.commit(self.height, result.records)
-        self.now += self.rng.choice((1, 1, 2, 5, 30, 400, 4_000, 90_000))
+        self.now += self.rng.choice(STEPS_S)
         return done
 
     def _votes(self) -> tuple[bytes, tuple[CommitVote, ...]]:
