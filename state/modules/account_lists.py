@@ -23,6 +23,7 @@ from state.schema_accounts import AllowList, allowlist_key
 from state.schema_amm import POOL_LIST_KEY, pool_number_key, position_key
 from state.schema_claims import claims_key
 from state.schema_farm import FARM_LIST_KEY, campaign_key, farm_key, farm_positions_key
+from state.schema_gov import OPEN_KEY, proposal_key
 from state.schema_pending import list_key
 from state.schema_staking import delegator_key
 from state.schema_treasury import line_key
@@ -159,6 +160,13 @@ def _has_farms(context: OpContext, account: bytes) -> str:
 
 
 # what an account may still have beside its holdings: (context, account) -> what it is, or nothing. A module that owes adds its own.
+def _has_deposits(context: OpContext, account: bytes) -> str:
+    for _, number in context.view.get(OPEN_KEY) or ():
+        if any(owner == account for owner, _ in context.view.get(proposal_key(number)).deposits):
+            return f"the account has a deposit on proposal {number}"
+    return ""
+
+
 NOT_EMPTY: Final[tuple[Callable[[OpContext, bytes], str], ...]] = (
     _is_too_much,
     _has_stake,
@@ -166,4 +174,5 @@ NOT_EMPTY: Final[tuple[Callable[[OpContext, bytes], str], ...]] = (
     _has_positions,
     _has_farms,
     _has_promises,
+    _has_deposits,
 )

@@ -192,6 +192,15 @@ def test_shares_of_a_pool_keep_an_account_open() -> None:
     assert world.do("carol", close("bob")).code == Code.OK
 
 
+def test_a_deposit_on_a_proposal_keeps_an_account_open() -> None:
+    from tests.state.gov_world import GovWorld
+
+    world = GovWorld()
+    world.propose()
+    assert world.do("alice", close("bob")).code == Code.ACCOUNT_NOT_EMPTY
+    assert world.do("bob", close("alice")).code == Code.OK
+
+
 def test_what_a_payment_needs_is_needed_for_closing_too(world: AccountsWorld) -> None:
     key = asset_key("QNX")
     record = list(world.read(key))
