@@ -18,7 +18,8 @@ from node.testnet.files import Manifest, NodeEntry
 from node.testnet.processes import find_node
 from state.primitives.errors import ClientError
 
-ANSWER_S_MAX: Final = 2.0
+ANSWER_S_MAX: Final = 2.0  # while a network comes up: it is asked again
+PATIENCE_S: Final = 15.0  # for what is shown: a node whose process is there may be busy
 IN_STEP_BLOCKS: Final = 5  # a node further behind is catching up and is shown at its own height
 _FOLLOW_PAUSE_S: Final = 0.1
 _PAGE_BLOCKS: Final = 20  # what `blockchain` gives at once
@@ -58,7 +59,7 @@ async def take_snapshot(root: Path, manifest: Manifest) -> tuple[NodeStatus, ...
     found: dict[int, NodeStatus] = {}
 
     async def ask_one(entry: NodeEntry) -> None:
-        found[entry.index] = await ask(entry, root)
+        found[entry.index] = await ask(entry, root, PATIENCE_S)
 
     async with trio.open_nursery() as nursery:
         for entry in manifest.nodes:
@@ -73,8 +74,8 @@ async def take_snapshot(root: Path, manifest: Manifest) -> tuple[NodeStatus, ...
     return tuple(found[entry.index] for entry in manifest.nodes)
 
 
-async def ask(entry: NodeEntry, root: Path) -> NodeStatus:
-    """One node's own view, without an app hash."""
+async def ask(entry: NodeEntry, root: Path, patience_s: float = ANSWER_S_MAX) -> NodeStatus:
+    """One node's own view, without an app hash. Nobody waits for a node whose process is not there."""
     process = find_node(root / entry.home)
     absent = NodeStatus(
         index=entry.index,
@@ -87,7 +88,7 @@ async def ask(entry: NodeEntry, root: Path) -> NodeStatus:
         pid=None if process is None else process.pid,
         running=False,
     )
-    with trio.move_on_after(ANSWER_S_MAX):
+    with trio.move_on_after(patience_s if process is not None else ANSWER_S_MAX):
         try:
             async with Client(absent.rpc) as client:
                 status = await client.call("status")
@@ -108,7 +109,7 @@ async def ask(entry: NodeEntry, root: Path) -> NodeStatus:
 async def _read_app_hash(found: dict[int, NodeStatus], status: NodeStatus, height: int) -> None:
     """Put the app hash of one height into a node's status; a node that goes meanwhile is not running."""
     header: dict[str, Any] | None = None
-    with trio.move_on_after(ANSWER_S_MAX):
+    with trio.move_on_after(PATIENCE_S):
         try:
             async with Client(status.rpc) as client:
                 header = (await client.call("header", height=str(height)))["header"]

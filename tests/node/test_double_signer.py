@@ -33,7 +33,7 @@ from state.view import RecordCache, View
 from tests.node.ports import free_base_port
 
 HEIGHTS_MAX = 5
-WAIT_S = 60.0
+WAIT_S = 300.0
 PARAMS = ConsensusParams(
     timeout_propose_ms=1_000, timeout_prevote_ms=300, timeout_precommit_ms=300, timeout_delta_ms=300, block_interval_ms=150
 )

@@ -39,7 +39,7 @@ async def test_worker_verdicts_and_clean_end() -> None:
     jobs, expected = make_jobs()
     before = _children()  # another test's, if it shares this process
     pool = WorkerPool(2)
-    with trio.fail_after(30):
+    with trio.fail_after(120):
         async with trio.open_nursery() as nursery:
             await nursery.start(pool.run)
             assert await pool.verify(jobs) == expected
@@ -63,7 +63,7 @@ async def test_dead_worker_is_fatal() -> None:
     jobs, _ = make_jobs()
     before = _children()
     pool = WorkerPool(1)
-    with trio.fail_after(30), pytest.raises(ExceptionGroup) as caught:
+    with trio.fail_after(120), pytest.raises(ExceptionGroup) as caught:
         async with trio.open_nursery() as nursery:
             await nursery.start(pool.run)
             await pool.verify(jobs)

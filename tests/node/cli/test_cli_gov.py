@@ -35,7 +35,7 @@ def gov(network: Network, command: str, *options: str, sender: str = "alice", co
     return network.run("tx", "gov", command, *options, "--from", sender, "--wait", code=code)
 
 
-def wait_until(is_true: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_until(is_true: Callable[[], Any], seconds: float = 240) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := is_true()):
         assert time.monotonic() < deadline, "waited too long"
@@ -96,11 +96,11 @@ class Fifth:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            assert self.process.wait(20) == 0
+            assert self.process.wait(120) == 0
 
     def get(self, call: str) -> Any:
         try:
-            return httpx2.get(f"http://{self.rpc}/{call}", timeout=5).json()["result"]
+            return httpx2.get(f"http://{self.rpc}/{call}", timeout=240).json()["result"]
         except httpx2.HTTPError:
             return None
 

@@ -64,7 +64,7 @@ def start_process(home: Path, *arguments: str) -> Done:
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     return Done(done.returncode, done.stderr)

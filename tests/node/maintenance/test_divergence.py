@@ -156,7 +156,7 @@ async def test_the_node_stops(
         two.executor.state, two.wal, None, two.executor, outbox, SystemClock(), HybridVerifier(), tmp_path / "data",
         lambda who, error: warnings.append(error.name),
     )  # fmt: skip
-    with pytest.raises(BaseExceptionGroup) as caught, trio.fail_after(20):
+    with pytest.raises(BaseExceptionGroup) as caught, trio.fail_after(120):
         async with trio.open_nursery() as nursery:
             await nursery.start(driver.run)
             if through_peer:

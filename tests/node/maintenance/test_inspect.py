@@ -138,7 +138,7 @@ def test_the_command(home: Path) -> None:
             assert "in use by another process" in qenex("rollback", "--home", home, "--yes", "--json").error["message"]
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
         assert process.stderr.read() == ""
 
 

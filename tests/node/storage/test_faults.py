@@ -188,7 +188,7 @@ def test_after_a_full_disk_nothing_is_written(tmp_path: Path) -> None:
     store.commit(HeightBatch(2, b"", height_rows=(("b", 2, b""),)), [(b" k", b"0")])
     store.close()
     done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, timeout=240, check=True
     )
     first, second = done.stdout.splitlines()
     acknowledged, refused = (int(word) for word in second.split())

@@ -38,7 +38,7 @@ async def test_metrics_are_served_and_refreshed() -> None:
     metrics.total_txs.inc(5)
     metrics.observe_stage("tree", 0.02)
     metrics.on_scrape(lambda: metrics.mempool_size.set(3))
-    with trio.fail_after(20):
+    with trio.fail_after(120):
         async with trio.open_nursery() as nursery:
             url = await nursery.start(serve_metrics, metrics, "127.0.0.1", 0)
             async with httpx2.AsyncClient() as client:

@@ -37,7 +37,7 @@ with claim_home(Path(sys.argv[3])):
 """
 
 
-def wait_until(is_true: Callable[[], object], seconds: float = 20) -> None:
+def wait_until(is_true: Callable[[], object], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, "waited too long"
