@@ -30,7 +30,7 @@ def world() -> World:
 
 def test_paths(world: World) -> None:
     validator = next(key[2:].hex() for key in world.db if key[1:2] == b"v")
-    paths = {
+    expected = {
         f"/account/{TEXT}": account_key(ALICE),
         f"/holding/{TEXT}/QNX": holding_key(ALICE, "QNX"),
         f"/nonces/{TEXT}": b" n" + ALICE,
@@ -42,7 +42,7 @@ def test_paths(world: World) -> None:
         "/params/consensus": CONSENSUS_PARAMS_KEY,
     }
     world.do("alice", pay("bob"))
-    for path, key in paths.items():
+    for path, key in expected.items():
         assert paths.resolve_path(path) == key
         assert json.dumps(queries.describe_record(key, world.db[key]))
     assert paths.resolve_path("/store/key", b" a" + ALICE) == account_key(ALICE)

@@ -66,7 +66,7 @@ def test_transfer_query_and_proof(network: Network) -> None:
     bob = network.run("keys", "show", "bob")["account"]
     before = int(network.run("query", "account", "bob")["holdings"]["QNX"])
     sent = network.run("tx", "transfer", "--from", "alice", "--to", bob, "--amount", "1.25", "--asset", "QNX", "--wait")
-    assert set(sent) == {"hash", "height", "code", "code_name", "log"}
+    assert set(sent) == {"hash", "height", "code", "code_name", "log", "op_index", "fee", "events"}
     assert (sent["code"], sent["code_name"]) == (0, "OK")
     assert network.run("query", "tx", sent["hash"])["height"] == sent["height"]
     proved = network.run("query", "proof", f"/holding/{bob}/QNX")
