@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,12 @@ def wait_for_height(node: subprocess.Popen[str], url: str) -> int:
     for line in node.stderr:
         if "block committed" in line:
             break
-    with urllib.request.urlopen(url, timeout=240) as response:
-        answer: Any = json.load(response)
-    return int(answer["result"]["sync_info"]["latest_block_height"])
+    while node.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=240) as response:
+                answer: Any = json.load(response)
+        except urllib.error.URLError:  # blocks may come before the RPC listens
+            node.stderr.readline()
+        else:
+            return int(answer["result"]["sync_info"]["latest_block_height"])
+    raise AssertionError(f"the node ended with {node.returncode}")
