@@ -27,6 +27,7 @@ class AmmReport:
     max_us: float
     per_second: int
     stages_us: dict[str, float]
+    by_operation: dict[str, dict[str, float]]  # name -> count, p50_us, p99_us
 
     def to_json(self) -> dict[str, Any]:
         """The machine-readable form."""

@@ -46,6 +46,7 @@ class Measurement:
     max_us: float
     per_second: int
     stages_us: dict[str, float]
+    by_operation: dict[str, dict[str, float]]  # name -> count, p50_us, p99_us
 
     def to_json(self) -> dict[str, Any]:
         """The machine-readable form."""
@@ -71,7 +72,13 @@ class Actor:
         return sign(draft, [(self.address, 0, self.key)])
 
 
-def make_ledger(actor: Actor, codes: Sequence[str], flags: int, first: Sequence[tuple[str, tuple[Any, ...]]]) -> Database:
+def make_ledger(
+    actor: Actor,
+    codes: Sequence[str],
+    flags: int,
+    first: Sequence[tuple[str, tuple[Any, ...]]],
+    key_kinds: tuple[int, ...] = (),
+) -> Database:
     """A ledger on which the actor holds `HOLDING` of each asset, after the operations `first` of his. Raises `ConfigError`."""
     owner = actor.address
     ed25519, pq = PrivateKey.from_seed(KeyKind.ED25519, sha256(b"v")), PrivateKey.from_seed(KeyKind.MLDSA87, sha256(b"v"))
@@ -86,7 +93,7 @@ def make_ledger(actor: Actor, codes: Sequence[str], flags: int, first: Sequence[
     for code in codes:
         record = view.get(asset_key(code))
         view.put(asset_key(code), (*record[:2], flags, *record[3:]))
-    context = OpContext(view, 1, NOW_S, ())
+    context = OpContext(view, 1, NOW_S, key_kinds)
     for name, args in first:
         try:
             BY_NAME[name].handler(context, owner, args)
@@ -101,8 +108,9 @@ def measure(db: Database, raws: Sequence[bytes], actor: Actor, block_txs: int) -
     """Execute signed transactions in blocks of so many, a second apart."""
     execute(db, [Transaction.decode(raw) for raw in raws[: min(len(raws), block_txs, WARM_TXS)]], actor)
     gc.collect()
-    times, failed = [], 0
-    total_ns = 0
+    times: list[int] = []
+    names: list[str] = []
+    failed = total_ns = 0
     now = dict(db)
     decode_ns: list[int] = []
     for first in range(0, len(raws), block_txs):
@@ -111,6 +119,7 @@ def measure(db: Database, raws: Sequence[bytes], actor: Actor, block_txs: int) -
             start = perf_counter_ns()
             txs.append(Transaction.decode(raw))
             decode_ns.append(perf_counter_ns() - start)
+        names += [tx.calls[0].operation.name for tx in txs]
         gc.collect()
         gc.disable()
         try:
@@ -131,7 +140,18 @@ def measure(db: Database, raws: Sequence[bytes], actor: Actor, block_txs: int) -
         max_us=max(times) / _US,
         per_second=len(raws) * 1_000_000_000 // max(1, total_ns),
         stages_us=stages,
+        by_operation=_by_operation(names, times),
     )
+
+
+def _by_operation(names: Sequence[str], times: Sequence[int]) -> dict[str, dict[str, float]]:
+    found: dict[str, list[int]] = {}
+    for name, time_ns in zip(names, times, strict=True):
+        found.setdefault(name, []).append(time_ns)
+    return {
+        name: {"count": len(own), "p50_us": _percentile(own, 50), "p99_us": _percentile(own, 99)}
+        for name, own in sorted(found.items())
+    }
 
 
 def execute(

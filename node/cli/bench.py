@@ -118,6 +118,22 @@ def amm(swaps: int, as_json: bool) -> None:
 
 
 @bench.command()
+@click.option("--transactions", type=click.IntRange(1), default=100_000, show_default=True)
+@json_option
+def ledger(transactions: int, as_json: bool) -> None:
+    """Measure a mixture of operations in the state machine, each kind by itself, signatures left out."""
+    from node.bench.ledger import run_ledger
+
+    data = run_ledger(transactions).to_json()
+    times = f"p50 {data['p50_us']} us, p99 {data['p99_us']} us"
+    lines = [f"{transactions} transactions, {data['failed']} failed: {data['per_second']} per second, {times}"]
+    lines += [f"  {name:<12} {value:>8} us" for name, value in data["stages_us"].items()]
+    for name, row in data["by_operation"].items():
+        lines.append(f"  {name:<22} {row['count']:>8}  p50 {row['p50_us']:>8} us  p99 {row['p99_us']:>8} us")
+    answer(as_json, data, lines)
+
+
+@bench.command()
 @click.option("--operations", type=click.IntRange(1), default=20_000, show_default=True)
 @json_option
 def farm(operations: int, as_json: bool) -> None:
