@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from state.codes import Code
 from state.primitives.limits import AMOUNT_MAX
@@ -33,7 +33,7 @@ RICH = AMOUNT_MAX - 10**9
 DELAY = 500
 amounts = st.one_of(st.integers(0, 5), st.integers(0, RICH), st.sampled_from((0, 1, 1 << 639, RICH)))
 
-limits = st.one_of(st.tuples(amounts, amounts), st.tuples(st.integers(1, 4), st.integers(4, 9)))  # the small ones are used up
+limits = st.one_of(st.tuples(amounts, amounts), st.sampled_from(((1, 1), (2, 2), (3, 5))))  # the small ones are used up
 
 
 class Grant:
@@ -64,8 +64,12 @@ class Accounts(RuleBasedStateMachine):
     def by_owner(self) -> tuple[tuple[str, str], ...]:
         return (("alice", self.owner),)
 
+    @initialize(kind=st.sampled_from(("session", "delegate")), limit=limits)
+    def begin(self, kind: str, limit: tuple[int, int]) -> None:
+        self.give(kind, limit, 1_000, 40)
+
     @rule(kind=st.sampled_from(("session", "delegate")), limit=limits, window_s=st.sampled_from((60, 1_000)),
-          days=st.integers(0, 3))  # fmt: skip
+          days=st.sampled_from((0, 2, 4, 40)))  # fmt: skip
     def give(self, kind: str, limit: tuple[int, int], window_s: int, days: int) -> None:
         low, high = sorted(max(1, amount) for amount in limit)
         until = self.world.now + days * 600
@@ -93,6 +97,22 @@ class Accounts(RuleBasedStateMachine):
             amount = left + (share == "beyond")  # to the last unit of the window, or one more
         elif grant is not None and isinstance(share, int) and share:
             amount = grant.limit[0] * share // 2  # around the limit of a transaction
+        self.pay(kind, amount)
+
+    @rule(kind=st.sampled_from(("session", "delegate")))
+    def use_up(self, kind: str) -> None:
+        """Spend a small window to its last unit, and one more."""
+        grant = self.grants.get(kind)
+        if grant is None or grant.limit[1] > 5 or grant.until < self.world.now:
+            return
+        while left := grant.limit[1] - grant.spent.get(grant.window(self.world.now), 0):
+            if min(left, grant.limit[0]) > self.balance:
+                return
+            self.pay(kind, min(left, grant.limit[0]))
+        self.pay(kind, 1)
+
+    def pay(self, kind: str, amount: int) -> None:
+        grant = self.grants.get(kind)
         codes = self.expect(kind, grant, amount)
         if kind == "session":
             found = self.world.code("alice", send("carol", min(amount, AMOUNT_MAX)), by=[("alice", "bot")])
