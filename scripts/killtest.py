@@ -46,6 +46,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--txs", type=int, default=2000, help="transfers of each round's load")
+    parser.add_argument("--minutes", type=float, default=0, help="begin no further round after so long; 0: all rounds")
     parser.add_argument("--base-port", type=int, default=29656)
     options = parser.parse_args()
     end_on_signals()
@@ -55,7 +56,7 @@ def main() -> int:
         up = [*QENEX, "testnet", "up", "--detach", "--home", str(home), "--accounts", "200"]
         subprocess.run([*up, "--base-port", str(options.base_port)], check=True, stdout=sys.stderr)
         try:
-            verdict = run_rounds(home, options.rounds, options.txs, chance)
+            verdict = run_rounds(home, options.rounds, options.txs, chance, options.minutes * 60 or float("inf"))
         finally:
             for file in home.glob("node*/killtest.pid"):
                 stop(int(file.read_text()), signal.SIGKILL)
@@ -64,7 +65,7 @@ def main() -> int:
     return 0 if verdict["ok"] else 1
 
 
-def run_rounds(home: Path, rounds: int, txs: int, chance: random.Random) -> dict[str, Any]:
+def run_rounds(home: Path, rounds: int, txs: int, chance: random.Random, seconds_max: float) -> dict[str, Any]:
     nodes = json.loads(
         subprocess.run(
             [*QENEX, "testnet", "status", "--home", str(home), "--json"], check=True, capture_output=True
@@ -75,7 +76,10 @@ def run_rounds(home: Path, rounds: int, txs: int, chance: random.Random) -> dict
     children: dict[int, subprocess.Popen[bytes]] = {}
     committed = rejected = 0
     recoveries: list[float] = []
+    started = time.monotonic()
     for number in range(rounds):
+        if time.monotonic() - started > seconds_max:
+            break
         victim = chance.randrange(len(nodes))
         others = [url for index, url in enumerate(urls) if index != victim]
         load = subprocess.Popen(
@@ -106,7 +110,7 @@ def run_rounds(home: Path, rounds: int, txs: int, chance: random.Random) -> dict
     verdict = compare(urls, home)
     recoveries.sort()
     return {
-        "rounds": rounds,
+        "rounds": len(recoveries),
         "committed": committed,
         "rejected": rejected,
         "recovery_s": {"p50": round(recoveries[len(recoveries) // 2], 2), "max": round(recoveries[-1], 2)},

@@ -37,11 +37,12 @@ def test_one_seed_is_one_trace() -> None:
         assert first
 
 
-@pytest.mark.parametrize("name", ["forgotten-lock", "half-is-enough", "first-vote-only", "send-before-fsync", "decide-this-round-only"])
+@pytest.mark.parametrize("name", BUGS)
 def test_planted_bugs_are_caught(name: str) -> None:
     after, why = hunt(name, 0, BUGS[name].budget, 0, 1)
     assert 0 < after <= BUGS[name].budget
     assert why
+    print(f"{name}: caught after {after} of {BUGS[name].budget} scenarios: {why}")
 
 
 @pytest.mark.parametrize("name", BUGS)
