@@ -83,7 +83,7 @@ def test_deposits_votes_and_cancelling(network: Network, tmp_path: Path, capsys:
     assert "cancelled" in text_of(network, capsys, "query", "proposals")
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(480)
 def test_a_committee_stops_a_module_and_lets_it_run(network: Network, capsys: pytest.CaptureFixture[str]) -> None:
     made = network.run("tx", "group", "create", "--member", "alice:2", "--member", "bob", "--threshold", "3", "--from", "alice", "--wait")
     group = made["group"]
