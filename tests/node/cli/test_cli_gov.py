@@ -37,7 +37,7 @@ def gov(network: Network, command: str, *options: str, sender: str = "alice", co
     return network.run("tx", "gov", command, *options, "--from", sender, "--wait", code=code)
 
 
-def wait_until(is_true: Callable[[], Any], seconds: float = 120) -> Any:  # two cores may have much else to do
+def wait_until(is_true: Callable[[], Any], seconds: float = 240) -> Any:  # two cores may have much else to do
     deadline = time.monotonic() + seconds
     while not (found := is_true()):
         assert time.monotonic() < deadline, "waited too long"
