@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
 from consensus.block_id import BlockID
 from consensus.vote import Vote, VoteType
+from node.cli.main import qenex
+from state.codes import Code
+from state.modules.table import BY_NAME
+from state.receipts import EVENT_KINDS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -18,7 +27,7 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    for name in ("killtest", "chaos", "chaos_relay", "crash_node", "crashmatrix", "double_signing_node"):
+    for name in ("killtest", "chaos", "chaos_relay", "crash_node", "crashmatrix", "double_signing_node", "tour", "tour_story", "tour_rest"):
         sys.modules.pop(name, None)
 
 
@@ -84,3 +93,73 @@ def test_a_step_is_named_by_its_number_or_among_its_kind(monkeypatch: pytest.Mon
     assert run("file sync:3") == "5 file sync"
     assert run("file rename:1") == run("0") == ""
     assert "database batch" in crash_node.kinds() and "file truncate" in crash_node.kinds()
+
+
+class Found(str):
+    """An answer of a node that is not there: whatever is asked of it."""
+
+    def __getitem__(self, key: Any) -> Found:
+        return Found("executed" if key == "status" else "1")
+
+    def __iter__(self) -> Iterator[Found]:
+        return iter((Found("1"),))
+
+
+def read_command(words: Sequence[str]) -> None:
+    """Have the command line read what a step types. Raises `click.UsageError` for what it does not know."""
+    command: click.Command = qenex
+    rest = list(words)
+    while isinstance(command, click.Group):
+        name = rest.pop(0)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, f"there is no command {name}: {' '.join(words)}"
+        command = found
+    command.make_context(" ".join(words), rest)
+
+
+def test_the_steps_of_the_tour_are_commands_and_operations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a network: every command is read, every operation that a proposal carries is in the table."""
+    import tour  # type: ignore[import-not-found]
+
+    carried: set[str] = set()
+    commands: set[tuple[str, ...]] = set()
+
+    class Dry(tour.Tour):  # type: ignore[misc]
+        def tx(self, title: str, sender: str, *arguments: str, code: int = 0) -> Found:
+            assert title
+            assert code in set(Code), f"{title}: there is no code {code}"
+            read_command(("tx", *arguments, "--from", sender))
+            commands.add(tuple(arguments[:2]))
+            for name, text in itertools.pairwise(arguments):
+                if name == "--op" and text.startswith("{"):
+                    item = json.loads(text)
+                    fields = {field for field, _ in BY_NAME[item["op"]].fields}
+                    assert fields == item.keys() - {"op"}, item
+                    carried.add(item["op"])
+            return Found("1")
+
+        def query(self, *arguments: str) -> Found:
+            read_command(("query", *arguments))
+            return Found("1")
+
+        def key(self, name: str, *options: str) -> str:
+            read_command(("keys", "new", name, *options))
+            return "1"
+
+        def event(self, answer: Found, kind: str) -> Found:
+            assert kind in {row.name for row in EVENT_KINDS.values()}, f"there is no event {kind}"
+            return answer
+
+        def wait_until(self, what: str, condition: Callable[[], bool], seconds: float = 0) -> None:
+            condition()
+
+        def time_s(self) -> float:
+            return 0.0
+
+    monkeypatch.setenv("QENEX_HOME", str(tmp_path))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), 0))
+    dry = Dry(tmp_path, ("http://127.0.0.1:1",), lambda _: None)
+    tour.tour_story.run(dry)
+    tour.tour_rest.run(dry)
+    assert {"amm.collect", "amm.repair", "gov.upgrade", "comp.set_authorities", "group.update"} <= carried
+    assert len(commands) > 100
