@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,14 @@ from node.rpc.client import SyncClient
 from state.modules.table import BY_NAME
 from state.transaction import Call, Transaction
 
+STOP_S_MAX = 60.0
+# in which the four nodes run: hash seed, time zone, locale
+ENVIRONMENTS = (
+    ("0", "UTC", "C"),
+    ("77", "Asia/Kathmandu", "tr_TR.UTF-8"),
+    ("4242", "America/St_Johns", "de_DE.UTF-8"),
+    ("1", "Asia/Tokyo", "C.UTF-8"),
+)
 METAS = 20  # that a node gives at once
 CARRIED = ("operations of governance", "operations of a group")
 
@@ -202,6 +211,42 @@ def _carried(call: Call) -> list[str]:
     return [str(row["op"]) for (_, kind), value in fields if kind.name in CARRIED for row in kind.show(value)]
 
 
+def start_apart(home: Path) -> list[subprocess.Popen[bytes]]:
+    """The nodes of the network, each in an environment of its own: what they compute must not depend on it."""
+    running = []
+    for index, (seed, zone, locale) in enumerate(ENVIRONMENTS):
+        env = {**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": locale, "LANG": locale}
+        command = [*QENEX, "start", "--home", str(home / f"node{index}")]
+        with (home / f"node{index}" / "tour.log").open("wb") as log:
+            running.append(subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True))
+    return running
+
+
+def are_there(urls: Sequence[str]) -> bool:
+    """Whether every node answers and has gone on."""
+    try:
+        return all(int(rpc(url, "status")["sync_info"]["latest_block_height"]) > 1 for url in urls)
+    except OSError:
+        return False
+
+
+def carry_over(tour: Tour, home: Path) -> str:
+    """The state of the first node, exported, audited, imported into a new home: the app hash must stay. What is wrong, or nothing."""
+    old, new, file = home / "node0", home / "imported", home / "state"
+    for arguments in (
+        ("export", str(file), "--home", str(old)),
+        ("init", "--home", str(new), "--genesis", str(old / "genesis.json"), "--no-validator", "--no-encrypt"),
+        ("import", str(file), "--home", str(new)),
+    ):
+        done = tour.qenex(*arguments)
+        if done.returncode:
+            return f"{' '.join(arguments[:1])}: {done.stderr.strip()}"
+    done = tour.qenex("audit", "state", str(file), str(new), "--json")
+    answer = json.loads(done.stdout) if done.stdout.strip() else {"clean": False, "states": [{"app_hash": ""}]}
+    tour.say(f"\nexported and imported: app hash {answer['states'][0]['app_hash']}, {'the same' if answer['clean'] else 'NOT the same'}")
+    return "" if answer["clean"] else f"export and import: {done.stdout} {done.stderr}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--story", action="store_true", help="only the story")
@@ -218,10 +263,13 @@ def main() -> int:
         subprocess.run([*up, "--block-interval", "0.25"], check=True, stdout=sys.stderr)
         status = subprocess.run([*QENEX, "testnet", "status", "--home", str(home), "--json"], check=True, capture_output=True)
         nodes = json.loads(status.stdout)["nodes"]
+        subprocess.run([*QENEX, "testnet", "down", "--home", str(home)], check=True, stdout=sys.stderr)
+        running = start_apart(home)
         tour = Tour(home, [node["rpc"] for node in nodes], say)
         problems: list[str] = []
         counts: dict[str, int] = {}
         try:
+            tour.wait_until("four nodes with other hash seeds, time zones and locales are there", lambda: are_there(tour.urls))
             tour_story.run(tour)
             if not options.story:
                 tour_rest.run(tour)
@@ -229,8 +277,14 @@ def main() -> int:
         except Wrong as wrong:
             problems.append(str(wrong))
         finally:
-            subprocess.run([*QENEX, "testnet", "down", "--home", str(home)], check=True, stdout=sys.stderr)
+            for node in running:
+                node.send_signal(signal.SIGTERM)
+            for node in running:
+                node.wait(STOP_S_MAX)
         homes = [str(home / f"node{index}") for index in range(4)]
+        carried = carry_over(tour, home)
+        if carried:
+            problems.append(carried)
         audit = tour.qenex("audit", "state", *homes, "--json")
         audited = json.loads(audit.stdout) if audit.stdout.strip() else {"clean": False, "states": []}
         say(f"\nqenex audit state on {len(homes)} homes: {'clean' if audited['clean'] else audit.stdout + audit.stderr}")
