@@ -59,7 +59,7 @@ def find_events(handler: Callable[..., object]) -> tuple[EventKind, ...]:
 
 
 def _signers(row: Operation) -> tuple[str, ...]:
-    if row.is_governed and row.authorities is None:
+    if row.is_governed and "require_governance" in _names(row.handler.__code__):
         return ("governance, by a proposal",)
     acting = f"the acting account at {Level(row.level).name.lower()}"
     out = ["governance, by a proposal", f"or {acting}"] if row.is_governed else [acting]

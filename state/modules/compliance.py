@@ -38,7 +38,7 @@ from state.modules.gate import (
     put_holding,
     read_holding,
 )
-from state.modules.operation import GOVERNANCE_ADDRESS, Level, OpContext, Operation
+from state.modules.operation import Level, OpContext, Operation, require_governance
 from state.params_compliance import ComplianceParams
 from state.primitives.errors import MalformedError, OperationFailed
 from state.schema import ACCOUNT, ASSET, CALENDAR, COMPLIANCE_PARAMS_KEY, HOLDING, PARAMS, account_key, holding_key
@@ -180,8 +180,7 @@ def authorise(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None
 def set_authorities(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     """comp.set_authorities by governance: 204, 1107, 506, 301, 603, 602, 601 (a restricted account is no authority)."""
     accounts, is_separate = args
-    if account != GOVERNANCE_ADDRESS:
-        raise OperationFailed(Code.NO_PERMISSION, "only governance may do this")
+    require_governance(account)
     view = context.view
     try:
         params = ComplianceParams.from_record((accounts, bool(is_separate)))

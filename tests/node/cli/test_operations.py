@@ -44,3 +44,12 @@ def test_the_command_lists_describes_and_refuses(capsys: pytest.CaptureFixture[s
     assert main(["operations", "asset.transfer"]) == 0
     assert "501 INSUFFICIENT_FUNDS" in capsys.readouterr().out
     assert main(["operations", "nothing"]) == 2
+
+
+def test_who_signs_what_governance_may_do_too() -> None:
+    """What governance alone may do says so; what a role may do as well says that."""
+    signers = {entry.name: entry.signers for entry in describe_all()}
+    assert signers["amm.repair"] == signers["comp.set_authorities"] == ("governance, by a proposal",)
+    assert signers["comp.set_limits"] == ("governance, by a proposal", "or the acting account at statutory")
+    assert signers["comp.register_vasp"][1:] == ("or the acting account at high",)
+    assert signers["gov.trip"][:2] == ("governance, by a proposal", "or the acting account at high")
