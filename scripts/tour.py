@@ -23,7 +23,7 @@ from typing import Any
 
 import tour_rest
 import tour_story
-from killtest import QENEX, rpc
+from killtest import QENEX, end_on_signals, rpc
 
 from node.cli.main import main as cli
 from node.cli.options import HOME_VARIABLE
@@ -253,6 +253,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--base-port", type=int, default=28656)
     options = parser.parse_args()
+    end_on_signals()
 
     def say(text: str) -> None:
         print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
