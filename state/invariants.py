@@ -20,7 +20,7 @@ from state.invariants_claims import check_claims
 from state.invariants_compliance import check_compliance, check_definition
 from state.invariants_farm import check_farm
 from state.invariants_gov import check_gov
-from state.invariants_limits import GATE_LETTERS, check_kyc, check_limits, check_rules
+from state.invariants_limits import GATE_LETTERS, check_acts, check_kyc, check_limits, check_rules
 from state.invariants_pending import check_pending
 from state.invariants_staking import check_staking
 from state.invariants_treasury import (
@@ -54,6 +54,7 @@ from state.schema_accounts import POLICY
 from state.schema_amm import POSITION as POOL_SHARES
 from state.schema_claims import CLAIM
 from state.schema_freezes import MARKED_KEY
+from state.schema_kyc import OVERSIGHT
 from state.schema_treasury import TREASURY
 from state.transaction import Call, Transaction
 from state.view import View
@@ -76,7 +77,7 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
     "gov": check_gov,
 }
 # the same for records that the operations of several modules write
-_OF_LETTER: Final = {CLAIM: check_claims}
+_OF_LETTER: Final = {CLAIM: check_claims, OVERSIGHT: check_acts}
 _SHARED: Final = frozenset(_OF_LETTER)
 _NOTHING: Final[tuple[int, ...]] = (0,)
 _OF_POLICIES: Final = frozenset({ACCOUNT, POLICY})

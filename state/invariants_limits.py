@@ -185,19 +185,28 @@ def _check_credential(view: View, key: bytes, before: Value, after: Value, accou
     return ""
 
 
-def check_rules(view: View, first: Mapping[bytes, Value], account: bytes | None) -> str:
-    """I27 of acts, and I24 of what they may change; the empty string if they hold. `account` acts, or None."""
+def check_acts(view: View, first: Mapping[bytes, Value], account: bytes | None) -> str:
+    """I27: a privileged act wrote one entry, its own, under the next number; the empty string if it holds. `account` acts."""
     values = view.values
-    if account is None:
-        touched = any(key[1] == RULE or key[:3] == ACTS_KEY for key in first)
-        return "I27: a rule changed by itself" if touched else ""
     new = [key for key in first if key[:3] == ACTS_KEY and len(key) > len(ACTS_KEY)]
     if len(new) != 1 or first[new[0]] is not None or values[new[0]] is None or values[new[0]].actor != account:
         return "I27: a privileged act without its entry"
     count = values[ACTS_KEY][0]
     if new[0] != ACTS_KEY + (count - 1).to_bytes(8, "big") or count != (first[ACTS_KEY] or (0,))[0] + 1:
         return "I27: the entries of privileged acts are not numbered"
-    act = values[new[0]]
+    return ""
+
+
+def check_rules(view: View, first: Mapping[bytes, Value], account: bytes | None) -> str:
+    """I27 of acts, and I24 of what they may change; the empty string if they hold. `account` acts, or None."""
+    values = view.values
+    if account is None:
+        touched = any(key[1] == RULE or key[:3] == ACTS_KEY for key in first)
+        return "I27: a rule changed by itself" if touched else ""
+    problem = check_acts(view, first, account)
+    if problem:
+        return problem
+    act = values[ACTS_KEY + (values[ACTS_KEY][0] - 1).to_bytes(8, "big")]
     counts: dict[bytes, list[int]] = {}
     for key, before in first.items():
         after, tag = values[key], key[1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from state.primitives.hashing import sha256
 from state.schema_kyc import ACTS_KEY, Act, act_key
 
 if TYPE_CHECKING:
@@ -23,3 +24,8 @@ def record_act(
     view.put(act_key(number), Act(context.height, context.time_s, code, actor, subject, asset, evidence, tx))
     view.put(ACTS_KEY, (number + 1,))
     return int(number)
+
+
+def ground_hash(legal_ref: str) -> bytes:
+    """What an entry keeps of the legal ground that the operation's event gives in words: SHA-256 of it, 32 bytes."""
+    return sha256(legal_ref.encode())

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from state.codes import Code
 from state.events_assets import CLAWED_BACK, FORCED_TRANSFER
+from state.modules.acts import ground_hash, record_act
 from state.modules.asset_roles import get_roles
 from state.modules.assets import get_asset
 from state.modules.fields import ADDRESS, AMOUNT, CODE, REASON, SMALL, malformed
@@ -27,6 +28,13 @@ from state.modules.operation import Level, OpContext, Operation
 from state.primitives.errors import OperationFailed
 from state.schema import ASSET, CALENDAR, HOLDING, SUPPLY, holding_key, supply_key
 from state.schema_freezes import FREEZES, LEVEL_DEBIT
+from state.schema_kyc import OVERSIGHT
+
+# the numbers of the operations, for the list of privileged acts
+PAUSE: Final = 29
+UNPAUSE: Final = 30
+CLAWBACK: Final = 31
+FORCE_TRANSFER: Final = 32
 
 
 def require_freezer(context: OpContext, account: bytes, code: str, flag: int) -> None:
@@ -56,6 +64,7 @@ def pause(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     code, reason, legal_ref = args
     require_freezer(context, account, code, FLAG_PAUSABLE)
     put_freeze(context, Subject(Scope.ASSET, b"", code), account, LEVEL_DEBIT, reason, legal_ref, 0)
+    record_act(context, PAUSE, account, asset=code, evidence=ground_hash(legal_ref))
 
 
 def unpause(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
@@ -64,6 +73,7 @@ def unpause(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     subject = Subject(Scope.ASSET, b"", code)
     require_releaser(context, account, subject)
     lift_freeze(context, subject, account, reason, legal_ref)
+    record_act(context, UNPAUSE, account, asset=code, evidence=ground_hash(legal_ref))
 
 
 def _check_clawback(args: tuple[Any, ...]) -> None:
@@ -95,6 +105,7 @@ def clawback(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     context.take(holder, code.encode("ascii"), amount)
     supply: int = view.get(supply_key(code))[0] - amount
     view.put(supply_key(code), (supply,) if supply else None)
+    record_act(context, CLAWBACK, account, subject=holder, asset=code, evidence=ground_hash(legal_ref))
     context.emit(CLAWED_BACK, code, holder, amount, held, account, reason, legal_ref)
 
 
@@ -112,6 +123,7 @@ def forced_transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) -
     require_admitted_holder(context, to, raw, is_return=False)
     context.take(holder, raw, amount)
     context.give(to, raw, amount)
+    record_act(context, FORCE_TRANSFER, account, subject=holder, asset=code, evidence=ground_hash(legal_ref))
     context.emit(FORCED_TRANSFER, code, holder, to, amount, account, reason, legal_ref)
 
 
@@ -121,7 +133,7 @@ def _require_amount(amount: int) -> None:
 
 
 _GROUND: Final = (("reason", REASON), ("legal_ref", REASON))
-_PAUSE_WRITES: Final = frozenset({ASSET, FREEZES, CALENDAR})
+_PAUSE_WRITES: Final = frozenset({ASSET, FREEZES, CALENDAR, OVERSIGHT})
 
 OPERATIONS: Final = (
     Operation(
@@ -161,7 +173,7 @@ OPERATIONS: Final = (
             Code.INSUFFICIENT_AVAILABLE,
             Code.INSUFFICIENT_FUNDS,
         ),
-        writes=frozenset({HOLDING, SUPPLY}),
+        writes=frozenset({HOLDING, SUPPLY, OVERSIGHT}),
         moves_value=True,
         check=_check_clawback,
         forces=True,
@@ -185,7 +197,7 @@ OPERATIONS: Final = (
             Code.INSUFFICIENT_FUNDS,
             Code.OVERFLOW_MAX,
         ),
-        writes=frozenset({HOLDING}),
+        writes=frozenset({HOLDING, OVERSIGHT}),
         moves_value=True,
         forces=True,
     ),

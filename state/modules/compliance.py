@@ -15,6 +15,7 @@ from state.events_assets import AUTHORISED as AUTHORISED_EVENT
 from state.events_assets import AUTHORITIES_SET, UNSANCTIONED
 from state.events_assets import SANCTIONED as SANCTIONED_EVENT
 from state.marks import AUTHORISED, DEBIT_FROZEN, DEEP_FROZEN, MAINTAINED, SANCTIONED, UNFREEZABLE
+from state.modules.acts import ground_hash, record_act
 from state.modules.asset_force import require_freezer, require_releaser
 from state.modules.asset_roles import get_roles
 from state.modules.assets import count_marked, get_asset
@@ -43,10 +44,20 @@ from state.params_compliance import ComplianceParams
 from state.primitives.errors import MalformedError, OperationFailed
 from state.schema import ACCOUNT, ASSET, CALENDAR, COMPLIANCE_PARAMS_KEY, HOLDING, PARAMS, account_key, holding_key
 from state.schema_freezes import FREEZES, LEVEL_DEBIT, LEVEL_DEEP, Sanction, sanction_key
+from state.schema_kyc import OVERSIGHT
 from state.view import View
 
 STATES: Final = ("unauthorised", "maintained", "authorised")
 _STATE_MARKS: Final = (0, MAINTAINED, AUTHORISED)
+
+
+# the numbers of the operations, for the list of privileged acts
+FREEZE: Final = 180
+UNFREEZE: Final = 181
+AUTHORISE: Final = 182
+SANCTION: Final = 183
+UNSANCTION: Final = 184
+SET_AUTHORITIES: Final = 185
 
 
 def read_compliance_params(view: View) -> ComplianceParams:
@@ -104,6 +115,7 @@ def freeze(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     else:
         require_freezer(context, account, asset, FLAG_PAUSABLE)
     put_freeze(context, subject, account, level, reason, legal_ref, until_s)
+    record_act(context, FREEZE, account, subject=who, asset=asset, evidence=ground_hash(legal_ref))
 
 
 def _check_unfreeze(args: tuple[Any, ...]) -> None:
@@ -123,6 +135,7 @@ def unfreeze(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     else:
         require_releaser(context, account, subject)
     lift_freeze(context, subject, account, reason, legal_ref)
+    record_act(context, UNFREEZE, account, subject=who, asset=asset, evidence=ground_hash(legal_ref))
 
 
 def sanction(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
@@ -136,6 +149,7 @@ def sanction(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     view.put(sanction_key(who), Sanction(list_id, account, reason, legal_ref, context.time_s))
     count_marked(view, 1)
     _change_marks(context, who, SANCTIONED, is_set=True)
+    record_act(context, SANCTION, account, subject=who, evidence=ground_hash(legal_ref))
     context.emit(SANCTIONED_EVENT, who, list_id, account, reason, legal_ref)
 
 
@@ -151,6 +165,7 @@ def unsanction(context: OpContext, account: bytes, args: tuple[Any, ...]) -> Non
     view.put(sanction_key(who), None)
     count_marked(view, -1)
     _change_marks(context, who, SANCTIONED, is_set=False)
+    record_act(context, UNSANCTION, account, subject=who, evidence=ground_hash(legal_ref))
     context.emit(UNSANCTIONED, who, found.list_id, account, reason, legal_ref)
 
 
@@ -174,6 +189,7 @@ def authorise(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None
     key = holding_key(who, code)
     balance, held, marks = read_holding(context.view.get(key))
     put_holding(context.view, key, balance, held, marks & ~(AUTHORISED | MAINTAINED) | _STATE_MARKS[state])
+    record_act(context, AUTHORISE, account, subject=who, asset=code, evidence=ground_hash(legal_ref))
     context.emit(AUTHORISED_EVENT, code, who, STATES[state], account, reason, legal_ref)
 
 
@@ -197,6 +213,7 @@ def set_authorities(context: OpContext, account: bytes, args: tuple[Any, ...]) -
     for who in accounts:
         _change_marks(context, who, UNFREEZABLE, is_set=True)
     view.put(COMPLIANCE_PARAMS_KEY, params.to_record())
+    record_act(context, SET_AUTHORITIES, account)
     context.emit(AUTHORITIES_SET, len(accounts), is_separate)
 
 
@@ -214,7 +231,7 @@ def _check_authorities(args: tuple[Any, ...]) -> None:
 
 _SUBJECT: Final = (("scope", SMALL), ("account", OPTIONAL_ADDRESS), ("asset", OPTIONAL_CODE))
 _GROUND: Final = (("reason", REASON), ("legal_ref", REASON))
-_FREEZE_WRITES: Final = frozenset({ACCOUNT, HOLDING, ASSET, FREEZES, CALENDAR})
+_FREEZE_WRITES: Final = frozenset({ACCOUNT, HOLDING, ASSET, FREEZES, CALENDAR, OVERSIGHT})
 _FREEZE_BITS: Final = DEBIT_FROZEN | DEEP_FROZEN
 
 OPERATIONS: Final = (
@@ -257,7 +274,7 @@ OPERATIONS: Final = (
         level=Level.STATUTORY,
         handler=authorise,
         codes=(Code.ASSET_NOT_FOUND, Code.NO_PERMISSION, Code.RECIPIENT_IS_MODULE, Code.ACCOUNT_NOT_FOUND),
-        writes=frozenset({HOLDING}),
+        writes=frozenset({HOLDING, OVERSIGHT}),
         check=_check_authorise,
     ),
     Operation(
@@ -268,7 +285,7 @@ OPERATIONS: Final = (
         level=Level.STATUTORY,
         handler=sanction,
         codes=(Code.NO_PERMISSION, Code.RECIPIENT_IS_MODULE, Code.ACCOUNT_NOT_FOUND, Code.ASSERT_FAILED),
-        writes=frozenset({ACCOUNT, FREEZES}),
+        writes=frozenset({ACCOUNT, FREEZES, OVERSIGHT}),
         marks=SANCTIONED,
     ),
     Operation(
@@ -279,7 +296,7 @@ OPERATIONS: Final = (
         level=Level.STATUTORY,
         handler=unsanction,
         codes=(Code.NO_PERMISSION, Code.ASSERT_FAILED, Code.SAME_KEY_MAKER_CHECKER),
-        writes=frozenset({ACCOUNT, FREEZES}),
+        writes=frozenset({ACCOUNT, FREEZES, OVERSIGHT}),
         marks=SANCTIONED,
     ),
     Operation(
@@ -298,7 +315,7 @@ OPERATIONS: Final = (
             Code.ACCOUNT_DEEP_FROZEN,
             Code.ACCOUNT_FROZEN,
         ),
-        writes=frozenset({ACCOUNT, PARAMS}),
+        writes=frozenset({ACCOUNT, PARAMS, OVERSIGHT}),
         check=_check_authorities,
         marks=UNFREEZABLE,
         is_governed=True,

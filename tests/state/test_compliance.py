@@ -8,7 +8,9 @@ import pytest
 
 from state.codes import Code
 from state.initial import GenesisState, genesis_changes
+from state.machine import apply_block
 from state.modules import compliance
+from state.modules.acts import ground_hash
 from state.modules.operation import CLAIMS_ADDRESS, FEES_ADDRESS, GOVERNANCE_ADDRESS, MODULE_ACCOUNTS, OpContext
 from state.modules.staking_pool import get_delegation, read_stake_params, settle_pool, take_stake, value_of
 from state.modules.table import BY_NAME, ROWS
@@ -21,6 +23,7 @@ from state.queries_compliance import get_account_status, get_asset_powers, get_h
 from state.schema import CALENDAR_KEY, COMPLIANCE_PARAMS_KEY, account_key, holding_key
 from state.schema_claims import claim_key
 from state.schema_freezes import MARKED_KEY, account_freeze_key, holding_freeze_key, pause_key, roles_key, sanction_key
+from state.schema_kyc import ACTS_KEY, act_key
 from state.transaction import Transaction, call
 from state.view import View, encode_changes
 from tests.state.amm_world import amm_op
@@ -494,3 +497,37 @@ def test_nobody_is_restricted_where_nothing_was_ever_reserved() -> None:
     assert MARKED_KEY in world.db
     world.do("bank", call("asset.renounce_flag", asset="GRD", flag=64))
     assert MARKED_KEY not in world.db
+
+
+def test_every_privileged_act_is_on_record_with_its_ground() -> None:
+    """I27: who did what to whom, in which asset, on what ground; entries are numbered and stay."""
+    world = ComplianceWorld()
+    acts: list[tuple[int, str, str, str]] = []
+
+    def did(sender: str, operation: Any, code: int, subject: str = "", asset: str = "") -> None:
+        world.must(sender, operation)
+        acts.append((code, sender, subject, asset))
+
+    did("reg1", freeze_account("alice"), 180, "alice")
+    did("reg1", unfreeze("alice"), 181, "alice")
+    did("reg1", sanction("alice"), 183, "alice")
+    did("reg1", unsanction("alice"), 184, "alice")
+    did("freezer", freeze_holding("bob", "GLD"), 180, "bob", "GLD")
+    did("unfreezer", unfreeze("bob", "GLD"), 181, "bob", "GLD")
+    did("clawer", clawback("bob", 5), 31, "bob", "GLD")
+    did("officer", authorise("bob", "GLD", "authorised"), 182, "bob", "GLD")
+    assert world.read(ACTS_KEY) == (len(acts),)
+    for number, (code, sender, subject, asset) in enumerate(acts):
+        entry = world.read(act_key(number))
+        assert (entry.code, entry.actor, entry.asset) == (code, ADDRESS[sender], asset)
+        assert entry.subject == (ADDRESS[subject] if subject else b"")
+        assert entry.evidence == ground_hash(GROUND["legal_ref"])
+    world.audit()
+
+
+def test_an_act_without_its_entry_is_reverted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compliance, "record_act", lambda *_args, **_fields: 0)
+    world = ComplianceWorld()
+    raw = world.raw("reg1", freeze_account("alice"))
+    receipt = apply_block(world.db, world.context(), (raw,)).receipts[0]
+    assert (receipt.code, receipt.log) == (Code.INVARIANT_VIOLATION, "I27: a privileged act without its entry")
