@@ -17,6 +17,7 @@ from state.modules.gate import FLAG_ESCROWABLE, require_debit, require_flag, req
 from state.modules.operation import CLAIMS, ESCROWS, ESCROWS_ADDRESS, Level, OpContext, Operation
 from state.modules.pending import (
     BOOKS,
+    ENDED_PAYMENT,
     ESCROW_DUE,
     EXPIRED,
     PAID,
@@ -120,12 +121,6 @@ def _return(context: OpContext, key: bytes, record: Escrow, reason: int) -> None
     context.emit(ESCROW_RETURNED, key[2:], record.owner, record.asset, record.amount, reason)
 
 
-_ENDED: Final = (
-    Code.PENDING_NOT_FOUND,
-    Code.PENDING_ALREADY_POSTED,
-    Code.PENDING_ALREADY_VOIDED,
-    Code.PENDING_EXPIRED,
-)
 _WRITES: Final = frozenset({HOLDING, ESCROW}) | BOOKS
 
 OPERATIONS: Final = (
@@ -170,7 +165,7 @@ OPERATIONS: Final = (
         level=Level.LOW,
         handler=finish,
         codes=(
-            *_ENDED,
+            *ENDED_PAYMENT,
             Code.TOO_LATE,
             Code.TOO_EARLY,
             Code.WRONG_SECRET,
@@ -188,7 +183,7 @@ OPERATIONS: Final = (
         fields=(("escrow", PENDING_ID),),
         level=Level.MEDIUM,
         handler=cancel,
-        codes=(*_ENDED, Code.TOO_EARLY),
+        codes=(*ENDED_PAYMENT, Code.TOO_EARLY),
         writes=_WRITES | {CLAIM},
         work=2,
         moves_value=True,

@@ -14,6 +14,7 @@ from state.modules.fields import ADDRESS, AMOUNT, CODE, NUMBER, OPTIONAL_ADDRESS
 from state.modules.operation import Level, OpContext, Operation
 from state.modules.pending import (
     BOOKS,
+    ENDED_PAYMENT,
     EXPIRED,
     HOLD_DUE,
     PAID,
@@ -106,12 +107,6 @@ def _release(context: OpContext, key: bytes, record: Hold, code: int) -> None:
     context.emit(HOLD_RELEASED, key[2:], record.owner, record.asset, record.amount, code)
 
 
-_ENDED: Final = (
-    Code.PENDING_NOT_FOUND,
-    Code.PENDING_ALREADY_POSTED,
-    Code.PENDING_ALREADY_VOIDED,
-    Code.PENDING_EXPIRED,
-)
 _WRITES: Final = frozenset({HOLDING, HOLD}) | BOOKS
 
 OPERATIONS: Final = (
@@ -155,7 +150,7 @@ OPERATIONS: Final = (
         handler=post,
         codes=(
             Code.ZERO_AMOUNT,
-            *_ENDED,
+            *ENDED_PAYMENT,
             Code.NO_PERMISSION,
             Code.EXCEEDS_PENDING,
             Code.NOT_TRANSFERABLE,
@@ -171,7 +166,7 @@ OPERATIONS: Final = (
         fields=(("hold", PENDING_ID),),
         level=Level.MEDIUM,
         handler=void,
-        codes=(*_ENDED, Code.NO_PERMISSION),
+        codes=(*ENDED_PAYMENT, Code.NO_PERMISSION),
         writes=_WRITES,
         work=2,
         moves_value=True,

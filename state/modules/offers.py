@@ -16,6 +16,7 @@ from state.modules.gate import require_movable, require_payment
 from state.modules.operation import Level, OpContext, Operation
 from state.modules.pending import (
     BOOKS,
+    ENDED_EXCHANGE,
     EXECUTED,
     EXPIRED,
     OFFER_DUE,
@@ -129,12 +130,6 @@ def _release(context: OpContext, key: bytes, record: Offer, reason: int) -> None
     context.emit(OFFER_ENDED, key[2:], record.owner, record.recipient, reason)
 
 
-_ENDED: Final = (
-    Code.PENDING_NOT_FOUND,
-    Code.PENDING_ALREADY_VOIDED,
-    Code.PENDING_EXPIRED,
-    Code.ALREADY_SETTLED,
-)
 _WRITES: Final = frozenset({HOLDING, OFFER}) | BOOKS
 
 OPERATIONS: Final = (
@@ -179,7 +174,7 @@ OPERATIONS: Final = (
         level=Level.MEDIUM,
         handler=accept,
         codes=(
-            *_ENDED,
+            *ENDED_EXCHANGE,
             Code.NO_PERMISSION,
             Code.SETTLEMENT_MISMATCH,
             Code.NOT_TRANSFERABLE,
@@ -196,7 +191,7 @@ OPERATIONS: Final = (
         fields=(("offer", PENDING_ID),),
         level=Level.MEDIUM,
         handler=cancel,
-        codes=(*_ENDED, Code.NO_PERMISSION),
+        codes=(*ENDED_EXCHANGE, Code.NO_PERMISSION),
         writes=_WRITES,
         work=2,
     ),

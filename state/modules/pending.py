@@ -37,6 +37,20 @@ FORGET: Final = 24
 # what every operation on something pending writes beside its own record and holdings
 BOOKS: Final = frozenset({PENDING_LIST, CALENDAR})
 
+# what may answer whoever asks for something that has ended: what can be paid out, and what is settled in one step
+ENDED_PAYMENT: Final = (
+    Code.PENDING_NOT_FOUND,
+    Code.PENDING_ALREADY_POSTED,
+    Code.PENDING_ALREADY_VOIDED,
+    Code.PENDING_EXPIRED,
+)
+ENDED_EXCHANGE: Final = (
+    Code.PENDING_NOT_FOUND,
+    Code.PENDING_ALREADY_VOIDED,
+    Code.PENDING_EXPIRED,
+    Code.ALREADY_SETTLED,
+)
+
 PAID: Final = int(Code.PENDING_ALREADY_POSTED)
 TAKEN_BACK: Final = int(Code.PENDING_ALREADY_VOIDED)
 EXPIRED: Final = int(Code.PENDING_EXPIRED)

@@ -23,6 +23,7 @@ from state.modules.gate import require_movable
 from state.modules.operation import Level, OpContext, Operation
 from state.modules.pending import (
     BOOKS,
+    ENDED_EXCHANGE,
     EXECUTED,
     EXPIRED,
     SETTLEMENT_DUE,
@@ -152,12 +153,6 @@ def _release(context: OpContext, key: bytes, record: Settlement, reason: int) ->
     context.emit(SETTLEMENT_ENDED, key[2:], reason)
 
 
-_ENDED: Final = (
-    Code.PENDING_NOT_FOUND,
-    Code.PENDING_ALREADY_VOIDED,
-    Code.PENDING_EXPIRED,
-    Code.ALREADY_SETTLED,
-)
 _WRITES: Final = frozenset({HOLDING, SETTLEMENT}) | BOOKS
 
 OPERATIONS: Final = (
@@ -195,7 +190,7 @@ OPERATIONS: Final = (
         level=Level.MEDIUM,
         handler=allocate,
         codes=(
-            *_ENDED,
+            *ENDED_EXCHANGE,
             Code.NO_PERMISSION,
             Code.SETTLEMENT_MISMATCH,
             Code.NOT_TRANSFERABLE,
@@ -214,7 +209,7 @@ OPERATIONS: Final = (
         level=Level.LOW,
         handler=execute,
         codes=(
-            *_ENDED,
+            *ENDED_EXCHANGE,
             Code.NO_PERMISSION,
             Code.SETTLEMENT_INCOMPLETE,
             Code.NOT_TRANSFERABLE,
@@ -230,7 +225,7 @@ OPERATIONS: Final = (
         fields=(("settlement", PENDING_ID),),
         level=Level.MEDIUM,
         handler=cancel,
-        codes=(*_ENDED, Code.NO_PERMISSION),
+        codes=(*ENDED_EXCHANGE, Code.NO_PERMISSION),
         writes=_WRITES,
         work=4,
     ),

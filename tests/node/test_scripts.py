@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from state.catalogue import describe_all
 from state.codes import Code
 from state.modules.table import BY_NAME
 from state.receipts import EVENT_KINDS
+from tests.node.ports import free_base_port
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -166,3 +168,19 @@ def test_the_steps_of_the_tour_are_commands_and_operations(monkeypatch: pytest.M
     assert len(alone) > 5
     assert alone | {"group.update"} <= carried
     assert len(commands) > 100
+
+
+def test_a_tour_that_is_stopped_says_so_without_a_traceback(tmp_path: Path) -> None:
+    """Failed before: SIGTERM took the network down but printed the traceback of a KeyboardInterrupt."""
+    said = tmp_path / "said"
+    with said.open("wb") as out:
+        port = str(free_base_port())
+        tour = subprocess.Popen([sys.executable, str(ROOT / "scripts" / "tour.py"), "--base-port", port], stdout=out, stderr=out)
+        deadline = time.monotonic() + 120
+        while b"final in block" not in said.read_bytes() and tour.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        tour.send_signal(signal.SIGTERM)
+        assert tour.wait(60) == 1
+    text = said.read_text()
+    assert "Traceback" not in text
+    assert "stopped by a signal" in text
