@@ -40,7 +40,7 @@ from consensus.vote import Proposal, Vote
 from node.clock import Clock
 from node.crash import leaf_of, write_bundle
 from node.look_back import check_record_against_chain, note_own_signature
-from node.own_key import require_not_said_otherwise, require_one_instance
+from node.own_key import require_not_convicted, require_not_said_otherwise, require_one_instance
 from node.pacing import compute_pace
 from node.roles import ChainState, Executor, Outbox
 from node.signer import Signer, SignRequest, Step
@@ -274,6 +274,9 @@ class Driver:
     def _look_for_ours(self, signer: Signer, decision: m.Decide) -> None:
         note_own_signature(signer, decision.commit, decision.block.header.time_ns, self._started_ns, self._warn)
 
+    def _require_innocent(self, signer: Signer, decision: m.Decide) -> None:
+        require_not_convicted(decision.block, signer.address)  # at the end: the block is durable, so a second start goes on after it
+
     def _must_abstain(self, height: int) -> bool:
         """Whether nothing may be signed in `height`, because what was signed in it before is not known in full."""
         if self._signer is None or self._wal.damaged:
@@ -314,6 +317,8 @@ class Driver:
         self._set_pace()
         certified = CertifiedBlock(decision.block, decision.commit, decision.pq_commit)
         self._outbox.decided(self.state, certified)
+        if self._signer is not None:
+            self._require_innocent(self._signer, decision)
 
     # heights
 

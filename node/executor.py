@@ -23,7 +23,7 @@ from consensus.messages import ReportEvidence
 from consensus.validation import ChainTip, make_block, validate_block
 from node.clock import Clock
 from node.evidence.history import StoreHistory
-from node.evidence.pool import EvidencePool, make_own_error
+from node.evidence.pool import EvidencePool
 from node.indexer.rows import index_rows
 from node.maintenance.divergence import Divergence
 from node.mempool.mempool import Mempool
@@ -291,9 +291,6 @@ class LedgerExecutor:
         for item in block.evidence:
             accused = [found.address for found in item.misbehavior()]
             self._log.warning("misbehaviour punished", height=item.height, validators=accused)
-            if self._proposer_address in accused:
-                error = make_own_error(item)
-                self._log.error("we are punished", code=error.code, reason=error.message, hint=error.hint)
         if self._evidence is not None:
             self._evidence.decided()
 

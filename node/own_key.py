@@ -1,13 +1,16 @@
 """Whether our key signs somewhere else as well: two different votes or proposals of ours for one height and round are on the network.
 
 Two instances with one key are the commonest way to be slashed. We never report ourselves; we stop, loudly, so that the harm ends. What
-others have seen they can prove. Reading the core's books only; nothing is decided here.
+others have seen they can prove, and a block that carries such a proof tells an instance that has heard nothing itself. Reading only;
+nothing is decided here.
 """
 
 from __future__ import annotations
 
 from consensus import messages as m
+from consensus.block import Block
 from consensus.core import Core
+from consensus.evidence import Evidence
 from consensus.vote import Proposal, Vote
 from state.primitives.errors import DoubleSignError
 
@@ -40,6 +43,25 @@ def require_not_said_otherwise(core: Core, address: bytes, message: Vote | Propo
             raise _make_error("votes", message.height, message.round)
     elif any(proposal.block_id != message.block_id for proposal in core.view.proposals(message.round)):
         raise _make_error("proposals", message.height, message.round)
+
+
+def require_not_convicted(block: Block, address: bytes) -> None:
+    """Look at the proofs of a decided block. Raises `DoubleSignError` if we are accused.
+
+    Our signer does not sign twice, so somebody else has the key.
+    """
+    for item in block.evidence:
+        if any(found.address == address for found in item.misbehavior()):
+            raise make_convicted_error(item)
+
+
+def make_convicted_error(item: Evidence) -> DoubleSignError:
+    """What the operator of the accused is told."""
+    return DoubleSignError(
+        f"others have a proof that this validator's key signed contradicting messages at height {item.height}: a second instance uses it",
+        hint="find and stop the other instance; this one stops when the proof is in a block; a validator that was tombstoned cannot come "
+        "back, its node, started again, follows the chain without voting",
+    )
 
 
 def _check_votes(core: Core, address: bytes, vote: Vote) -> None:

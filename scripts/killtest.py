@@ -120,8 +120,9 @@ def run_rounds(home: Path, rounds: int, txs: int, chance: random.Random, seconds
 
 def end_on_signals() -> None:
     """Whoever stops a script stops its nodes as well: what stands in `finally` is done, also when it runs in the background."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # by way of the one that an event loop knows how to end by
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def stop(pid: int, number: signal.Signals) -> None:

@@ -25,7 +25,7 @@ import tour_rest
 import tour_story
 from killtest import QENEX, end_on_signals, rpc
 
-from node.cli.main import main as cli
+from node.cli.main import run
 from node.cli.options import HOME_VARIABLE
 from node.rpc.client import SyncClient
 from state.modules.table import BY_NAME
@@ -72,7 +72,7 @@ class Tour:
         """A command, as a person types it, in this process: starting Python for each would take longer than the network does."""
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = cli(arguments)
+            code = run(list(arguments))
         return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
     def tx(self, title: str, sender: str, *arguments: str, code: int = 0) -> dict[str, Any]:
@@ -211,15 +211,13 @@ def _carried(call: Call) -> list[str]:
     return [str(row["op"]) for (_, kind), value in fields if kind.name in CARRIED for row in kind.show(value)]
 
 
-def start_apart(home: Path) -> list[subprocess.Popen[bytes]]:
-    """The nodes of the network, each in an environment of its own: what they compute must not depend on it."""
-    running = []
+def start_apart(home: Path, running: list[subprocess.Popen[bytes]]) -> None:
+    """Add the nodes to `running`, each in an environment of its own: what they compute must not depend on it."""
     for index, (seed, zone, locale) in enumerate(ENVIRONMENTS):
         env = {**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": locale, "LANG": locale}
         command = [*QENEX, "start", "--home", str(home / f"node{index}")]
         with (home / f"node{index}" / "tour.log").open("wb") as log:
             running.append(subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True))
-    return running
 
 
 def are_there(urls: Sequence[str]) -> bool:
@@ -258,18 +256,18 @@ def main() -> int:
     def say(text: str) -> None:
         print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
 
+    say("keys and genesis of four validators")
     with tempfile.TemporaryDirectory(prefix="qenex-tour-") as folder:
         home = Path(folder) / "net"
-        up = [*QENEX, "testnet", "up", "--detach", "--home", str(home), "--validators", "4", "--base-port", str(options.base_port)]
-        subprocess.run([*up, "--block-interval", "0.25"], check=True, stdout=sys.stderr)
-        status = subprocess.run([*QENEX, "testnet", "status", "--home", str(home), "--json"], check=True, capture_output=True)
-        nodes = json.loads(status.stdout)["nodes"]
-        subprocess.run([*QENEX, "testnet", "down", "--home", str(home)], check=True, stdout=sys.stderr)
-        running = start_apart(home)
+        command = [*QENEX, "testnet", "init", "--home", str(home), "--base-port", str(options.base_port)]
+        made = subprocess.run([*command, "--block-interval", "0.25", "--json"], check=True, stdout=subprocess.PIPE)
+        nodes = json.loads(made.stdout)["nodes"]
         tour = Tour(home, [node["rpc"] for node in nodes], say)
         problems: list[str] = []
         counts: dict[str, int] = {}
+        running: list[subprocess.Popen[bytes]] = []
         try:
+            start_apart(home, running)
             tour.wait_until("four nodes with other hash seeds, time zones and locales are there", lambda: are_there(tour.urls))
             tour_story.run(tour)
             if not options.story:
@@ -310,7 +308,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    code: int | str = "tour: stopped by a signal; its network is down and its files are removed"
     try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("tour: stopped by a signal; its network is down and its files are removed")
+        code = main()
+    except* KeyboardInterrupt:  # bare, or in the group that an event loop makes of it
+        pass
+    sys.exit(code)

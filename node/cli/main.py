@@ -72,6 +72,14 @@ def qenex() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return run(argv)
+    except KeyboardInterrupt:
+        return report_error(LocalError("interrupted"), as_json="--json" in argv)
+
+
+def run(argv: list[str]) -> int:
+    """A command within a longer program, which ends with it: raises `KeyboardInterrupt` when a signal says so."""
     as_json = "--json" in argv
     try:
         result: Any = qenex.main(args=argv, prog_name="qenex", standalone_mode=False)
@@ -82,8 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_MISTAKE
     except click.exceptions.Exit as error:
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return report_error(LocalError("interrupted"), as_json=as_json)
+    except click.Abort:
+        raise KeyboardInterrupt from None
     except click.ClickException as error:
         return report_error(_from_click(error), as_json=as_json)
     except QenexError as error:
@@ -92,7 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # whoever read our output is gone; a second error at interpreter exit would be noise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BUG
-    except Exception as error:  # the command line's supervisor: the last line of defence
+    except (Exception, BaseExceptionGroup) as error:  # the command line's supervisor: the last line of defence
+        if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is not None:
+            raise KeyboardInterrupt from None  # out of an event loop
         if os.environ.get("QENEX_TRACEBACK"):
             raise
         report_error(_unexpected(error), as_json=as_json)
@@ -107,8 +117,8 @@ def _from_click(error: click.ClickException) -> QenexError:
     return ConfigError(error.format_message().replace("\n", " "), hint=hint)
 
 
-def _unexpected(error: Exception) -> QenexError:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+def _unexpected(error: BaseException) -> QenexError:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if isinstance(error, QenexError):
         return error

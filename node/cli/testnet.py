@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,40 +23,46 @@ def testnet() -> None:
     """A local network of real validator processes."""
 
 
+def network_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What a network is made with, as options of a command."""
+    for option in (
+        click.option("--fresh", is_flag=True, help="Remove the network that is in the directory first."),
+        click.option("--accounts", type=int, help="Funded accounts for `qenex bench load` [default: 0]."),
+        click.option("--block-interval", help="Seconds between blocks, 0 to 60, such as 0.2 [default: 1]."),
+        click.option("--base-port", type=int, help="Port of node 0; others follow in steps of 10 [default: 26656]."),
+        home_option(_HOME_HELP),
+        click.option("--validators", type=int, help="How many validators [default: 4]."),
+    ):
+        command = option(command)
+    return command
+
+
 @testnet.command()
-@click.option("--validators", type=int, help="How many validators [default: 4].")
-@home_option(_HOME_HELP)
-@click.option("--base-port", type=int, help="Port of node 0; others follow in steps of 10 [default: 26656].")
-@click.option("--detach", is_flag=True, help="Leave the nodes running and return.")
-@click.option("--block-interval", help="Seconds between blocks, 0 to 60, such as 0.2 [default: 1].")
-@click.option("--accounts", type=int, help="Funded accounts for `qenex bench load` [default: 0].")
-@click.option("--fresh", is_flag=True, help="Remove the network that is in the directory first.")
+@network_options
 @json_option
-def up(
-    validators: int | None,
-    home: Path | None,
-    base_port: int | None,
-    detach: bool,
-    block_interval: str | None,
-    accounts: int | None,
-    fresh: bool,
-    as_json: bool,
-) -> None:
+def init(home: Path | None, fresh: bool, as_json: bool, **named: Any) -> None:
+    """Make the homes, keys and genesis of a network and start nothing; `qenex testnet up` or `qenex start --home` does."""
+    from node.testnet.network import make
+    from node.testnet.screen import RichScreen, SilentScreen
+
+    root = home or default_testnet_home()
+    manifest = make(root, _requested(**named), SilentScreen() if as_json else RichScreen(), fresh=fresh)
+    remember_network(manifest.genesis_hash, root)
+    nodes = [{"home": str(root / entry.home), "rpc": f"http://{entry.rpc}", "node_id": entry.node_id} for entry in manifest.nodes]
+    data = {"home": str(root), "chain_id": manifest.chain_id, "genesis_hash": manifest.genesis_hash, "nodes": nodes}
+    answer(as_json, data, [f"{node['home']}  {node['rpc']}" for node in nodes])
+
+
+@testnet.command()
+@network_options
+@click.option("--detach", is_flag=True, help="Leave the nodes running and return.")
+@json_option
+def up(home: Path | None, fresh: bool, detach: bool, as_json: bool, **named: Any) -> None:
     """Start a network and follow it; Ctrl-C stops every process. A network that exists is started again."""
     from node.testnet.network import up as bring_up
     from node.testnet.screen import RichScreen, SilentScreen
 
     root = home or default_testnet_home()
-    requested = {
-        name: value
-        for name, value in (
-            ("validators", validators),
-            ("base_port", base_port),
-            ("accounts", accounts),
-            ("block_interval_ms", None if block_interval is None else _milliseconds(block_interval)),
-        )
-        if value is not None
-    }
     screen = SilentScreen() if as_json else RichScreen()
 
     def on_up(result: UpResult) -> None:
@@ -68,7 +75,7 @@ def up(
             screen.note("Ctrl-C stops the network")
 
     try:
-        bring_up(root, requested, screen, detach=detach, fresh=fresh, on_up=on_up)
+        bring_up(root, _requested(**named), screen, detach=detach, fresh=fresh, on_up=on_up)
     finally:
         screen.close()
     if not detach and not as_json:
@@ -100,6 +107,19 @@ def down(home: Path | None, as_json: bool) -> None:
 
     stopped = take_down(home or default_testnet_home())
     answer(as_json, {"stopped": stopped}, [f"stopped {len(stopped)} nodes" if stopped else "no node was running"])
+
+
+def _requested(
+    validators: int | None, base_port: int | None, accounts: int | None, block_interval: str | None
+) -> dict[str, int]:
+    """The fields of `NetworkOptions` that were named."""
+    fields = {
+        "validators": validators,
+        "base_port": base_port,
+        "accounts": accounts,
+        "block_interval_ms": None if block_interval is None else _milliseconds(block_interval),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _milliseconds(text: str) -> int:

@@ -34,9 +34,9 @@ from consensus.messages import ReportEvidence
 from consensus.validation import ChainTip
 from consensus.vote import Proposal, Vote
 from node.keystore import write_private_file
+from node.own_key import make_convicted_error
 from state.primitives.codec import Value, decode, encode_trusted
 from state.primitives.errors import (
-    DoubleSignError,
     InvalidEvidenceError,
     KeyFileError,
     MalformedError,
@@ -182,7 +182,7 @@ class EvidencePool:
         while len(self._own) >= EVIDENCE_PENDING_MAX:
             del self._own[next(iter(self._own))]
         self._own[item.offence] = None
-        self._warn("evidence", make_own_error(item))
+        self._warn("evidence", make_convicted_error(item))
 
     def _keep(self, item: Evidence) -> None:
         self._pending[item.offence] = item
@@ -298,14 +298,6 @@ class EvidencePool:
                 self._keep(item)
         except (InvalidEvidenceError, UnknownHistoryError) as error:
             self._warn("evidence", error)
-
-
-def make_own_error(item: Evidence) -> DoubleSignError:
-    """What the operator of the accused is told."""
-    return DoubleSignError(
-        f"others have a proof that this validator's key signed contradicting messages at height {item.height}: a second instance uses it",
-        hint="find and stop the other instance; stake is slashed for it, and a validator that was tombstoned cannot come back",
-    )
 
 
 def _leader(item: Evidence) -> bytes:

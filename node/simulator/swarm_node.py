@@ -185,7 +185,7 @@ class SwarmNode:
         engine = Engine(edges, state)
         if self.kind:
             driver: Any = engine.driver
-            driver._require_alone = driver._look_for_ours = _ignore  # a cheat does not mind contradicting itself
+            driver._require_alone = driver._look_for_ours = driver._require_innocent = _ignore  # a cheat does not mind contradicting itself
         evidence = EvidencePool(
             disk.folder / "evidence", CHAIN_ID, signer.address, executor.history, lambda: executor.state.tip, verifier, self._warn
         )

@@ -127,6 +127,12 @@ def up(
     return result
 
 
+def make(root: Path, requested: Mapping[str, int], screen: Screen, *, fresh: bool = False) -> Manifest:
+    """The network's files, made or found to fit, as `up` would; nothing is started. Raises `QenexError`s of one line."""
+    with lock_network(root):
+        return _prepare(root, requested, screen, fresh=fresh)
+
+
 def status(root: Path) -> tuple[NodeStatus, ...]:
     """Every node of the network in this directory."""
     manifest = read_manifest(root)

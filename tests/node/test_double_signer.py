@@ -104,7 +104,7 @@ def offence_height(item: Any) -> int:
 async def test_a_second_instance_of_a_key_is_proved_and_tombstoned_within_five_heights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not look for what the first has signed: a node that does would stop before it could be proved."""
+    """It does not look for what the first has signed: a node that does would mostly stop before it could be proved."""
     monkeypatch.setattr(Driver, "_look_for_ours", lambda *_: None)
     monkeypatch.setattr(Driver, "_require_alone", lambda *_: None)
     plans = make_homes(tmp_path)
@@ -131,7 +131,10 @@ async def test_a_second_instance_of_a_key_is_proved_and_tombstoned_within_five_h
 
 
 async def test_a_second_instance_that_looks_ends_by_itself(tmp_path: Path) -> None:
-    """Both homes run what everybody runs; one of them at least sees the other's signature, and stops."""
+    """Both homes run what everybody runs; one of them at least sees the other's signature, or a block with the proof, and stops.
+
+    Failed now and then before blocks were looked at: when both proposed in the same moment, only the others heard both.
+    """
     plans = make_homes(tmp_path)
     ended = trio.Event()
 

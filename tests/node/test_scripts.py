@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -170,17 +171,24 @@ def test_the_steps_of_the_tour_are_commands_and_operations(monkeypatch: pytest.M
     assert len(commands) > 100
 
 
-def test_a_tour_that_is_stopped_says_so_without_a_traceback(tmp_path: Path) -> None:
-    """Failed before: SIGTERM took the network down but printed the traceback of a KeyboardInterrupt."""
+@pytest.mark.parametrize(
+    "moment", [b"keys and genesis", b"... until", b"final in block"], ids=["at once", "while its nodes start", "in a step"]
+)
+def test_a_tour_that_is_stopped_says_so_and_leaves_no_node(tmp_path: Path, moment: bytes) -> None:
+    """Failed before: SIGTERM printed the traceback of a KeyboardInterrupt; while the network was being made its nodes stayed."""
     said = tmp_path / "said"
+    port = free_base_port()
     with said.open("wb") as out:
-        port = str(free_base_port())
-        tour = subprocess.Popen([sys.executable, str(ROOT / "scripts" / "tour.py"), "--base-port", port], stdout=out, stderr=out)
+        tour = subprocess.Popen([sys.executable, str(ROOT / "scripts" / "tour.py"), "--base-port", str(port)], stdout=out, stderr=out)
         deadline = time.monotonic() + 120
-        while b"final in block" not in said.read_bytes() and tour.poll() is None and time.monotonic() < deadline:
+        while moment not in said.read_bytes() and tour.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
         tour.send_signal(signal.SIGTERM)
         assert tour.wait(60) == 1
     text = said.read_text()
+    assert moment.decode() in text
     assert "Traceback" not in text
     assert "stopped by a signal" in text
+    for offset in range(0, 40, 10):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port + offset + 1)) != 0, "a node is left"

@@ -174,6 +174,19 @@ def test_a_defect_is_one_line_and_exit_1(run: Any, monkeypatch: pytest.MonkeyPat
     assert result.error["message"] == "this is a defect: ValueError: two lines"
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), BaseExceptionGroup("", [BaseExceptionGroup("", [KeyboardInterrupt()])])])
+def test_ctrl_c_is_one_line_also_out_of_an_event_loop(run: Any, monkeypatch: pytest.MonkeyPatch, stop: BaseException) -> None:
+    """Failed before: a command that was waiting for a node ended with the traceback of a group."""
+
+    def waiting(*_: object) -> None:
+        raise stop
+
+    monkeypatch.setattr("node.keystore.list_key_files", waiting)
+    result = run("keys", "list", "--json")
+    assert result.code == 2
+    assert result.error["message"] == "interrupted"
+
+
 def test_version(run: Any) -> None:
     assert run("version", "--json").data["block_protocol"] == 11
 

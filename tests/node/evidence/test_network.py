@@ -92,8 +92,16 @@ async def test_a_double_signer_is_on_the_chain_within_five_heights(
         await cluster.until(lambda: all(punished(cluster.nodes[index]) for index in HONEST), 60)
         await cluster.until_height(cluster.nodes[0].height + 3, *HONEST)
         assert all(cluster.nodes[index].running for index in HONEST)
+        # failed before: a node that had not heard the second message itself went on with a key that somebody else uses
+        await cluster.until(lambda: not cheat.running, 30)
+        failure = cheat.failure
+        await cluster.restart(3)  # once the proof is on the chain, the node is free to follow
+        await cluster.until_height(cluster.nodes[0].height + 3)
+        assert cheat.running
         nursery.cancel_scope.cancel()
     cluster.check_agreement()
+    assert isinstance(failure, BaseExceptionGroup)
+    assert failure.subgroup(DoubleSignError) is not None
     found = punished(cluster.nodes[0])
     assert all(isinstance(item, kind) for _, item in found)
     assert all(height - item.height <= 5 for height, item in found)

@@ -94,6 +94,16 @@ def test_up_status_down_and_up_again(root: Path) -> None:
     assert again.manifest.genesis_hash == genesis_hash
 
 
+def test_a_network_that_is_made_and_not_started(root: Path) -> None:
+    made = network.make(root, {"validators": 3, "base_port": free_base_port()}, Notes())
+    assert len(made.nodes) == 3 and pids(root) == []
+    assert network.make(root, {"validators": 3}, Notes()) == made
+    with pytest.raises(HomeError, match="made with --validators 3, not 4"):
+        network.make(root, {"validators": 4}, Notes())
+    other = network.make(root, {"validators": 4}, Notes(), fresh=True)
+    assert len(other.nodes) == 4 and other.genesis_hash != made.genesis_hash
+
+
 def test_a_port_in_use_is_named_and_nothing_is_started(root: Path) -> None:
     base = free_base_port()
     with socket.socket() as taken:
