@@ -412,13 +412,11 @@ def main() -> int:
     end_on_signals()
     with tempfile.TemporaryDirectory(prefix="qenex-chaos-") as folder:
         home = Path(folder) / "net"
-        up = [*QENEX, "testnet", "up", "--detach", "--home", str(home), "--validators", str(options.validators)]
-        up += ["--base-port", str(options.base_port), "--block-interval", "0.5"]
-        subprocess.run(up, check=True, stdout=sys.stderr)
-        status = subprocess.run([*QENEX, "testnet", "status", "--home", str(home), "--json"], check=True, capture_output=True)
-        subprocess.run([*QENEX, "testnet", "down", "--home", str(home)], check=True, stdout=sys.stderr)
+        make = [*QENEX, "testnet", "init", "--home", str(home), "--validators", str(options.validators), "--json"]
+        make += ["--base-port", str(options.base_port), "--block-interval", "0.5"]
+        made = subprocess.run(make, check=True, stdout=subprocess.PIPE)
         nodes = Nodes(home, options.validators)
-        nodes.urls = [node["rpc"] for node in json.loads(status.stdout)["nodes"]]
+        nodes.urls = [node["rpc"] for node in json.loads(made.stdout)["nodes"]]
         targets = [options.base_port + 10 * index for index in range(options.validators)]
         faults = dict(FAULTS)
         small = home / f"node{options.validators - 1}"

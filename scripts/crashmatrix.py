@@ -26,7 +26,7 @@ from typing import Any
 import trio
 from chaos import Load, Nodes, count_lost
 from crash_node import kinds
-from killtest import QENEX, compare, end_on_signals, height_of
+from killtest import QENEX, bring_up, compare, end_on_signals, height_of
 
 STEP_SECONDS_MAX = 20.0
 MENDING = ("file truncate", "file sync")  # a start does these after a torn write
@@ -148,8 +148,7 @@ def main() -> int:
     end_on_signals()
     with tempfile.TemporaryDirectory(prefix="qenex-crashmatrix-") as folder:
         home = Path(folder) / "net"
-        up = [*QENEX, "testnet", "up", "--detach", "--home", str(home), "--base-port", str(options.base_port), "--block-interval", "0.2"]
-        subprocess.run(up, check=True, stdout=sys.stderr)
+        bring_up(home, "--base-port", str(options.base_port), "--block-interval", "0.2")
         nodes = Nodes(home, 4)
         try:
             status = subprocess.run([*QENEX, "testnet", "status", "--home", str(home), "--json"], check=True, capture_output=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos import Nodes
-from killtest import QENEX, end_on_signals, height_of, rpc
+from killtest import QENEX, bring_up, end_on_signals, height_of, rpc
 
 WAIT_S_MAX = 600.0
 FORGERIES = "INVALID_COMMIT|INVALID_BLOCK|PROOF|MALFORMED"  # names of the errors for which a forger is blamed
@@ -89,8 +89,7 @@ def main() -> int:
     end_on_signals()
     with tempfile.TemporaryDirectory(prefix="qenex-jointest-") as folder:
         home = Path(folder) / "net"
-        up = [*QENEX, "testnet", "up", "--detach", "--home", str(home), "--validators", "5", "--base-port", str(options.base_port)]
-        subprocess.run([*up, "--block-interval", "0"], check=True, stdout=sys.stderr)
+        bring_up(home, "--validators", "5", "--base-port", str(options.base_port), "--block-interval", "0")
         status = subprocess.run([*QENEX, "testnet", "status", "--home", str(home), "--json"], check=True, capture_output=True)
         subprocess.run([*QENEX, "testnet", "down", "--home", str(home)], check=True, stdout=sys.stderr)
         nodes = Nodes(home, 5)

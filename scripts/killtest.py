@@ -53,8 +53,7 @@ def main() -> int:
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="qenex-killtest-") as folder:
         home = Path(folder) / "net"
-        up = [*QENEX, "testnet", "up", "--detach", "--home", str(home), "--accounts", "200"]
-        subprocess.run([*up, "--base-port", str(options.base_port)], check=True, stdout=sys.stderr)
+        bring_up(home, "--accounts", "200", "--base-port", str(options.base_port))
         try:
             verdict = run_rounds(home, options.rounds, options.txs, chance, options.minutes * 60 or float("inf"))
         finally:
@@ -123,6 +122,20 @@ def end_on_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):  # by way of the one that an event loop knows how to end by
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def bring_up(home: Path, *options: str) -> None:
+    """A network in the background. A signal meanwhile ends it by `up`'s own way out, which leaves no node. Raises CalledProcessError."""
+    command = [*QENEX, "testnet", "up", "--detach", "--home", str(home), *options]
+    with subprocess.Popen(command, stdout=sys.stderr) as child:
+        try:
+            code = child.wait()
+        except KeyboardInterrupt:
+            child.terminate()
+            child.wait()
+            raise
+    if code:
+        raise subprocess.CalledProcessError(code, command)
 
 
 def stop(pid: int, number: signal.Signals) -> None:

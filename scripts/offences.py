@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos import Nodes
-from killtest import NO_EVIDENCE, QENEX, end_on_signals, height_of, rpc
+from killtest import NO_EVIDENCE, QENEX, bring_up, end_on_signals, height_of, rpc
 
 BLOCKS_MAX = 5
 WAIT_S_MAX = 300.0
@@ -134,8 +134,7 @@ def main() -> int:
     end_on_signals()
     with tempfile.TemporaryDirectory(prefix="qenex-offences-") as folder:
         home = Path(folder) / "net"
-        up = [*QENEX, "testnet", "up", "--detach", "--home", str(home), "--validators", str(COUNT), "--base-port", str(options.base_port)]
-        subprocess.run([*up, "--block-interval", "0.3"], check=True, stdout=sys.stderr)
+        bring_up(home, "--validators", str(COUNT), "--base-port", str(options.base_port), "--block-interval", "0.3")
         status = subprocess.run([*QENEX, "testnet", "status", "--home", str(home), "--json"], check=True, capture_output=True)
         subprocess.run([*QENEX, "testnet", "down", "--home", str(home)], check=True, stdout=sys.stderr)
         nodes = Nodes(home, COUNT)

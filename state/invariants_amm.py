@@ -31,33 +31,33 @@ from state.view import View
 
 LOCKED: Final = 1_000
 _POOL_START: Final = 2
+_NOTHING: Final = (0, 0, LOCKED)  # a holding or a position that is not there, and a pool with no shares but the locked ones
 
 
 class _Sums:
-    """What the records add up to; `add` with sign -1 takes a record away."""
+    """What the records add up to; `change` counts a record that became another, None for one that is not there."""
 
     def __init__(self) -> None:
         self.reserves: dict[bytes, int] = {}  # by asset: of the pools less what their account holds
         self.shares: dict[bytes, int] = {}  # by pool: of its positions less its own
 
-    def add(self, key: bytes, record: Value, sign: int) -> None:
+    def change(self, key: bytes, before: Value, after: Value) -> None:
         """Count one record."""
         tag = key[1]
         if tag == HOLDING:
             if key[HOLDING_ADDRESS] == AMM_ADDRESS:
-                self._hold(key[HOLDING_CODE_START:], -sign * record[0])
+                code, reserves = key[HOLDING_CODE_START:], self.reserves
+                reserves[code] = reserves.get(code, 0) + (before or _NOTHING)[0] - (after or _NOTHING)[0]
         elif tag == POOL and len(key) > SWITCHES_KEY_BYTES:
-            pool = key[_POOL_START:]
+            pool, reserves, shares = key[_POOL_START:], self.reserves, self.shares
             a, _, b = pool.partition(b"/")
-            self._hold(a, sign * record[0])
-            self._hold(b, sign * record[1])
-            self.shares[pool] = self.shares.get(pool, 0) - sign * (record[2] - LOCKED)
+            old, new = before or _NOTHING, after or _NOTHING
+            reserves[a] = reserves.get(a, 0) + new[0] - old[0]
+            reserves[b] = reserves.get(b, 0) + new[1] - old[1]
+            shares[pool] = shares.get(pool, 0) + old[2] - new[2]
         elif tag == POSITION:
             pool = key[POSITION_POOL_START:]
-            self.shares[pool] = self.shares.get(pool, 0) + sign * record[0]
-
-    def _hold(self, code: bytes, amount: int) -> None:
-        self.reserves[code] = self.reserves.get(code, 0) + amount
+            self.shares[pool] = self.shares.get(pool, 0) + (after or _NOTHING)[0] - (before or _NOTHING)[0]
 
     def find_problem(self) -> str:
         """The first sum that is not zero."""
@@ -72,10 +72,7 @@ def check_amm(view: View, first: Mapping[bytes, Value], account: bytes | None) -
     values = view.values
     for key, before in first.items():
         after = values[key]
-        if before is not None:
-            sums.add(key, before, -1)
-        if after is not None:
-            sums.add(key, after, 1)
+        sums.change(key, before, after)
         tag = key[1]
         problem = ""
         if tag == POOL:
@@ -202,7 +199,7 @@ def audit_amm(records: Iterable[tuple[bytes, Value]]) -> tuple[str, ...]:
     problems = []
     for key in sorted(known):
         record = known[key]
-        sums.add(key, record, 1)
+        sums.change(key, None, record)
         problem = ""
         if key[1] == POOL and len(key) > SWITCHES_KEY_BYTES:
             problem = check_pool_alone(record)

@@ -141,11 +141,25 @@ def _half_is_enough() -> list[Patch]:
 
 
 def _count_heads() -> list[Patch]:
+    def is_most(self: VoteBook, heads: int) -> bool:
+        return 3 * heads > 2 * len(self.validators)
+
+    def quorum_value(self: VoteBook, round_: int, vote_type: VoteType) -> BlockID | None:
+        tally = self.tally(round_, vote_type)
+        for value in tally.power_by_value if tally is not None else ():
+            if value is not None and tally is not None and is_most(self, len(tally.votes_for(value))):
+                return value
+        return None
+
     def has_quorum(self: VoteBook, round_: int, vote_type: VoteType, value: BlockID | None) -> bool:
         tally = self.tally(round_, vote_type)
-        return tally is not None and 3 * len(tally.votes_for(value)) > 2 * len(self.validators)
+        return tally is not None and is_most(self, len(tally.votes_for(value)))
 
-    return [(votes.VoteBook, "has_quorum", has_quorum)]
+    def has_quorum_any(self: VoteBook, round_: int, vote_type: VoteType) -> bool:
+        tally = self.tally(round_, vote_type)
+        return tally is not None and is_most(self, len(tally.by_validator))
+
+    return [(VoteBook, replacement.__name__, replacement) for replacement in (quorum_value, has_quorum, has_quorum_any)]
 
 
 def _same_proposer_in_every_round() -> list[Patch]:

@@ -199,7 +199,7 @@ class Scenario:
                 due = [item for item in player.timeouts if item.step is step]
                 player.timeouts = [item for item in player.timeouts if item.step is not step]
                 for item in due:
-                    player.give(item)
+                    self._give(player, item)
         self._exchange()
 
     def _heal(self) -> None:
@@ -283,20 +283,27 @@ class Scenario:
         if not receiver.is_running:
             return
         if isinstance(message, Vote):
+            self.rules.heard(receiver.name, message)
             item: m.Input = m.VoteReceived(message)
         else:
             item = m.ProposalReceived(message, message.time_ns)
         if receiver.index in self.plan.amnesiacs and receiver.decision is None and self.chance.random() < 0.1:
             receiver.forget_lock()
-        before = receiver.core.state.round
-        receiver.give(item)
-        now = receiver.core.state.round
-        if now > before:
+        if self._give(receiver, item):
             self.note(receiver, "joined a later round")
-            if now > 1:
+            if receiver.core.state.round > 1:
                 self.note(receiver, "round above 1")
         if self._trace is not None:
             self._trace(f"{receiver.name} <- {_show(message)}: {receiver.core.state.round} {receiver.core.state.step.name}")
+
+    def _give(self, player: Player, item: m.Input) -> bool:
+        """Whether it went to another round."""
+        before = player.core.state.round
+        player.give(item)
+        now = player.core.state.round
+        if now > before and player in self.honest:
+            self.rules.entered(player.name, before, now)
+        return now > before
 
     # the world of the players
 
@@ -305,6 +312,8 @@ class Scenario:
         self._outbox.append((player, message))
         self._said.append((player, message))
         self.rules.said(player.index, message)
+        if isinstance(message, Vote):
+            self.rules.heard(player.name, message)
         self._log(f"{player.name} {_show(message)}")
 
     def build(self, player: Player, height: int, round_: int, last_commit: Commit) -> Block:

@@ -1,12 +1,13 @@
 """What must hold in every simulated run, written without the code under test: sums and comparisons on what was said and decided.
 
-Agreement, validity (the block was proposed, and more than 2/3 of distinct power signed its commit), no honest double sign over restarts,
-and accountability: from the union of all messages, whoever made a fork possible, at least a third of the power, and nobody honest.
+Agreement, validity (the block was proposed, and more than 2/3 of distinct power signed its commit), no honest double sign over restarts, no
+round begun without a reason (L11: more than 2/3 precommitted in the one before, or more than 1/3 is in it), and accountability: from the
+union of all messages, whoever made a fork possible, at least a third of the power, and nobody honest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from consensus.block import Block
 from consensus.commit import Commit, Flag, PqCommit
@@ -29,6 +30,7 @@ class Rules:
         self._said: dict[tuple[int, Moment], dict[bytes, bytes]] = {}  # (validator, moment) -> sign bytes -> ML-DSA signature
         self._votes: dict[tuple[int, Moment], dict[bytes, None]] = {}  # -> values voted for
         self._proposed: dict[bytes, None] = {}
+        self._heard: dict[tuple[int, int], dict[int, dict[int, None]]] = {}  # (listener, round) -> type of vote -> validators
         self._decided: dict[int, tuple[int, bytes]] = {}  # height -> by whom first, block hash
 
     def said(self, index: int, message: Vote | Proposal) -> None:
@@ -45,6 +47,21 @@ class Rules:
             elif signatures.get(sign_bytes, message.pq_signature) != message.pq_signature:
                 self.broken.append(f"honest validator {index} signed one thing twice at height/round/kind {moment}")
         signatures[sign_bytes] = message.pq_signature
+
+    def heard(self, name: int, vote: Vote) -> None:
+        """A player was given this vote, or gave it; over restarts, so what it knows is at most this."""
+        self._heard.setdefault((name, vote.round), {}).setdefault(int(vote.type), {})[vote.validator_index] = None
+
+    def entered(self, name: int, old: int, new: int) -> None:
+        """An honest player went from one round to another."""
+        ended = self._heard.get((name, old), {}).get(int(VoteType.PRECOMMIT), {})
+        joined = {index: None for voters in self._heard.get((name, new), {}).values() for index in voters}
+        is_next = new == old + 1 and 3 * self._power_of(ended) > 2 * self._total
+        if not is_next and 3 * self._power_of(joined) <= self._total:
+            self.broken.append(f"validator {name} went from round {old} to round {new} without a reason")
+
+    def _power_of(self, indexes: Iterable[int]) -> int:
+        return sum(self._powers[index] for index in indexes)
 
     def proposed(self, block: Block) -> None:
         """A validator built this block."""

@@ -189,6 +189,31 @@ def test_a_tour_that_is_stopped_says_so_and_leaves_no_node(tmp_path: Path, momen
     assert moment.decode() in text
     assert "Traceback" not in text
     assert "stopped by a signal" in text
+    assert find_listener(port) == ""
+
+
+def test_a_script_that_is_stopped_while_its_network_comes_up_leaves_no_node(tmp_path: Path) -> None:
+    """Failed before: the command was killed, and the nodes that it had put into the background stayed."""
+    port, said = free_base_port(), tmp_path / "said"
+    code = (
+        "import sys; from pathlib import Path; from killtest import bring_up, end_on_signals; end_on_signals(); "
+        f"bring_up(Path({str(tmp_path / 'net')!r}), '--base-port', '{port}')"
+    )
+    with said.open("wb") as out:
+        script = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT / "scripts", stdout=out, stderr=out)
+        deadline = time.monotonic() + 120
+        while b"started 4 nodes" not in said.read_bytes() and script.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        script.send_signal(signal.SIGTERM)
+        assert script.wait(60)
+    assert "every process was ended" in said.read_text()
+    assert find_listener(port) == ""
+
+
+def find_listener(port: int) -> str:
+    """The first RPC address of a network of four at which somebody still listens."""
     for offset in range(0, 40, 10):
         with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", port + offset + 1)) != 0, "a node is left"
+            if probe.connect_ex(("127.0.0.1", port + offset + 1)) == 0:
+                return f"127.0.0.1:{port + offset + 1}"
+    return ""

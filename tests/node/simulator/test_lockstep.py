@@ -42,7 +42,7 @@ def test_one_seed_is_one_trace() -> None:
     [
         "unlock-on-nil-polka", "forgotten-lock", "prevote-against-lock", "no-proof-of-lock", "any-polka-is-proof", "no-wait-for-prevotes",
         "no-wait-for-precommits", "decide-this-round-only", "first-vote-only", "count-duplicates", "two-thirds-is-enough",
-        "half-is-enough", "same-proposer", "propose-anew", "send-before-fsync", "no-replay",
+        "half-is-enough", "count-heads", "same-proposer", "propose-anew", "stale-timeouts-fire", "send-before-fsync", "no-replay",
     ],
 )  # fmt: skip
 def test_planted_bugs_are_caught(name: str) -> None:
