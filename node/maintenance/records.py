@@ -54,6 +54,17 @@ KINDS: Final = {
     "G": "governance",
     "o": "vote",
     "O": "group",
+    "P": "policy",
+    "t": "grant",
+    "W": "allow_list",
+    "M": "freeze",
+    "y": "credential",
+    "z": "domain",
+    "U": "compliance_rule",
+    "Z": "limit_window",
+    "e": "oversight",
+    "B": "central_bank",
+    "T": "treasury",
 }
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from node.crash import write_bundle
+from node.maintenance.records import kind_of
 from state.primitives.errors import StateDivergenceError
+from state.schema import DECODE
 from tests.node.maintenance.chain import Chain, contents, make_home, qenex
 from tests.node.maintenance.test_divergence import diverge, more_money
 
@@ -112,3 +114,9 @@ async def test_mistakes(two: tuple[Path, Path, Path], tmp_path: Path) -> None:
         done = qenex("state", "diff", left, right, "--json")
         assert (done.code, done.error["name"]) == (2, name), done.err
     assert qenex("state", "diff", one, one, "--height", 77, "--json").error["name"] == "CONFIG"
+
+
+@pytest.mark.parametrize("letter", DECODE)
+def test_every_letter_has_a_word(letter: int) -> None:
+    """Failed before: the records of policies, compliance and central banks were shown as letters."""
+    assert not kind_of(bytes((32, letter))).startswith("letter")
