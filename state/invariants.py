@@ -80,6 +80,7 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
 _OF_LETTER: Final = {CLAIM: check_claims, OVERSIGHT: check_acts}
 _SHARED: Final = frozenset(_OF_LETTER)
 _NOTHING: Final[tuple[int, ...]] = (0,)
+_OTHERS: Final = frozenset({ACCOUNT, MINTER, POLICY, ASSET})  # of which `_check_other` knows a rule
 _OF_POLICIES: Final = frozenset({ACCOUNT, POLICY})
 RESTRICTIONS: Final = DEBIT_FROZEN | DEEP_FROZEN | SANCTIONED | UNFREEZABLE  # nobody sets or clears them for himself
 
@@ -179,9 +180,10 @@ def check_operation(view: View, mark: int, call: Call, time_s: int | None = None
                 return problem
         else:
             moved = moved or tag == POOL_SHARES  # they are staked without a holding being moved
-            problem = _check_other(view, key, before, after, _with_confirmed(view, first, key, authorised, time_s), operation)
-            if problem:
-                return problem
+            if tag in _OTHERS:
+                problem = _check_other(view, key, before, after, _with_confirmed(view, first, key, authorised, time_s), operation)
+                if problem:
+                    return problem
     for delta in drift.values():
         if delta:
             return "I1: an asset was not conserved"

@@ -11,7 +11,7 @@ from typing import Final
 from state.codes import Code
 from state.modules.amm_math import compute_price, compute_protocol_shares, compute_root_k
 from state.modules.domains import require_member as require_domain_member
-from state.modules.gate import require_movable, require_position
+from state.modules.gate import is_unrestricted, require_movable, require_position
 from state.modules.operation import AMM_ADDRESS, TREASURY_ADDRESS, OpContext
 from state.primitives.errors import OperationFailed
 from state.primitives.limits import POOL_RESERVE_MIN
@@ -84,6 +84,8 @@ def require_usable(context: OpContext, pool: str, record: Pool, function: int, a
     if function != WITHDRAW:
         require_member(context, pool, account)
     for code in split_pool(pool):
+        if is_unrestricted(context, account, code.encode("ascii")):
+            continue
         if function == WITHDRAW:
             require_movable(context, code, AMM_ADDRESS, account)
         else:

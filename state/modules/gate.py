@@ -124,6 +124,13 @@ def require_position(context: OpContext, address: bytes, code: bytes, *, is_exit
     _require_admitted(asset, marks, is_exit)
 
 
+def is_unrestricted(context: OpContext, address: bytes, code: bytes) -> bool:
+    """Whether `require_movable` and `require_position` have nothing to ask of an account for an asset, as is mostly so."""
+    values = context.view.values
+    asset, holding = values[ASSET_PREFIX + code], values[HOLDING_PREFIX + address + code]
+    return bool(asset is not None and asset[2] & FLAG_TRANSFERABLE and not asset[5]) and (holding is None or len(holding) == 1)
+
+
 def require_debit(context: OpContext, address: bytes, code: bytes, amount: int, to: bytes) -> None:
     """Whether an account's rules let `amount` out, to the account `to` (empty: to a module).
 
