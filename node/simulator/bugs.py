@@ -192,13 +192,13 @@ BUGS: Final[dict[str, Bug]] = {
     bug.name: bug
     for bug in (
         Bug("unlock-on-nil-polka", "D2, L44", "a quorum of nil prevotes releases the lock", 6_000, _unlock_on_nil_polka),
-        Bug("forgotten-lock", "L36", "a quorum of prevotes does not lock", 3_000, _forget_lock),
-        Bug("prevote-against-lock", "C1, L22", "a new proposal is prevoted whatever is locked", 3_000, _prevote_against_lock),
+        Bug("forgotten-lock", "L36", "a quorum of prevotes does not lock", 8_000, _forget_lock),
+        Bug("prevote-against-lock", "C1, L22", "a new proposal is prevoted whatever is locked", 8_000, _prevote_against_lock),
         Bug("no-proof-of-lock", "C2, L28", "a proposal's proof of lock is not asked for", 20_000, _no_proof_of_lock),
         Bug("any-polka-is-proof", "C2, L28", "any quorum of prevotes proves any lock", 40_000, _any_polka_is_proof),
         Bug("no-wait-for-prevotes", "D5, L34", "split prevotes start no timeout", 500, _no_wait_for_prevotes),
         Bug("no-wait-for-precommits", "E3, L47", "split precommits start no timeout", 500, _no_wait_for_precommits),
-        Bug("decide-this-round-only", "E1, L49", "a quorum of an earlier round decides nothing", 500, _decide_this_round_only),
+        Bug("decide-this-round-only", "E1, L49", "a quorum of an earlier round decides nothing", 2_000, _decide_this_round_only),
         Bug("first-vote-only", "E8", "of conflicting votes only the first counts", 2_000, _first_vote_only),
         Bug("count-duplicates", "A2", "a vote counts as often as it comes", 500, _count_duplicates),
         Bug("two-thirds-is-enough", "A1", ">= in place of >", 6_000, _two_thirds_is_enough),
