@@ -25,7 +25,8 @@ from consensus.validation import ChainTip
 from genesis.build import build_changes, build_params, build_validators
 from genesis.document import Document, parse
 from node.clock import SystemClock
-from node.config import Config, Home, Overrides, StateSync, load_config
+from node.config import Home, Overrides, StateSync, load_config
+from node.config_sections import Config
 from node.engine import Edges, Engine
 from node.evidence.gossip import EvidenceGossip
 from node.evidence.pool import EvidencePool
@@ -50,7 +51,8 @@ from node.stop_deadline import StopDeadline
 from node.storage.store import Store, StoreOptions
 from node.telemetry.logs import configure_logs
 from node.telemetry.metrics import NodeMetrics, serve_metrics
-from node.telemetry.observer import measure_block, refresh
+from node.telemetry.monitor import Monitor, make_monitor
+from node.telemetry.observer import Observer
 from node.tips import find_commit
 from node.wal import Wal
 from node.workers import InlineChecker, WorkerPool, default_worker_count, make_checker
@@ -226,6 +228,7 @@ class _Parts:
     switch: Switch
     backend: NodeBackend
     metrics: NodeMetrics
+    monitor: Monitor
     clock: SystemClock
     warn: Callable[[str, QenexError], None]
 
@@ -247,6 +250,7 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
         await nursery.start(keep_scores, opened.home.peer_scores_file, parts.switch.scores, parts.clock, parts.warn)
         rpc_address = await nursery.start(serve_rpc, parts.backend, config.rpc, log)
         log.info("listening", p2p=p2p_address, rpc=rpc_address, node_id=parts.switch.id)
+        await nursery.start(parts.monitor.run)
         if config.metrics.listen:
             await _start_metrics(nursery, parts.metrics, config.metrics.listen)
         tune_gc()
@@ -325,7 +329,7 @@ def _wire(opened: Opened, log: Any) -> _Parts:
         bus.publish_block(committed)
         switch.set_height(committed.block.header.height)
         _follow_admissions(switch, committed, log)
-        measure_block(metrics, committed, len(executor.state.tip.validators))
+        observer.measure_block(committed)
         log.info(
             "block committed",
             height=committed.block.header.height,
@@ -335,14 +339,14 @@ def _wire(opened: Opened, log: Any) -> _Parts:
         )
 
     executor.on_committed.append(on_committed)
-    metrics.validators.set(len(state.tip.validators))
-    metrics.on_scrape(lambda: refresh(metrics, mempool, engine, switch))
+    observer = Observer(metrics, opened.home, store, executor, mempool, engine, switch, evidence, own_address, clock.now_ns)
+    monitor = backend.monitor = make_monitor(opened.home, config, metrics, observer, clock, log)
     snapshots = SnapshotServer(
         switch, switch.inbound(SNAPSHOT), store, StoreSource(store), config.storage.snapshot_interval
     )
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
-    return _Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, switch, backend, metrics, clock, warn)
+    return _Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, switch, backend, metrics, monitor, clock, warn)
 
 
 def _follow_admissions(switch: Switch, committed: CommittedBlock, log: Any) -> None:

@@ -15,114 +15,16 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
+from node.config_sections import SECTIONS, Config
 from state.primitives.errors import ConfigError, HomeError
 
 CONFIG_BYTES_MAX: Final = 1024 * 1024  # 1,000 peers take 80 kB
 ENVIRONMENT_PREFIX: Final = "QENEX_"
-_MIB: Final = 1024 * 1024
-_LISTEN: Final = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}"
-
-Listen = Annotated[str, Meta(pattern=rf"^{_LISTEN}\Z", description="host:port, such as 127.0.0.1:26657 (port 0 picks a free one)")]
-ListenOrOff = Annotated[str, Meta(pattern=rf"^({_LISTEN})?\Z", description='host:port, or "" for off')]
-PeerAddress = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{40}}@{_LISTEN}\Z")]
-Moniker = Annotated[str, Meta(pattern=r"^[\x21-\x7e][\x20-\x7e]{0,63}\Z", description="1 to 64 printable ASCII characters")]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file; unknown keys are refused."""
-
-
-class RpcConfig(Section, frozen=True):
-    """[rpc]: the JSON-RPC server."""
-
-    listen: Listen = "127.0.0.1:26657"
-    connections_max: Annotated[int, Meta(ge=1, le=10_000, description="1 to 10000")] = 900
-    body_bytes_max: Annotated[int, Meta(ge=65_536, le=64 * _MIB, description="65536 to 67108864 (bytes)")] = 8 * _MIB
-    subscribers_max: Annotated[int, Meta(ge=0, le=10_000, description="0 to 10000")] = 100
-    client_units_per_s: Annotated[int, Meta(ge=0, le=1_000_000, description="0 to 1000000 (0: no bound)")] = 2_000
-    client_burst: Annotated[int, Meta(ge=1, le=10_000_000, description="1 to 10000000 (units)")] = 10_000
-
-
-class P2pConfig(Section, frozen=True):
-    """[p2p]: links to other nodes. Which node keys are admitted stands in the state, not here."""
-
-    listen: Listen = "127.0.0.1:26656"
-    peers: Annotated[
-        tuple[PeerAddress, ...], Meta(max_length=1_000, description='a list of "id@host:port", id = 40 lower-case hex digits')
-    ] = ()
-    inbound_max: Annotated[int, Meta(ge=0, le=1_000, description="0 to 1000 (peers that dialled us)")] = 200
-    handshakes_max: Annotated[int, Meta(ge=1, le=1_000, description="1 to 1000 (unfinished ones at once)")] = 64
-
-
-class MempoolConfig(Section, frozen=True):
-    """[mempool]: transactions waiting for a block."""
-
-    txs_max: Annotated[int, Meta(ge=1, le=10_000_000, description="1 to 10000000")] = 100_000
-    bytes_max: Annotated[int, Meta(ge=_MIB, le=16_384 * _MIB, description="1048576 to 17179869184 (bytes)")] = 128 * _MIB
-
-
-class StorageConfig(Section, frozen=True):
-    """[storage]: memory of the store; see `node.storage.store.StoreOptions`."""
-
-    cache_bytes: Annotated[int, Meta(ge=_MIB, le=1 << 40, description="1048576 or more (bytes of LevelDB blocks)")] = 64 * _MIB
-    values_max: Annotated[int, Meta(ge=1_000, le=100_000_000, description="1000 to 100000000 (state values kept)")] = 200_000
-    leaves_max: Annotated[int, Meta(ge=1_000, le=100_000_000, description="1000 to 100000000 (tree leaves kept)")] = 2_500_000
-    retain_blocks: Annotated[int, Meta(ge=0, le=1 << 62, description="0 (keep all) or how many of the last blocks to keep")] = 0
-    snapshot_interval: Annotated[int, Meta(ge=0, le=1_000_000, description="0 to 1000000 (blocks; 0: none)")] = 100
-
-
-class WorkersConfig(Section, frozen=True):
-    """[workers]: processes beside the main one."""
-
-    signatures: Annotated[
-        Literal["auto"] | Annotated[int, Meta(ge=0, le=256)],
-        Meta(description='"auto", or 0 to 256 processes (0: check signatures in the main process)'),
-    ] = "auto"
-    tree: Annotated[bool, Meta(description="true or false: hash the state's tree in a process of its own")] = False
-
-
-class LogConfig(Section, frozen=True):
-    """[log]: to standard error."""
-
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description='"debug", "info", "warning" or "error"')
-    ] = "info"
-    format: Annotated[Literal["text", "json"], Meta(description='"text" or "json"')] = "text"
-
-
-class MetricsConfig(Section, frozen=True):
-    """[metrics]: Prometheus."""
-
-    listen: ListenOrOff = "127.0.0.1:26660"
-
-
-class Config(Section, frozen=True):
-    """All settings of one node."""
-
-    moniker: Moniker = "node"
-    rpc: RpcConfig = RpcConfig()
-    p2p: P2pConfig = P2pConfig()
-    mempool: MempoolConfig = MempoolConfig()
-    storage: StorageConfig = StorageConfig()
-    workers: WorkersConfig = WorkersConfig()
-    log: LogConfig = LogConfig()
-    metrics: MetricsConfig = MetricsConfig()
-
-
-SECTIONS: Final[dict[str, type[Section]]] = {
-    "rpc": RpcConfig,
-    "p2p": P2pConfig,
-    "mempool": MempoolConfig,
-    "storage": StorageConfig,
-    "workers": WorkersConfig,
-    "log": LogConfig,
-    "metrics": MetricsConfig,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +87,11 @@ class Home:
     def evidence_file(self) -> Path:
         """Proofs of offences that wait for a block."""
         return self.data_dir / "evidence"
+
+    @property
+    def audit_file(self) -> Path:
+        """When the state was last audited, and what came of it."""
+        return self.data_dir / "audit"
 
     def require(self) -> None:
         """Raise `HomeError` unless this looks like a home that `qenex init` or `qenex testnet` made."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from genesis.document import Document, compute_node_id, parse
-from node.config import Config, Home, render_config
+from node.config import Home, render_config
+from node.config_sections import Config
 from node.keystore import KeySet, Passphrase, Role, new_seed, read_key_file, write_key_file, write_private_file
 from node.signer import Signer
 from state.primitives.errors import HomeError

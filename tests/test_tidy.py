@@ -168,7 +168,8 @@ def test_tests_are_not_skipped_and_do_not_sleep_for_luck() -> None:
     wrong = []
     for path, node in findings(TESTS, (ast.Attribute, ast.Call)):
         text = ast.unparse(node)
-        if isinstance(node, ast.Attribute) and text in ("pytest.mark.skip", "pytest.mark.skipif", "pytest.skip"):
+        is_skip = isinstance(node, ast.Attribute) and text in ("pytest.mark.skip", "pytest.mark.skipif", "pytest.skip")
+        if is_skip and path.name != "conftest.py":  # which says why: see the marker `needs`
             wrong.append(f"{place(path, node)} {text}")
         if isinstance(node, ast.Call) and re.match(r"(time|trio)\.sleep\((\d+\.?\d*)\)", text):
             seconds = float(text.partition("(")[2].rstrip(")"))

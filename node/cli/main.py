@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "import": ("node.cli.maintenance", "import_command", "Make a new home's database from an exported state."),
     "audit": ("node.cli.audit", "audit", "Check whole states against the rules of the ledger."),
     "state": ("node.cli.state", "state", "Which records of two states differ."),
+    "monitor": ("node.cli.monitor", "monitor", "Health, alerts, rules for Prometheus, a dashboard for Grafana."),
     "inspect": ("node.cli.maintenance", "inspect", "Answer RPC from a stopped node's data, reading only."),
     "prune": ("node.cli.maintenance", "prune", "Delete a stopped node's old blocks and give their space back."),
     "version": ("node.cli.node", "version", "Show versions."),

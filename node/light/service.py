@@ -16,7 +16,7 @@ import trio
 from consensus.commit import HybridVerifier
 from consensus.light import Trust
 from node.clock import SystemClock
-from node.config import RpcConfig
+from node.config_sections import RpcConfig
 from node.light.attack import make_attack_evidence
 from node.light.client import LightClient, TrustedStart, Warn
 from node.light.provider import RpcProvider

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from genesis.document import Document, compute_node_id, parse
-from node.config import Config, Home, load_config, split_listen
+from node.config import Home, load_config, split_listen
+from node.config_sections import Config
 from node.crash import BUNDLE_PREFIX
 from node.keystore import KEY_FILE_BYTES_MAX, KeyInfo, Role, read_key_info, read_private_file
 from node.maintenance.chain_checks import ChainData, check_chain

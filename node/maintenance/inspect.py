@@ -15,7 +15,7 @@ import trio
 
 from consensus.commit import HybridVerifier
 from node.clock import SystemClock
-from node.config import RpcConfig
+from node.config_sections import RpcConfig
 from node.executor import LedgerExecutor
 from node.maintenance.opening import StoppedNode
 from node.mempool.mempool import Mempool
@@ -38,6 +38,9 @@ RUNNING_ONLY: Final = (
     "broadcast_tx_batch",
     "broadcast_evidence",
     "num_unconfirmed_txs",
+    "node_health",
+    "node_alerts",
+    "node_metrics",
     "unconfirmed_txs",
 )
 

@@ -68,6 +68,7 @@ class Mempool:
     ) -> None:
         self.pool = pool
         self.verified: dict[bytes, bytes] = {}  # transaction hash -> binding of the keys it was verified with
+        self.counts = {"refused": 0, "dropped": 0}  # since the start; a transaction that is known already is not refused
         self.dropped: dict[bytes, int] = {}  # accepted once, inadmissible later: hash -> code
         self._records = records
         self._chain_id = chain_id
@@ -134,7 +135,9 @@ class Mempool:
             results[one.position] = Submitted(tx.hash, code, log)
         if added:
             self._on_added(added, source)
-        return [result for result in results if result is not None]
+        done = [result for result in results if result is not None]
+        self.counts["refused"] += sum(result.code not in (Code.OK, Code.TX_SEEN) for result in done)
+        return done
 
     def _decode(self, raw: bytes, results: list[Submitted | None], index: int) -> Transaction | None:
         try:
@@ -219,6 +222,7 @@ class Mempool:
             self._note_dropped([(fallen, code) for fallen in self.pool.remove(tx_hash)])
 
     def _note_dropped(self, dropped: Sequence[tuple[bytes, int]]) -> None:
+        self.counts["dropped"] += len(dropped)
         for tx_hash, code in dropped:
             self.verified.pop(tx_hash, None)
             self.dropped[tx_hash] = code

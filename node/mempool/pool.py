@@ -48,6 +48,7 @@ class Pool:
         self._by_account: dict[bytes, dict[bytes, None]] = {}  # sender or payer -> transactions
         self._reserved: dict[bytes, int] = {}
         self._expiry: list[tuple[int, bytes]] = []
+        self._lane_counts = {"first": 0, "other": 0, "unordered": 0}
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -55,6 +56,14 @@ class Pool:
 
     def __contains__(self, tx_hash: bytes) -> bool:
         return tx_hash in self._entries
+
+    def count_lanes(self) -> dict[str, int]:
+        """Waiting transactions of lanes 0, of other lanes, and unordered ones."""
+        return dict(self._lane_counts)
+
+    def fill_share(self) -> float:
+        """How full it is, of its transactions or its bytes, whichever is more: 0 to 1."""
+        return max(len(self._entries) / self._txs_max, self.bytes / self._bytes_max)
 
     def get(self, tx_hash: bytes) -> bytes | None:
         """The raw bytes of a waiting transaction."""
@@ -147,6 +156,7 @@ class Pool:
     def _insert(self, tx: Transaction, fee: int) -> None:
         self._entries[tx.hash] = _Entry(tx, fee)
         self.bytes += len(tx.raw)
+        self._lane_counts[_lane_kind(tx)] += 1
         if not tx.is_unordered:
             key = (tx.sender, tx.lane)
             lane = self._lanes.get(key)
@@ -169,6 +179,7 @@ class Pool:
             return None
         tx = entry.tx
         self.bytes -= len(tx.raw)
+        self._lane_counts[_lane_kind(tx)] -= 1
         lane = self._lanes.get((tx.sender, tx.lane))
         if lane is not None and not tx.is_unordered:
             lane.hashes.pop(tx.seq, None)
@@ -205,6 +216,12 @@ class Pool:
         for other in fallen:
             self._remove(other)
         return fallen
+
+
+def _lane_kind(tx: Transaction) -> str:
+    if tx.is_unordered:
+        return "unordered"
+    return "other" if tx.lane else "first"
 
 
 def _accounts(tx: Transaction) -> tuple[bytes, ...]:

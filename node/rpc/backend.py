@@ -17,6 +17,7 @@ from node.rpc.errors import failed
 from node.rpc.events import EventBus, HeightEvents
 from node.signer import Signer
 from node.storage.store import Store
+from node.telemetry.monitor import Monitor
 from node.tips import commits_at, validators_at
 from p2p.switch import Switch
 from state.primitives.codec import decode
@@ -55,6 +56,7 @@ class NodeBackend:
         self.switch = switch
         self.clock = clock
         self.bus = bus
+        self.monitor: Monitor | None = None  # of a running node, once it is made
         self.block_at: Callable[[int], Block] = lru_cache(maxsize=BLOCKS_CACHED)(self._block_at)
         self.receipts_at: Callable[[int], tuple[Receipt, ...]] = lru_cache(maxsize=BLOCKS_CACHED)(self._receipts_at)
 

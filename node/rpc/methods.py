@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import accounts, amm, chain, compliance, farm, gov, kyc, pending, staking, transactions, treasury
+from node.rpc import (
+    accounts,
+    amm,
+    chain,
+    compliance,
+    farm,
+    gov,
+    kyc,
+    monitoring,
+    pending,
+    staking,
+    transactions,
+    treasury,
+)
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -109,6 +122,9 @@ METHODS: Final[dict[str, Method]] = {
     "gov_proposals": Method(gov.gov_proposals, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=20),
     "gov_proposal": Method(gov.gov_proposal, (Param("proposal", Kind.INT),), cost=5),
     "gov_group": Method(gov.gov_group, (Param("group", Kind.TEXT), Param("proposal", Kind.INT, -1)), cost=2),
+    "node_health": Method(monitoring.node_health, cost=5),
+    "node_alerts": Method(monitoring.node_alerts, cost=5),
+    "node_metrics": Method(monitoring.node_metrics, cost=20),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),

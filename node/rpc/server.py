@@ -19,7 +19,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from node.config import RpcConfig
+from node.config_sections import RpcConfig
 from node.rpc.budget import Budgets, Spend
 from node.rpc.connections import serve_connections
 from node.rpc.dispatch import answer_body, answer_uri, encode_error

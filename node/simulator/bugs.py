@@ -211,7 +211,7 @@ BUGS: Final[dict[str, Bug]] = {
         Bug("no-replay", "J2", "the log is not read after a restart", 3_000, habits=Habits(replays_log=False)),
         Bug("lock-not-replayed", "J2", "a replay restores votes but no lock", 20_000, habits=Habits(replays_locks=False)),
         Bug(
-            "sign-without-log", "J8", "who lost its log goes on signing, and its signer forgets locks as well", 60_000,
+            "sign-without-log", "J8", "who lost its log goes on signing, and its signer forgets locks as well", 120_000,
             _signer_without_promises, Habits(abstains_without_log=False),
         ),
         Bug("no-stored-signature", "J3", "what was signed before a crash cannot be sent", 20_000, habits=Habits(repeats_signatures=False)),

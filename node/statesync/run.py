@@ -13,7 +13,8 @@ from consensus.commit import HybridVerifier
 from consensus.light import Trust
 from genesis.document import Document
 from node.clock import NS_PER_S, SystemClock
-from node.config import Config, Home, StateSync
+from node.config import Home, StateSync
+from node.config_sections import Config
 from node.light.client import TrustedStart
 from node.light.trusted import TrustedStore
 from node.statesync.desk import Desk

@@ -19,7 +19,8 @@ import msgspec
 from msgspec import Meta
 
 from genesis.testnet import NetworkOptions, NetworkPlan, NodePlan, plan_network
-from node.config import Config, Home, LogConfig, MetricsConfig, P2pConfig, RpcConfig, WorkersConfig
+from node.config import Home
+from node.config_sections import Config, LogConfig, MetricsConfig, P2pConfig, RpcConfig, WorkersConfig
 from node.homes import create_home, install_genesis
 from node.keystore import KeySet, Role, new_seed, read_private_file, write_key_file, write_private_file
 from state.primitives.errors import ConfigError, HomeError

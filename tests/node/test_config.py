@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.config import (
-    Config,
-    Home,
-    allowed_values,
-    load_config,
-    parse_config,
-    render_config,
-    setting_keys,
-    split_listen,
-)
+from node.config import Home, allowed_values, load_config, parse_config, render_config, setting_keys, split_listen
+from node.config_sections import Config
 from state.primitives.errors import ConfigError, HomeError
 
 PEER = "0123456789abcdef0123456789abcdef01234567@10.0.0.1:26656"

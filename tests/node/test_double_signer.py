@@ -19,7 +19,8 @@ from genesis.document import Document, compute_node_id
 from genesis.rules import check
 from genesis.testnet import NetworkOptions, NodePlan, plan_network
 from node.app import _run_node, open_home
-from node.config import Config, Home, MetricsConfig, Overrides, P2pConfig, RpcConfig, WorkersConfig
+from node.config import Home, Overrides
+from node.config_sections import Config, MetricsConfig, P2pConfig, RpcConfig, WorkersConfig
 from node.driver import Driver
 from node.homes import create_home, install_genesis
 from node.rpc.client import Client

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trio
 
-from node.config import RpcConfig
+from node.config_sections import RpcConfig
 from node.maintenance.inspect import READING, RUNNING_ONLY, make_backend, serve_stopped
 from node.maintenance.opening import open_stopped
 from node.rpc.client import Client

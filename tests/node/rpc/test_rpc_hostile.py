@@ -15,7 +15,7 @@ import structlog
 import trio
 import trio_websocket
 
-from node.config import RpcConfig
+from node.config_sections import RpcConfig
 from node.rpc import connections, server
 from node.rpc.budget import Budgets
 from node.rpc.client import Client

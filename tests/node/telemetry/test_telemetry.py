@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import httpx2
 import structlog
 import trio
 
+from node.telemetry.health import PARTS
 from node.telemetry.logs import configure_logs
 from node.telemetry.metrics import NodeMetrics, serve_metrics
 
@@ -35,7 +37,7 @@ def test_json_lines() -> None:
 async def test_metrics_are_served_and_refreshed() -> None:
     metrics = NodeMetrics("test-chain")
     metrics.height.set(12)
-    metrics.total_txs.inc(5)
+    metrics.total_txs.set(5)
     metrics.observe_stage("tree", 0.02)
     metrics.on_scrape(lambda: metrics.mempool_size.set(3))
     with trio.fail_after(120):
@@ -45,6 +47,15 @@ async def test_metrics_are_served_and_refreshed() -> None:
                 text = (await client.get(f"{url}/metrics")).text
             nursery.cancel_scope.cancel()
     assert 'cometbft_consensus_height{chain_id="test-chain"} 12.0' in text
-    assert 'cometbft_consensus_total_txs_total{chain_id="test-chain"} 5.0' in text
+    assert 'cometbft_consensus_total_txs{chain_id="test-chain"} 5.0' in text
     assert 'cometbft_mempool_size{chain_id="test-chain"} 3.0' in text
     assert 'qenex_stage_seconds_count{chain_id="test-chain",stage="tree"} 1.0' in text
+
+
+def test_every_metric_part_and_rule_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "monitoring.md").read_text()
+    for family in NodeMetrics("c").registry.collect():
+        if not family.name.startswith("process"):
+            assert f"| `{family.name}{'_total' if family.type == 'counter' else ''}` | {family.documentation} |" in text
+    for part in PARTS:
+        assert f"| {part.name} | {part.points} | `{part.metric}` | {part.good:g} | {part.bad:g} |" in text
