@@ -32,6 +32,7 @@ from state.view import RecordCache
 RUNNING_ONLY: Final = (
     "net_info",
     "consensus_state",
+    "dump_consensus_state",
     "broadcast_tx_sync",
     "broadcast_tx_async",
     "broadcast_tx_commit",

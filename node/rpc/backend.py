@@ -55,6 +55,7 @@ class NodeBackend:
         self.switch = switch
         self.clock = clock
         self.bus = bus
+        self.genesis_json = b""  # rendered once, when it is first asked for
         self.block_at: Callable[[int], Block] = lru_cache(maxsize=BLOCKS_CACHED)(self._block_at)
         self.receipts_at: Callable[[int], tuple[Receipt, ...]] = lru_cache(maxsize=BLOCKS_CACHED)(self._receipts_at)
 
@@ -77,10 +78,10 @@ class NodeBackend:
         return self.height >= self.document.initial_height
 
     def resolve_height(self, height: int | None) -> int:
-        """A height whose block is here; None or 0 is the latest. Raises `RpcError`."""
-        if not height:
+        """A height whose block is here; None is the latest. Raises `RpcError`."""
+        if height is None:
             height = self.height
-        if height < self.document.initial_height or height > self.height:
+        if not max(self.document.initial_height, self.store.base_height()) <= height <= self.height:
             raise failed(f"height {height} is not available: blocks {self.store.base_height()} to {self.height} are")
         return height
 

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import accounts, amm, chain, compliance, farm, gov, kyc, pending, staking, transactions, treasury
+from node.rpc import (
+    accounts,
+    amm,
+    chain,
+    compliance,
+    consensus,
+    farm,
+    gov,
+    kyc,
+    network,
+    pending,
+    staking,
+    transactions,
+    treasury,
+)
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
-_HEIGHT: Final = Param("height", Kind.INT, 0)
+_HEIGHT: Final = Param("height", Kind.INT, None)
 _PAGE: Final = Param("page", Kind.INT, 1)
 _PER_PAGE: Final = Param("per_page", Kind.INT, 30)
 _PROVE: Final = Param("prove", Kind.BOOL, False)
@@ -23,27 +37,30 @@ _HASH: Final = Param("hash", Kind.BYTES)
 METHODS: Final[dict[str, Method]] = {
     "health": Method(chain.health),
     "status": Method(chain.status),
-    "net_info": Method(chain.net_info),
-    "genesis": Method(chain.genesis, cost=10),
+    "net_info": Method(network.net_info),
+    "genesis": Method(network.genesis, cost=10),
+    "genesis_chunked": Method(network.genesis_chunked, (Param("chunk", Kind.INT, 0),), cost=10),
     "blockchain": Method(chain.blockchain, (Param("minHeight", Kind.INT, 0), Param("maxHeight", Kind.INT, 0))),
     "header": Method(chain.header, (_HEIGHT,)),
+    "header_by_hash": Method(chain.header_by_hash, (Param("hash", Kind.HEX),)),
     "block": Method(chain.block, (_HEIGHT,), cost=5),
     "block_by_hash": Method(chain.block_by_hash, (_HASH,), cost=5),
     "block_results": Method(chain.block_results, (_HEIGHT,), cost=5),
     "block_search": Method(chain.block_search, (_QUERY, _PAGE, _PER_PAGE, _ORDER), cost=20),
     "commit": Method(chain.commit, (_HEIGHT,)),
     "pq_commit": Method(chain.pq_commit, (_HEIGHT,)),
-    "validators": Method(chain.validators, (_HEIGHT, _PAGE, _PER_PAGE)),
+    "validators": Method(consensus.validators, (_HEIGHT, _PAGE, _PER_PAGE)),
     "tx": Method(chain.tx, (_HASH, _PROVE), cost=5),
     "tx_search": Method(chain.tx_search, (_QUERY, _PROVE, _PAGE, _PER_PAGE, _ORDER), cost=20),
     "abci_info": Method(chain.abci_info),
     "abci_query": Method(
         chain.abci_query,
-        (Param("path", Kind.TEXT, ""), Param("data", Kind.HEX, b""), _HEIGHT, _PROVE),
+        (Param("path", Kind.TEXT, ""), Param("data", Kind.HEX, b""), Param("height", Kind.INT, 0), _PROVE),
         cost=5,
     ),
-    "consensus_params": Method(chain.consensus_params, (_HEIGHT,)),
-    "consensus_state": Method(chain.consensus_state),
+    "consensus_params": Method(consensus.consensus_params, (_HEIGHT,)),
+    "consensus_state": Method(consensus.consensus_state),
+    "dump_consensus_state": Method(consensus.dump_consensus_state, cost=20),
     "account": Method(chain.account, (Param("address", Kind.TEXT),)),
     "asset": Method(chain.asset, (Param("code", Kind.TEXT),)),
     "stake_validators": Method(staking.stake_validators, cost=20),

@@ -24,7 +24,7 @@ from state.params import ConsensusParams
 from state.primitives.canonical import NS_PER_S
 from state.primitives.merkle import Proof
 from state.receipts import Event, Receipt
-from state.validators import Validator
+from state.validators import Validator, ValidatorSet
 
 Json = Any
 _DAY_S: Final = 86_400
@@ -207,6 +207,22 @@ def validator(value: Validator, priority: int) -> Json:
         "proposer_priority": str(priority),
         "pq_pub_key": {"type": value.pq_kind.name.lower(), "value": b64(value.pq_key)},
     }
+
+
+def validator_updates(before: ValidatorSet, after: ValidatorSet) -> Json:
+    """What turns one set into the other; a power of 0, which takes a validator away, is left out as Go leaves it out."""
+    gone = [(item, 0) for item in before.validators if after.by_address(item.address) is None]
+    new = [(item, item.power) for item in after.validators if _power_in(before, item.address) != item.power]
+    return [{"pub_key": _proto_key(item.ed25519_key)} | ({"power": str(power)} if power else {}) for item, power in gone + new]
+
+
+def _power_in(found: ValidatorSet, address: bytes) -> int:
+    known = found.by_address(address)
+    return 0 if known is None else known.power
+
+
+def _proto_key(key: bytes) -> Json:
+    return {"Sum": {"type": "tendermint.crypto.PublicKey_Ed25519", "value": {"ed25519": b64(key)}}}
 
 
 def public_key(key: bytes) -> Json:

@@ -12,6 +12,7 @@ from node.rpc import shapes
 from node.rpc.dispatch import decode_request, read_call
 from node.rpc.errors import INVALID_PARAMS, PARSE_ERROR, RpcError
 from node.rpc.methods import METHODS
+from node.rpc.paging import page_of
 from node.rpc.params import Kind, Param, read_params
 from node.rpc.query import parse_query
 from state.primitives.canonical import GO_ZERO_TIME_NS
@@ -70,6 +71,7 @@ ROWS = (
     Param("path", Kind.TEXT, ""),
     Param("tx", Kind.BYTES, b""),
     Param("data", Kind.HEX, b""),
+    Param("txs", Kind.BYTES_LIST, None),
 )
 
 
@@ -91,6 +93,10 @@ ROWS = (
         ({"tx": "0x0102"}, True, "tx", b"\1\2"),
         ({"tx": '"ab"'}, True, "tx", b"ab"),
         ({"data": "0x0102"}, True, "data", b"\1\2"),
+        ({"path": "0x2f61"}, True, "path", "/a"),
+        ({"path": '"a \\"quoted\\" \\u00e9"'}, True, "path", 'a "quoted" \u00e9'),
+        ({"path": "bare"}, True, "path", "bare"),
+        ({"txs": '["AQI=",""]'}, True, "txs", [b"\1\2", b""]),
     ],
 )
 def test_parameters(given_params: object, is_uri: bool, name: str, value: object) -> None:
@@ -114,11 +120,20 @@ def test_parameters(given_params: object, is_uri: bool, name: str, value: object
         ({"data": "0x01"}, False),
         ({"data": "xyz"}, False),
         ({"unknown": 1}, False),
-        ([1, True, "", "", "", 6], False),
+        ([1, True, "", "", "", [], 6], False),
+        ({"txs": [5]}, False),
+        ({"txs": "AQI="}, False),
         ("height", False),
         ({"tx": "0102"}, True),
         ({"tx": "0xzz"}, True),
         ({"prove": "yes"}, True),
+        ({"prove": '"true"'}, True),
+        ({"height": '"5'}, True),
+        ({"height": "5.0"}, True),
+        ({"path": '"a\\x"'}, True),
+        ({"path": "0xff"}, True),
+        ({"txs": "AQI="}, True),
+        ({"txs": "[" * 10_000}, True),
     ],
 )
 def test_wrong_parameters(given_params: object, is_uri: bool) -> None:
@@ -177,9 +192,32 @@ def test_calls_that_are_none(request_value: object) -> None:
 
 def test_every_method_of_the_issue_is_there() -> None:
     comet = (
-        "health status net_info genesis blockchain header block block_by_hash block_results commit validators tx tx_search "
-        "broadcast_tx_sync broadcast_tx_async broadcast_tx_commit abci_query abci_info check_tx num_unconfirmed_txs "
-        "unconfirmed_txs consensus_state consensus_params"
+        "health status net_info genesis genesis_chunked blockchain header header_by_hash block block_by_hash block_results commit "
+        "validators tx tx_search block_search broadcast_tx_sync broadcast_tx_async broadcast_tx_commit broadcast_evidence "
+        "abci_query abci_info check_tx num_unconfirmed_txs unconfirmed_txs consensus_state dump_consensus_state consensus_params"
     )
     ours = "broadcast_tx_batch tx_status simulate pq_commit account asset"
     assert set(comet.split()) | set(ours.split()) <= set(METHODS)
+
+
+@pytest.mark.parametrize(
+    ("page", "per_page", "total", "expected"),
+    [
+        (1, 30, 0, (0, 0)),
+        (1, 30, 30, (0, 30)),
+        (2, 30, 31, (30, 31)),
+        (1, 0, 200, (0, 30)),
+        (1, -5, 200, (0, 30)),
+        (2, 1000, 150, (100, 150)),
+        (0, 30, 5, None),
+        (2, 30, 30, None),
+        (-1, 30, 30, None),
+    ],
+)
+def test_pages(page: int, per_page: int, total: int, expected: tuple[int, int] | None) -> None:
+    if expected is None:
+        with pytest.raises(RpcError, match="page is within") as caught:
+            page_of(page, per_page, total)
+        assert caught.value.rpc_code == INVALID_PARAMS
+    else:
+        assert page_of(page, per_page, total) == expected
