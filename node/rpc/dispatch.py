@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 import trio
@@ -25,6 +26,7 @@ from state.primitives.limits import RPC_ANSWER_BYTES_MAX, RPC_BYTES_PER_UNIT
 BATCH_CALLS_MAX: Final = 100
 DEPTH_MAX: Final = 32
 OPENED_MAX: Final = 1_000  # a batch of 100 calls opens about 300
+FIELDS_MAX: Final = 100  # of a form
 COMMAS_MAX: Final = 20_000  # 5,000 transactions need 5,000
 _ID_TEXT_MAX: Final = 128
 _ID_MIN: Final = -(1 << 63)
@@ -145,6 +147,14 @@ def encode_result(call_id: Any, result: Any) -> bytes:
 def encode_error(call_id: Any, error: RpcError) -> bytes:
     """A response with an error; without a known id it is -1, as CometBFT answers."""
     return encode({"jsonrpc": "2.0", "id": -1 if call_id is None else call_id, "error": error.to_json_rpc()})
+
+
+def read_form(body: bytes) -> list[tuple[str, str]]:
+    """The fields of a form in a body. Raises `RpcError`."""
+    try:
+        return parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=FIELDS_MAX)
+    except ValueError as error:
+        raise RpcError(INVALID_REQUEST, f"not a form: {error}; JSON is posted to /") from error
 
 
 async def answer_uri(methods: Methods, backend: Any, name: str, query: Mapping[str, str], spend: Spend) -> bytes:

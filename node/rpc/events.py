@@ -38,9 +38,8 @@ class HeightEvents:
 
     def matching(self, query: Query) -> Iterator[dict[str, Any] | None]:
         """Results for one query, in order. None now and then: a moment to let others work."""
-        height = self._block.header.height
         for kind, render in (("NewBlock", self._new_block), ("NewBlockHeader", self._new_header)):
-            events = {"tm.event": [kind], "block.height": [str(height)]}
+            events = shapes.block_event_map(kind, self._block.header)
             if query.matches(events):
                 data = self._rendered.get(kind)
                 if data is None:
@@ -83,7 +82,7 @@ class HeightEvents:
             if index:
                 result["index"] = index
             data = {"type": "tendermint/event/Tx", "value": {"TxResult": result}}
-            known = shapes.event_map(receipt, sha256(raw), height), msgspec.Raw(msgspec.json.encode(data))
+            known = shapes.event_map(receipt, sha256(raw), self._block.header), msgspec.Raw(msgspec.json.encode(data))
             self._txs[index] = known
         return known
 

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket
 from node.config import RpcConfig
 from node.rpc.budget import Budgets, Spend
 from node.rpc.connections import serve_connections
-from node.rpc.dispatch import answer_body, answer_uri, encode_error
+from node.rpc.dispatch import answer_body, answer_uri, encode_error, read_form
 from node.rpc.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError
 from node.rpc.events import RpcBackend
 from node.rpc.method import Methods
@@ -97,9 +97,15 @@ def make_app(backend: RpcBackend, methods: Methods, config: RpcConfig, damage: D
             return _json(encode_error(None, error))
         return _json(await answer_body(methods, backend, body, spender_of(request)))
 
-    async def get(request: Request) -> Response:
-        method, query = request.path_params["method"], dict(request.query_params)
-        return _json(await answer_uri(methods, backend, method, query, spender_of(request)))
+    async def uri(request: Request) -> Response:
+        """As CometBFT: parameters in the address, or in the form that is posted to it. A name given twice counts once, the first."""
+        given = list(request.query_params.multi_items())
+        if request.method == "POST":
+            try:
+                given += read_form(await _read_body(request, config.body_bytes_max))
+            except RpcError as error:
+                return _json(encode_error(None, error))
+        return _json(await answer_uri(methods, backend, request.path_params["method"], dict(reversed(given)), spender_of(request)))
 
     async def index(_request: Request) -> Response:
         lines = [f"QENEX node {backend.version}, chain {backend.chain_id}", "", "Methods:"]
@@ -126,7 +132,8 @@ def make_app(backend: RpcBackend, methods: Methods, config: RpcConfig, damage: D
             Route("/", post, methods=["POST"]),
             Route("/", index, methods=["GET"]),
             WebSocketRoute("/websocket", websocket),
-            Route("/{method}", get, methods=["GET"]),
+            Route("/methods", index, methods=["GET"]),
+            Route("/{method}", uri, methods=["GET", "POST"]),
         ],
         exception_handlers={Exception: unexpected},
     )

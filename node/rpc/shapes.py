@@ -280,14 +280,20 @@ def consensus_params(params: ConsensusParams) -> Json:
     }
 
 
-def event_map(receipt: Receipt, tx_hash: bytes, height: int) -> dict[str, list[str]]:
-    """Composite keys that a query can name, for one transaction."""
+def event_map(receipt: Receipt, tx_hash: bytes, header: Header) -> dict[str, list[str]]:
+    """Composite keys that a query can name, for one transaction. `block.time` is ours."""
     found: dict[str, list[str]] = {
         "tm.event": ["Tx"],
         "tx.hash": [hexed(tx_hash)],
-        "tx.height": [str(height)],
+        "tx.height": [str(header.height)],
+        "block.time": [time_text(header.time_ns)],
     }
     for event in receipt.events:
         for key, value in event.attributes:
             found.setdefault(f"{event.type}.{key}", []).append(value)
     return found
+
+
+def block_event_map(kind: str, header: Header) -> dict[str, list[str]]:
+    """The same for a block, of the kind NewBlock or NewBlockHeader."""
+    return {"tm.event": [kind], "block.height": [str(header.height)], "block.time": [time_text(header.time_ns)]}
