@@ -30,6 +30,7 @@ _LISTEN: Final = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}"
 Listen = Annotated[str, Meta(pattern=rf"^{_LISTEN}\Z", description="host:port, such as 127.0.0.1:26657 (port 0 picks a free one)")]
 ListenOrOff = Annotated[str, Meta(pattern=rf"^({_LISTEN})?\Z", description='host:port, or "" for off')]
 PeerAddress = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{40}}@{_LISTEN}\Z")]
+PathInHome = Annotated[str, Meta(max_length=4_096, description='a PEM file, relative to the home, or "" for no TLS')]
 Moniker = Annotated[str, Meta(pattern=r"^[\x21-\x7e][\x20-\x7e]{0,63}\Z", description="1 to 64 printable ASCII characters")]
 
 
@@ -46,6 +47,9 @@ class RpcConfig(Section, frozen=True):
     subscribers_max: Annotated[int, Meta(ge=0, le=10_000, description="0 to 10000")] = 100
     client_units_per_s: Annotated[int, Meta(ge=0, le=1_000_000, description="0 to 1000000 (0: no bound)")] = 2_000
     client_burst: Annotated[int, Meta(ge=1, le=10_000_000, description="1 to 10000000 (units)")] = 10_000
+    tls_cert: PathInHome = ""
+    tls_key: PathInHome = ""
+    access: Annotated[Literal["open", "tokens"], Meta(description='"open", or "tokens" (see qenex rpc token new)')] = "open"
 
 
 class P2pConfig(Section, frozen=True):
@@ -155,6 +159,11 @@ class Home:
     def node_key_file(self) -> Path:
         """The key that other nodes know this node by."""
         return self.keys_dir / "node.json"
+
+    @property
+    def tokens_file(self) -> Path:
+        """Who may ask the RPC, where `[rpc] access = "tokens"`."""
+        return self.root / "rpc_tokens.json"
 
     @property
     def data_dir(self) -> Path:

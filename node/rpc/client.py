@@ -7,6 +7,7 @@ of the next header, which is the node's word: `consensus.light` is what checks h
 from __future__ import annotations
 
 import base64
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -34,6 +35,7 @@ from state.proofs import verify_proof
 from state.transaction import build, call, sign
 
 CALL_SECONDS: Final = 30.0
+TOKEN_VARIABLE: Final = "QENEX_TOKEN"
 WHOLE_CALL_FACTOR: Final = 4
 POLL_SECONDS: Final = 0.05
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 0.0)  # after each refusal for asking too much
@@ -70,10 +72,16 @@ class Proven:
 
 
 class Client:
-    """An open connection to a node's RPC, as an async context manager. Every failure is a `ClientError`."""
+    """An open connection to a node's RPC, as an async context manager. Every failure is a `ClientError`.
 
-    def __init__(self, url: str, *, timeout_s: float = CALL_SECONDS) -> None:
+    `token` is a bearer token for nodes that ask for one; None takes it from QENEX_TOKEN. With https, $SSL_CERT_FILE names the
+    authorities to trust.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = CALL_SECONDS, token: str | None = None) -> None:
         self.url = url.rstrip("/")
+        token = os.environ.get(TOKEN_VARIABLE, "") if token is None else token
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self._http = httpx2.AsyncClient(timeout=timeout_s)  # of each step; a node may send a little again and again
         self._whole_s = WHOLE_CALL_FACTOR * timeout_s
         self._ids = count(1)
@@ -102,7 +110,7 @@ class Client:
 
     async def _post(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params})
-        headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        headers = {"content-type": "application/json", "accept-encoding": "identity"} | self._headers
         content: bytes | None = None
         try:
             with trio.move_on_after(self._whole_s):
@@ -280,7 +288,10 @@ class Client:
         url = "ws" + self.url.removeprefix("http") + "/websocket"
         subscribe = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"query": query}})
         try:
-            async with trio_websocket.open_websocket_url(url, max_message_size=_EVENT_BYTES_MAX) as socket:
+            headers = [(name.encode(), value.encode()) for name, value in self._headers.items()]
+            async with trio_websocket.open_websocket_url(
+                url, max_message_size=_EVENT_BYTES_MAX, extra_headers=headers
+            ) as socket:
                 await socket.send_message(subscribe.decode())
                 _result_of(await socket.get_message(), self.url)
                 yield _Events(socket, self.url)

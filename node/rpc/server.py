@@ -1,12 +1,13 @@
 """The RPC server: POST, URI GET and WebSocket on one port, Starlette over Hypercorn's protocol on trio.
 
-Errors of calls travel inside HTTP 200. Damage of the store that a call meets ends the node: it rises out of `serve_rpc`, past Hypercorn,
-which would only close the connection. Anything else unexpected is logged and answered as an internal error. Connections are
-`node.rpc.connections`'.
+Errors of calls travel inside HTTP 200, but for 401 and 403. Damage of the store that a call meets ends the node: it rises out of
+`serve_rpc`, past Hypercorn, which would only close the connection. Anything else unexpected is logged and answered as an internal
+error. Connections are `node.rpc.connections`'.
 """
 
 from __future__ import annotations
 
+import ssl
 from typing import Any, Final
 
 import hypercorn.config
@@ -20,13 +21,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from node.config import RpcConfig
-from node.rpc.budget import Budgets, Spend
+from node.rpc.access import Access
+from node.rpc.budget import Budgets
+from node.rpc.caller import Caller
 from node.rpc.connections import serve_connections
 from node.rpc.dispatch import answer_body, answer_uri, encode_error, read_form
-from node.rpc.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError
+from node.rpc.errors import HTTP_STATUS, INTERNAL_ERROR, INVALID_REQUEST, RpcError
 from node.rpc.events import RpcBackend
 from node.rpc.method import Methods
 from node.rpc.methods import METHODS
+from node.rpc.roles import Role
 from node.rpc.websocket import WebSocketSession
 from state.primitives.errors import CorruptError, PortInUseError, QenexError, StorageError
 
@@ -82,20 +86,25 @@ def _first_leaf(error: BaseExceptionGroup[QenexError] | QenexError) -> QenexErro
     return error
 
 
-def make_app(backend: RpcBackend, methods: Methods, config: RpcConfig, damage: Damage, log: Any) -> ASGIApp:
+def make_app(
+    backend: RpcBackend, methods: Methods, config: RpcConfig, access: Access, damage: Damage, log: Any
+) -> ASGIApp:
     """The ASGI application that answers `methods`."""
     sockets = trio.CapacityLimiter(config.subscribers_max)
     budgets = Budgets(config.client_units_per_s, config.client_burst, trio.current_time)
 
-    def spender_of(connection: HTTPConnection) -> Spend:
-        return budgets.spender_of(connection.client.host if connection.client is not None else "")
+    def caller_of(connection: HTTPConnection) -> Caller:
+        header = connection.headers.get("authorization")
+        spend = budgets.spender_of(connection.client.host if connection.client is not None else "")
+        return Caller(lambda: access.identify(header), spend)
 
     async def post(request: Request) -> Response:
         try:
             body = await _read_body(request, config.body_bytes_max)
         except RpcError as error:
             return _json(encode_error(None, error))
-        return _json(await answer_body(methods, backend, body, spender_of(request)))
+        caller = caller_of(request)
+        return _json(await answer_body(methods, backend, body, caller), caller)
 
     async def uri(request: Request) -> Response:
         """As CometBFT: parameters in the address, or in the form that is posted to it. A name given twice counts once, the first."""
@@ -105,7 +114,8 @@ def make_app(backend: RpcBackend, methods: Methods, config: RpcConfig, damage: D
                 given += read_form(await _read_body(request, config.body_bytes_max))
             except RpcError as error:
                 return _json(encode_error(None, error))
-        return _json(await answer_uri(methods, backend, request.path_params["method"], dict(reversed(given)), spender_of(request)))
+        caller = caller_of(request)
+        return _json(await answer_uri(methods, backend, request.path_params["method"], dict(reversed(given)), caller), caller)
 
     async def index(_request: Request) -> Response:
         lines = [f"QENEX node {backend.version}, chain {backend.chain_id}", "", "Methods:"]
@@ -115,12 +125,17 @@ def make_app(backend: RpcBackend, methods: Methods, config: RpcConfig, damage: D
 
     async def websocket(socket: WebSocket) -> None:
         try:
+            caller_of(socket).require(Role.PUBLIC, "websocket")
+        except RpcError as error:
+            await socket.send_denial_response(_json(encode_error(None, error), status=HTTP_STATUS[error.rpc_code]))
+            return
+        try:
             sockets.acquire_on_behalf_of_nowait(socket)
         except trio.WouldBlock:
             await socket.close(1013, "too many connections")
             return
         try:
-            await WebSocketSession(backend, methods, socket, spender_of(socket)).run()
+            await WebSocketSession(backend, methods, socket, lambda: caller_of(socket)).run()
         finally:
             sockets.release_on_behalf_of(socket)
 
@@ -155,8 +170,12 @@ async def _read_body(request: Request, bytes_max: int) -> bytes:
     return bytes(body)
 
 
-def _json(body: bytes) -> Response:
-    return Response(body, media_type="application/json") if body else Response(status_code=204)
+def _json(body: bytes, caller: Caller | None = None, *, status: int = 200) -> Response:
+    """200, or what a request that is one call deserves; 204 for nothing but notifications."""
+    if caller is not None and caller.calls == 1:
+        status = HTTP_STATUS.get(caller.code, status)
+    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    return Response(body, status, headers, media_type="application/json") if body else Response(status_code=204)
 
 
 async def serve_rpc(
@@ -165,9 +184,14 @@ async def serve_rpc(
     log: Any = None,
     *,
     methods: Methods = METHODS,
+    access: Access | None = None,
+    tls: ssl.SSLContext | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; reports its address when it listens. Raises `PortInUseError`, and whatever damage a call met."""
+    """Serve until cancelled; reports its address when it listens. Raises `PortInUseError`, and whatever damage a call met.
+
+    Without `access` everybody may call everything; without `tls` nothing is encrypted.
+    """
     host, _, port = config.listen.rpartition(":")
     try:
         listeners = await trio.open_tcp_listeners(int(port), host=host.strip("[]"))
@@ -178,11 +202,11 @@ async def serve_rpc(
         ) from error
     log = log or structlog.get_logger()
     damage = Damage()
-    app = make_app(backend, methods, config, damage, log)
+    app = make_app(backend, methods, config, access or Access(None, trio.current_time, log), damage, log)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(damage.raise_it)
-            nursery.start_soon(serve_connections, app, _settings(config, log), listeners, config.connections_max, log)
+            nursery.start_soon(serve_connections, app, _settings(config, log), listeners, config.connections_max, tls, log)
             task_status.started(_name(listeners[0]))
     finally:
         for listener in listeners:
@@ -208,6 +232,7 @@ def _settings(config: RpcConfig, log: Any) -> hypercorn.config.Config:
     settings = hypercorn.config.Config()
     settings.logger_class = lambda _: _ErrorLog(log)  # type: ignore[assignment, return-value]
     settings.keep_alive_timeout = IDLE_SECONDS_MAX
+    settings.ssl_handshake_timeout = READ_SECONDS_MAX
     settings.websocket_ping_interval = PING_SECONDS
     settings.websocket_max_message_size = config.body_bytes_max
     settings.h11_max_incomplete_size = 64 * 1024

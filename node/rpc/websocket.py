@@ -6,18 +6,20 @@ subscription ends (`node.rpc.events`). A connection that sends what is no JSON-R
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from node.rpc.budget import Spend
+from node.rpc.caller import Caller
 from node.rpc.dispatch import answer_call, decode_request, encode_error, encode_result, read_call
 from node.rpc.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError, invalid_params
 from node.rpc.events import RpcBackend, Subscription
 from node.rpc.method import Methods
 from node.rpc.params import Kind, Param, read_params
 from node.rpc.query import parse_query
+from node.rpc.roles import Role
 from state.primitives.limits import RPC_BYTES_PER_UNIT
 
 SUBSCRIPTIONS_PER_CONNECTION_MAX: Final = 10
@@ -27,8 +29,8 @@ _QUERY: Final = (Param("query", Kind.TEXT),)
 class WebSocketSession:
     """One connection."""
 
-    def __init__(self, backend: RpcBackend, methods: Methods, socket: WebSocket, spend: Spend) -> None:
-        self._spend = spend
+    def __init__(self, backend: RpcBackend, methods: Methods, socket: WebSocket, make_caller: Callable[[], Caller]) -> None:
+        self._make_caller = make_caller
         self._methods = methods
         self._backend = backend
         self._socket = socket
@@ -60,17 +62,21 @@ class WebSocketSession:
 
     async def _answer(self, body: bytes, nursery: trio.Nursery) -> bytes:
         call_id: Any = None
+        caller = self._make_caller()
         try:
-            self._spend(1 + len(body) // RPC_BYTES_PER_UNIT)
+            caller.spend(1 + len(body) // RPC_BYTES_PER_UNIT)
             call = decode_request(body)
             if isinstance(call, list):
                 raise RpcError(INVALID_REQUEST, "batches are for POST")
             call_id, method, params, _ = read_call(call)
             change = self._CHANGES.get(method)
             if change is None:
-                return await answer_call(self._methods, self._backend, call, self._spend)
+                return await answer_call(self._methods, self._backend, call, caller)
+            caller.note(method)
+            caller.require(Role.PUBLIC, method)
             change(self, call_id, params, nursery)
         except RpcError as error:
+            caller.code = error.rpc_code
             return encode_error(call_id, error)
         return encode_result(call_id, {})
 
@@ -101,7 +107,14 @@ class WebSocketSession:
 
     async def _forward(self, call_id: Any, subscription: Subscription) -> None:
         backend, bus = self._backend, self._backend.bus
+        caller = self._make_caller()
         while (height := await subscription.next_height(lambda: backend.height, backend.base_height)) is not None:
+            try:
+                caller.require(Role.PUBLIC, "subscribe")
+            except RpcError as error:  # his token was revoked meanwhile
+                subscription.close()
+                await self._send(encode_error(call_id, error))
+                break
             for result in bus.events_at(height, backend.load_events).matching(subscription.query):
                 if subscription.is_closed:
                     break
