@@ -14,9 +14,11 @@ import trio
 
 from consensus.block import Header, data_hash, results_hash
 from consensus.evidence import evidence_hash
+from node.clock import SystemClock
 from node.light.client import LightClient
 from node.light.reading import read_commit, read_header, understanding
 from node.rpc import shapes
+from node.rpc.backend import describe_age
 from node.rpc.client import Client
 from node.rpc.errors import failed, invalid_params
 from node.rpc.events import EventBus, HeightEvents
@@ -61,6 +63,13 @@ class LightBackend:
     def load_events(self, height: int) -> HeightEvents:
         """There are no events to tell of."""
         raise failed(f"a light client has no events of block {height}")
+
+    def why_not_ready(self, age_s_max: int) -> str:
+        """See `RpcBackend`."""
+        latest = self.client.store.latest()
+        if latest is None:
+            return "nothing is verified yet"
+        return describe_age(SystemClock().now_ns() - latest.header.time_ns, age_s_max)
 
     async def header(self, height: int) -> Header:
         """The verified header of a height, 0 for the latest."""

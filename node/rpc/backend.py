@@ -19,6 +19,7 @@ from node.signer import Signer
 from node.storage.store import Store
 from node.tips import commits_at, validators_at
 from p2p.switch import Switch
+from state.primitives.canonical import NS_PER_S
 from state.primitives.codec import decode
 from state.receipts import Receipt
 from state.validators import ValidatorSet
@@ -101,6 +102,14 @@ class NodeBackend:
         """The events of a height, from the store."""
         return HeightEvents(self.block_at(height), self.receipts_at(height), self.store.root_at(height) or b"")
 
+    def why_not_ready(self, age_s_max: int) -> str:
+        """See `RpcBackend`."""
+        if not self.has_blocks():
+            return "there is no block yet"
+        if self.engine.catching_up:
+            return f"catching up: height {self.height}, and a peer has more"
+        return describe_age(self.clock.now_ns() - self.executor.state.tip.last_block_time_ns, age_s_max)
+
     def commit_at(self, height: int) -> tuple[Commit, bool]:
         """(commit, canonical): from the next block, which fixes it, or for the latest height the one it was decided with."""
         if height < self.height:
@@ -129,6 +138,12 @@ class NodeBackend:
             self.executor.state.tip.params.app_version,
             self.version,
         )
+
+
+def describe_age(age_ns: int, age_s_max: int) -> str:
+    """Why a last block of this age is too old, or nothing."""
+    age_s = age_ns // NS_PER_S
+    return "" if age_s <= age_s_max else f"the last block is {age_s} s old, more than {age_s_max}"
 
 
 def describe_node(node_id: str, chain_id: str, moniker: str, app_version: int, version: str) -> dict[str, Any]:

@@ -111,6 +111,10 @@ class RpcBackend(Protocol):
         """The events of a height."""
         ...
 
+    def why_not_ready(self, age_s_max: int) -> str:
+        """Why requests should go to another node: empty unless it lags, or its last block is older than this."""
+        ...
+
 
 class Subscription:
     """One query of one connection, and the last height it has heard of."""

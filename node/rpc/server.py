@@ -14,27 +14,20 @@ import hypercorn.config
 import structlog
 import trio
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket
 
 from node.config import RpcConfig
 from node.rpc.access import Access
-from node.rpc.budget import Budgets
-from node.rpc.caller import Caller
 from node.rpc.connections import serve_connections
-from node.rpc.dispatch import answer_body, answer_uri, encode_error, read_form
-from node.rpc.errors import HTTP_STATUS, INTERNAL_ERROR, INVALID_REQUEST, RpcError
+from node.rpc.endpoints import READ_SECONDS_MAX, Endpoints
 from node.rpc.events import RpcBackend
+from node.rpc.front import AccessLog, Front
 from node.rpc.method import Methods
 from node.rpc.methods import METHODS
-from node.rpc.roles import Role
-from node.rpc.websocket import WebSocketSession
 from state.primitives.errors import CorruptError, PortInUseError, QenexError, StorageError
 
-READ_SECONDS_MAX: Final = 10.0
 IDLE_SECONDS_MAX: Final = 30
 PING_SECONDS: Final = 20.0
 
@@ -90,92 +83,20 @@ def make_app(
     backend: RpcBackend, methods: Methods, config: RpcConfig, access: Access, damage: Damage, log: Any
 ) -> ASGIApp:
     """The ASGI application that answers `methods`."""
-    sockets = trio.CapacityLimiter(config.subscribers_max)
-    budgets = Budgets(config.client_units_per_s, config.client_burst, trio.current_time)
-
-    def caller_of(connection: HTTPConnection) -> Caller:
-        header = connection.headers.get("authorization")
-        spend = budgets.spender_of(connection.client.host if connection.client is not None else "")
-        return Caller(lambda: access.identify(header), spend)
-
-    async def post(request: Request) -> Response:
-        try:
-            body = await _read_body(request, config.body_bytes_max)
-        except RpcError as error:
-            return _json(encode_error(None, error))
-        caller = caller_of(request)
-        return _json(await answer_body(methods, backend, body, caller), caller)
-
-    async def uri(request: Request) -> Response:
-        """As CometBFT: parameters in the address, or in the form that is posted to it. A name given twice counts once, the first."""
-        given = list(request.query_params.multi_items())
-        if request.method == "POST":
-            try:
-                given += read_form(await _read_body(request, config.body_bytes_max))
-            except RpcError as error:
-                return _json(encode_error(None, error))
-        caller = caller_of(request)
-        return _json(await answer_uri(methods, backend, request.path_params["method"], dict(reversed(given)), caller), caller)
-
-    async def index(_request: Request) -> Response:
-        lines = [f"QENEX node {backend.version}, chain {backend.chain_id}", "", "Methods:"]
-        for name, method in methods.items():
-            lines.append("/" + name + ("?" + "&".join(p.name + "=_" for p in method.params) if method.params else ""))
-        return PlainTextResponse("\n".join(lines) + "\n")
-
-    async def websocket(socket: WebSocket) -> None:
-        try:
-            caller_of(socket).require(Role.PUBLIC, "websocket")
-        except RpcError as error:
-            await socket.send_denial_response(_json(encode_error(None, error), status=HTTP_STATUS[error.rpc_code]))
-            return
-        try:
-            sockets.acquire_on_behalf_of_nowait(socket)
-        except trio.WouldBlock:
-            await socket.close(1013, "too many connections")
-            return
-        try:
-            await WebSocketSession(backend, methods, socket, lambda: caller_of(socket)).run()
-        finally:
-            sockets.release_on_behalf_of(socket)
-
-    async def unexpected(_request: Request, _error: Exception) -> Response:
-        return _json(encode_error(None, RpcError(INTERNAL_ERROR, "the node could not answer; its log says why")))
-
+    access_log = AccessLog(config.access_log, log)
+    answers = Endpoints(backend, methods, config, access, access_log)
     starlette = Starlette(
         routes=[
-            Route("/", post, methods=["POST"]),
-            Route("/", index, methods=["GET"]),
-            WebSocketRoute("/websocket", websocket),
-            Route("/methods", index, methods=["GET"]),
-            Route("/{method}", uri, methods=["GET", "POST"]),
+            Route("/", answers.post, methods=["POST"]),
+            Route("/", answers.index, methods=["GET"]),
+            Route("/methods", answers.index, methods=["GET"]),
+            Route("/ready", answers.ready, methods=["GET"]),
+            WebSocketRoute("/websocket", answers.websocket),
+            Route("/{method}", answers.uri, methods=["GET", "POST"]),
         ],
-        exception_handlers={Exception: unexpected},
+        exception_handlers={Exception: answers.unexpected},
     )
-    return Guard(starlette, damage, log)
-
-
-async def _read_body(request: Request, bytes_max: int) -> bytes:
-    body = bytearray()
-    with trio.move_on_after(READ_SECONDS_MAX) as scope:
-        try:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > bytes_max:
-                    raise RpcError(INVALID_REQUEST, f"a request has at most {bytes_max} bytes")
-        except ClientDisconnect:
-            raise RpcError(INVALID_REQUEST, "the client went away") from None
-    if scope.cancelled_caught:
-        raise RpcError(INVALID_REQUEST, f"the request did not arrive within {READ_SECONDS_MAX:.0f} s")
-    return bytes(body)
-
-
-def _json(body: bytes, caller: Caller | None = None, *, status: int = 200) -> Response:
-    """200, or what a request that is one call deserves; 204 for nothing but notifications."""
-    if caller is not None and caller.calls == 1:
-        status = HTTP_STATUS.get(caller.code, status)
-    headers = {"www-authenticate": "Bearer"} if status == 401 else None
-    return Response(body, status, headers, media_type="application/json") if body else Response(status_code=204)
+    return Guard(Front(starlette, config.cors_origins, access_log), damage, log)
 
 
 async def serve_rpc(

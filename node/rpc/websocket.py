@@ -23,14 +23,16 @@ from node.rpc.roles import Role
 from state.primitives.limits import RPC_BYTES_PER_UNIT
 
 SUBSCRIPTIONS_PER_CONNECTION_MAX: Final = 10
+Note = Callable[[Caller, float], None]  # a call was answered that began at this time
 _QUERY: Final = (Param("query", Kind.TEXT),)
 
 
 class WebSocketSession:
     """One connection."""
 
-    def __init__(self, backend: RpcBackend, methods: Methods, socket: WebSocket, make_caller: Callable[[], Caller]) -> None:
+    def __init__(self, backend: RpcBackend, methods: Methods, socket: WebSocket, make_caller: Callable[[], Caller], note: Note) -> None:
         self._make_caller = make_caller
+        self._note = note
         self._methods = methods
         self._backend = backend
         self._socket = socket
@@ -62,7 +64,7 @@ class WebSocketSession:
 
     async def _answer(self, body: bytes, nursery: trio.Nursery) -> bytes:
         call_id: Any = None
-        caller = self._make_caller()
+        caller, started = self._make_caller(), trio.current_time()
         try:
             caller.spend(1 + len(body) // RPC_BYTES_PER_UNIT)
             call = decode_request(body)
@@ -78,6 +80,8 @@ class WebSocketSession:
         except RpcError as error:
             caller.code = error.rpc_code
             return encode_error(call_id, error)
+        finally:
+            self._note(caller, started)
         return encode_result(call_id, {})
 
     def _subscribe(self, call_id: Any, params: Any, nursery: trio.Nursery) -> None:

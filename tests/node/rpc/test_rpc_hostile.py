@@ -16,7 +16,7 @@ import trio
 import trio_websocket
 
 from node.config import RpcConfig
-from node.rpc import connections, server
+from node.rpc import connections, endpoints
 from node.rpc.budget import Budgets
 from node.rpc.client import Client
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError
@@ -36,6 +36,7 @@ class Backend:
         self.version = "test"
         self.chain_id = "test-1"
         self.loads = 0
+        self.reason = ""
 
     def base_height(self) -> int:
         return 1
@@ -43,6 +44,9 @@ class Backend:
     def load_events(self, height: int) -> Any:
         self.loads += 1
         return LargeEvents(height)
+
+    def why_not_ready(self, age_s_max: int) -> str:
+        return self.reason
 
     def commit(self) -> None:
         self.height += 1
@@ -155,7 +159,7 @@ async def test_a_full_house_lets_the_longest_silent_go(monkeypatch: pytest.Monke
 
 
 async def test_half_a_request_does_not_hold_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "READ_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(endpoints, "READ_SECONDS_MAX", 0.2)
     async with serving() as (_, address), await connect(address) as slow:
         await slow.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         answer = b""
