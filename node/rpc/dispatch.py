@@ -29,9 +29,9 @@ DEPTH_MAX: Final = 32
 OPENED_MAX: Final = 1_000  # a batch of 100 calls opens about 300
 FIELDS_MAX: Final = 100  # of a form
 COMMAS_MAX: Final = 20_000  # 5,000 transactions need 5,000
-_ID_TEXT_MAX: Final = 128
-_ID_MIN: Final = -(1 << 63)
-_ID_MAX: Final = (1 << 64) - 1
+ID_TEXT_MAX: Final = 128
+ID_MIN: Final = -(1 << 63)
+ID_MAX: Final = (1 << 64) - 1
 # A string, closed or not, or a bracket: one pass, whatever the body holds.
 _TOKENS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{}]', re.DOTALL)
 
@@ -122,8 +122,8 @@ def read_call(call: Any) -> tuple[Any, str, Any, bool]:
 
 def _is_id(value: Any) -> bool:
     if type(value) is int:
-        return _ID_MIN <= value <= _ID_MAX
-    return value is None or (isinstance(value, str) and len(value) <= _ID_TEXT_MAX)
+        return ID_MIN <= value <= ID_MAX
+    return value is None or (isinstance(value, str) and len(value) <= ID_TEXT_MAX)
 
 
 async def invoke(methods: Methods, backend: Any, name: str, params: Any, caller: Caller, *, is_uri: bool) -> Any:

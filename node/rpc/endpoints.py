@@ -22,6 +22,7 @@ from node.rpc.errors import HTTP_STATUS, INTERNAL_ERROR, INVALID_REQUEST, RpcErr
 from node.rpc.events import RpcBackend
 from node.rpc.front import NOTES, AccessLog
 from node.rpc.method import Methods
+from node.rpc.openapi import describe_rpc
 from node.rpc.roles import Role
 from node.rpc.websocket import WebSocketSession
 
@@ -40,6 +41,7 @@ class Endpoints:
         self._config = config
         self._access = access
         self._access_log = access_log
+        self._openapi = b""  # made when it is first asked for
         self._sockets = trio.CapacityLimiter(config.subscribers_max)
         self._budgets = Budgets(config.client_units_per_s, config.client_burst, trio.current_time)
 
@@ -69,6 +71,12 @@ class Endpoints:
         for name, method in self._methods.items():
             lines.append("/" + name + ("?" + "&".join(p.name + "=_" for p in method.params) if method.params else ""))
         return PlainTextResponse("\n".join(lines) + "\n")
+
+    async def openapi(self, _request: Request) -> Response:
+        """The same for programs."""
+        if not self._openapi:
+            self._openapi = encode(describe_rpc(self._methods, self._backend.version))
+        return _json(self._openapi)
 
     async def ready(self, _request: Request) -> Response:
         """For load balancers: 200, or 503 with the reason."""

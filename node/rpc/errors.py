@@ -19,7 +19,7 @@ FORBIDDEN: Final = -32003
 LIMIT_EXCEEDED: Final = -32005
 HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403}  # of a request that is one call; everything else is 200
 
-_MESSAGES: Final = {
+MESSAGES: Final = {
     PARSE_ERROR: "Parse error",
     INVALID_REQUEST: "Invalid Request",
     METHOD_NOT_FOUND: "Method not found",
@@ -43,7 +43,7 @@ class RpcError(RemoteError):
 
     def to_json_rpc(self) -> dict[str, Any]:
         """The `error` member of a response."""
-        return {"code": self.rpc_code, "message": _MESSAGES[self.rpc_code], "data": self.message}
+        return {"code": self.rpc_code, "message": MESSAGES[self.rpc_code], "data": self.message}
 
 
 def invalid_params(data: str) -> RpcError:

@@ -90,6 +90,7 @@ def make_app(
             Route("/", answers.post, methods=["POST"]),
             Route("/", answers.index, methods=["GET"]),
             Route("/methods", answers.index, methods=["GET"]),
+            Route("/openapi.json", answers.openapi, methods=["GET"]),
             Route("/ready", answers.ready, methods=["GET"]),
             WebSocketRoute("/websocket", answers.websocket),
             Route("/{method}", answers.uri, methods=["GET", "POST"]),
