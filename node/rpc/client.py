@@ -280,13 +280,15 @@ class Client:
         return bytes.fromhex(header["app_hash"])
 
     @asynccontextmanager
-    async def follow(self, query: str = "tm.event = 'NewBlock'") -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    async def follow(self, query: str = "tm.event = 'NewBlock'", *, after: str = "") -> AsyncIterator[EventStream]:
         """Events as they happen: `async with client.follow(query) as events: async for data in events`.
 
-        The iteration raises `ClientError` when the node goes or cancels the subscription.
+        The iteration raises `ClientError` when the node goes or cancels the subscription. `after` a cursor, such as the
+        `events.cursor` of a stream that ended, what was missed comes first.
         """
         url = "ws" + self.url.removeprefix("http") + "/websocket"
-        subscribe = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"query": query}})
+        params = {"query": query, "after": after} if after else {"query": query}
+        subscribe = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": params})
         try:
             headers = [(name.encode(), value.encode()) for name, value in self._headers.items()]
             async with trio_websocket.open_websocket_url(
@@ -294,7 +296,7 @@ class Client:
             ) as socket:
                 await socket.send_message(subscribe.decode())
                 _result_of(await socket.get_message(), self.url)
-                yield _Events(socket, self.url)
+                yield EventStream(socket, self.url, after)
         except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, OSError) as error:
             raise ClientError(f"{self.url}: the subscription ended: {type(error).__name__}") from error
 
@@ -305,10 +307,14 @@ class Client:
             yield _Blocks(events)
 
 
-class _Events:
-    """An iterator, not a generator: leaving the loop early leaves nothing behind to be finalised."""
+class EventStream:
+    """Events of a subscription; `cursor` is the place of the last one, to go on from with another node or connection.
 
-    def __init__(self, socket: Any, url: str) -> None:
+    An iterator, not a generator: leaving the loop early leaves nothing behind to be finalised.
+    """
+
+    def __init__(self, socket: Any, url: str, cursor: str) -> None:
+        self.cursor = cursor
         self._socket = socket
         self._url = url
 
@@ -323,6 +329,7 @@ class _Events:
         result = _result_of(message, self._url)
         if not isinstance(result, dict) or not isinstance(result.get("data"), dict):
             raise ClientError(f"{self._url} sends an event in a form that makes no sense")
+        self.cursor = str(result.get("cursor") or self.cursor)
         data: dict[str, Any] = result["data"]
         return data
 

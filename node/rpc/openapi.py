@@ -1,8 +1,8 @@
 """The RPC's description of itself: an OpenAPI 3.1 document made from the table of methods and the docstrings of their handlers.
 
 Each method is a GET; POST / takes any of them as JSON-RPC. What `node.rpc.params` reads is said here in JSON Schema: texts of a URI are
-JSON (quoted), bytes 0xHEX. A result is an object whose fields the method's words describe; docs/rpc.md says what they follow. Source: OpenAPI
-3.1.0, sections 4.8.10 to 4.8.14; JSON Schema 2020-12.
+JSON (quoted), bytes 0xHEX. A result is an object whose fields the method's words describe; docs/rpc.md says what they follow. Source:
+OpenAPI 3.1.0, sections 4.8.10 to 4.8.14; JSON Schema 2020-12.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The WebSocket: the same calls, and subscriptions whose events repeat the id of the call that asked for them.
 
-One task reads; each subscription has one that writes; a lock keeps messages whole. A subscriber that was too slow gets an error and its
-subscription ends (`node.rpc.events`). A connection that sends what is no JSON-RPC is told so and stays.
+One task reads; each subscription has one that writes; a lock keeps messages whole. Nothing is buffered here beyond the message that is
+being sent: who does not read makes his own tasks wait, until the connection's deadline cuts it off (`node.rpc.connections`) or his
+subscription is too far behind and ends with an error (`node.rpc.events`). A connection that sends what is no JSON-RPC is told so and stays.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from node.rpc.caller import Caller
 from node.rpc.dispatch import answer_call, decode_request, encode_error, encode_result, read_call
 from node.rpc.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError, invalid_params
-from node.rpc.events import RpcBackend, Subscription
+from node.rpc.events import RpcBackend, Subscription, parse_cursor
 from node.rpc.method import Methods
 from node.rpc.params import Kind, Param, read_params
 from node.rpc.query import parse_query
@@ -25,6 +26,7 @@ from state.primitives.limits import RPC_BYTES_PER_UNIT
 SUBSCRIPTIONS_PER_CONNECTION_MAX: Final = 10
 Note = Callable[[Caller, float], None]  # a call was answered that began at this time
 _QUERY: Final = (Param("query", Kind.TEXT),)
+_SUBSCRIBE: Final = (*_QUERY, Param("after", Kind.TEXT, ""))
 
 
 class WebSocketSession:
@@ -85,12 +87,16 @@ class WebSocketSession:
         return encode_result(call_id, {})
 
     def _subscribe(self, call_id: Any, params: Any, nursery: trio.Nursery) -> None:
-        text = read_params(_QUERY, params, is_uri=False)["query"]
+        text, after = read_params(_SUBSCRIBE, params, is_uri=False).values()
         if text in self._subscriptions:
             raise RpcError(INTERNAL_ERROR, "already subscribed")
         if len(self._subscriptions) >= SUBSCRIPTIONS_PER_CONNECTION_MAX:
             raise RpcError(INTERNAL_ERROR, f"at most {SUBSCRIPTIONS_PER_CONNECTION_MAX} subscriptions for each connection")
-        subscription = self._backend.bus.subscribe(parse_query(text), self._backend.height)
+        query, bus = parse_query(text), self._backend.bus
+        if after:
+            subscription = bus.resume(query, parse_cursor(after), self._backend.height, self._backend.base_height())
+        else:
+            subscription = bus.subscribe(query, self._backend.height)
         self._subscriptions[text] = subscription
         nursery.start_soon(self._forward, call_id, subscription)
 
@@ -119,7 +125,7 @@ class WebSocketSession:
                 subscription.close()
                 await self._send(encode_error(call_id, error))
                 break
-            for result in bus.events_at(height, backend.load_events).matching(subscription.query):
+            for result in bus.events_at(height, backend.load_events).matching(subscription.query, subscription.heard_of(height)):
                 if subscription.is_closed:
                     break
                 if result is None:
@@ -128,7 +134,10 @@ class WebSocketSession:
                     await self._send(encode_result(call_id, result))
         if subscription.is_overrun:
             self._subscriptions.pop(subscription.query.text, None)
-            reason = "subscription was cancelled (reason: client is not pulling messages fast enough)"
+            reason = (
+                "subscription was cancelled (reason: client is not pulling messages fast enough); "
+                f"to go on, subscribe after {subscription.height}"
+            )
             await self._send(encode_error(call_id, RpcError(INTERNAL_ERROR, reason)))
 
     async def _send(self, message: bytes) -> None:

@@ -60,7 +60,7 @@ class LargeEvents:
     def __init__(self, height: int) -> None:
         self.height = height
 
-    def matching(self, query: Any) -> Any:
+    def matching(self, query: Any, after: int) -> Any:
         yield {"query": query.text, "data": "x" * 1_000_000, "events": {"block.height": [str(self.height)]}}
 
 
