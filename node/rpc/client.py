@@ -22,7 +22,7 @@ import trio
 import trio_websocket
 
 from node.rpc.answers import collect, read_answer
-from node.rpc.errors import LIMIT_EXCEEDED
+from node.rpc.errors import FORBIDDEN, LIMIT_EXCEEDED, UNAUTHENTICATED
 from state.codes import Code
 from state.params import FeeParams
 from state.paths import resolve_path
@@ -106,7 +106,8 @@ class Client:
             if found.get("code") != LIMIT_EXCEEDED:
                 break
             await trio.sleep(pause)
-        raise ClientError(f"{method}: {found.get('data') or found.get('message')}")
+        hint = f"set {TOKEN_VARIABLE} to a token of this node" if found.get("code") in (UNAUTHENTICATED, FORBIDDEN) else ""
+        raise ClientError(f"{method}: {found.get('data') or found.get('message')}", hint=hint)
 
     async def _post(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params})

@@ -21,7 +21,7 @@ from node.rpc.method import Methods
 from node.rpc.params import Kind, Param, read_params
 from node.rpc.query import parse_query
 from node.rpc.roles import Role
-from state.primitives.limits import RPC_BYTES_PER_UNIT
+from state.primitives.limits import RPC_BYTES_PER_UNIT, RPC_REPLAY_BLOCKS_MAX
 
 SUBSCRIPTIONS_PER_CONNECTION_MAX: Final = 10
 Note = Callable[[Caller, float], None]  # a call was answered that began at this time
@@ -49,7 +49,7 @@ class WebSocketSession:
                 await self._read(nursery)
                 nursery.cancel_scope.cancel()
         finally:
-            self._unsubscribe_all()
+            self._close_all()
 
     async def _read(self, nursery: trio.Nursery) -> None:
         while True:
@@ -78,7 +78,7 @@ class WebSocketSession:
                 return await answer_call(self._methods, self._backend, call, caller)
             caller.note(method)
             caller.require(Role.PUBLIC, method)
-            change(self, call_id, params, nursery)
+            change(self, caller, call_id, params, nursery)
         except RpcError as error:
             caller.code = error.rpc_code
             return encode_error(call_id, error)
@@ -86,7 +86,7 @@ class WebSocketSession:
             self._note(caller, started)
         return encode_result(call_id, {})
 
-    def _subscribe(self, call_id: Any, params: Any, nursery: trio.Nursery) -> None:
+    def _subscribe(self, caller: Caller, call_id: Any, params: Any, nursery: trio.Nursery) -> None:
         text, after = read_params(_SUBSCRIBE, params, is_uri=False).values()
         if text in self._subscriptions:
             raise RpcError(INTERNAL_ERROR, "already subscribed")
@@ -94,21 +94,26 @@ class WebSocketSession:
             raise RpcError(INTERNAL_ERROR, f"at most {SUBSCRIPTIONS_PER_CONNECTION_MAX} subscriptions for each connection")
         query, bus = parse_query(text), self._backend.bus
         if after:
-            subscription = bus.resume(query, parse_cursor(after), self._backend.height, self._backend.base_height())
+            cursor, newest = parse_cursor(after), self._backend.height
+            caller.spend(min(max(0, newest - cursor.height), RPC_REPLAY_BLOCKS_MAX))  # each block that is told again is a unit
+            subscription = bus.resume(query, cursor, newest, self._backend.base_height())
         else:
             subscription = bus.subscribe(query, self._backend.height)
         self._subscriptions[text] = subscription
         nursery.start_soon(self._forward, call_id, subscription)
 
-    def _unsubscribe(self, _call_id: Any, params: Any, _nursery: trio.Nursery) -> None:
+    def _unsubscribe(self, _caller: Caller, _call_id: Any, params: Any, _nursery: trio.Nursery) -> None:
         known = self._subscriptions.pop(read_params(_QUERY, params, is_uri=False)["query"], None)
         if known is None:
             raise RpcError(INTERNAL_ERROR, "subscription not found")
         known.close()
 
-    def _unsubscribe_all(self, _call_id: Any = None, params: Any = None, _nursery: trio.Nursery | None = None) -> None:
+    def _unsubscribe_all(self, _caller: Caller, _call_id: Any, params: Any, _nursery: trio.Nursery) -> None:
         if params:
             raise invalid_params("unsubscribe_all has no parameters")
+        self._close_all()
+
+    def _close_all(self) -> None:
         for subscription in self._subscriptions.values():
             subscription.close()
         self._subscriptions.clear()
@@ -123,6 +128,7 @@ class WebSocketSession:
                 caller.require(Role.PUBLIC, "subscribe")
             except RpcError as error:  # his token was revoked meanwhile
                 subscription.close()
+                self._subscriptions.pop(subscription.query.text, None)
                 await self._send(encode_error(call_id, error))
                 break
             for result in bus.events_at(height, backend.load_events).matching(subscription.query, subscription.heard_of(height)):

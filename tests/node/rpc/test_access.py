@@ -257,9 +257,10 @@ async def test_roles_over_tls_on_a_real_node(tmp_path: Path, monkeypatch: pytest
         response = await http.post(live.url, content=json.dumps(batch), headers=headers)
         assert response.status_code == 200
         assert [answer.get("error", {}).get("code", 0) for answer in response.json()] == [0, FORBIDDEN]
-        with pytest.raises(ClientError, match="asks for a token"):
+        with pytest.raises(ClientError, match="asks for a token") as caught:
             async with Client(live.url, token="") as client:
                 await client.height()
+        assert "QENEX_TOKEN" in caught.value.hint
         upgrade = {"upgrade": "websocket", "connection": "Upgrade", "sec-websocket-version": "13", "sec-websocket-key": "A" * 22 + "=="}
         response = await http.get(f"{live.url}/websocket", headers=upgrade)
         assert (response.status_code, response.json()["error"]["code"]) == (401, UNAUTHENTICATED)

@@ -233,6 +233,23 @@ async def test_a_subscriber_far_behind_is_told(monkeypatch: pytest.MonkeyPatch) 
         assert "not pulling messages fast enough" in answer["error"]["data"]
 
 
+async def test_what_is_told_again_is_paid_for() -> None:
+    async with serving(client_units_per_s=1, client_burst=500) as (backend, address):
+        backend.height = 1_000
+        async with trio_websocket.open_websocket_url(f"ws://{address}/websocket") as ws:
+            codes = []
+            for number in range(3):
+                params = {"query": f"block.height > {number}", "after": "800/0"}
+                await ws.send_message(json.dumps({"id": number, "method": "subscribe", "params": params}))
+                while "id" not in (answer := json.loads(await ws.get_message())) or answer["id"] != number:
+                    continue
+                codes.append(answer.get("error", {}).get("code"))
+                await ws.send_message('{"id":"stop","method":"unsubscribe_all"}')
+                while json.loads(await ws.get_message())["id"] != "stop":
+                    continue
+    assert codes == [None, None, LIMIT_EXCEEDED]
+
+
 async def test_stopping_does_not_wait_for_clients() -> None:
     async with AsyncExitStack() as stack:
         with trio.fail_after(120):
