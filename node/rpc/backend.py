@@ -13,14 +13,18 @@ from node.clock import Clock
 from node.engine import Engine
 from node.executor import LedgerExecutor
 from node.mempool.mempool import Mempool
-from node.rpc.errors import failed
-from node.rpc.events import EventBus, HeightEvents
+from node.rpc import shapes
+from node.rpc.errors import RpcError, failed
+from node.rpc.events import EventBus, HeightEvents, Updates
 from node.signer import Signer
 from node.storage.store import Store
 from node.tips import commits_at, validators_at
 from p2p.switch import Switch
+from state.params import ConsensusParams
+from state.paths import PARAM_KEYS
 from state.primitives.canonical import NS_PER_S
 from state.primitives.codec import decode
+from state.primitives.errors import ProofError
 from state.receipts import Receipt
 from state.validators import ValidatorSet
 
@@ -56,6 +60,7 @@ class NodeBackend:
         self.switch = switch
         self.clock = clock
         self.bus = bus
+        bus.updates_at = self.updates_at
         self.genesis_json = b""  # rendered once, when it is first asked for
         self.block_at: Callable[[int], Block] = lru_cache(maxsize=BLOCKS_CACHED)(self._block_at)
         self.receipts_at: Callable[[int], tuple[Receipt, ...]] = lru_cache(maxsize=BLOCKS_CACHED)(self._receipts_at)
@@ -100,7 +105,7 @@ class NodeBackend:
 
     def load_events(self, height: int) -> HeightEvents:
         """The events of a height, from the store."""
-        return HeightEvents(self.block_at(height), self.receipts_at(height), self.store.root_at(height) or b"")
+        return HeightEvents(self.block_at(height), self.receipts_at(height), self.store.root_at(height) or b"", self.updates_at)
 
     def why_not_ready(self, age_s_max: int) -> str:
         """See `RpcBackend`."""
@@ -124,6 +129,29 @@ class NodeBackend:
     def validators_at(self, height: int) -> ValidatorSet:
         """The set that votes on a height."""
         return validators_at(self.store, height)
+
+    def next_height(self) -> int:
+        """The height that is being decided."""
+        return max(self.height, self.document.initial_height - 1) + 1
+
+    def params_at(self, height: int) -> ConsensusParams:
+        """The parameters that a block of this height obeys: they are in the state before it. Raises `RpcError` if that is gone."""
+        if height >= self.next_height():
+            return self.executor.state.tip.params
+        try:
+            record = self.store.get_at(PARAM_KEYS["consensus"], height - 1)
+        except ProofError as error:
+            raise failed(f"the parameters of height {height} are not kept any more") from error
+        return self.document.consensus.to_params() if record is None else ConsensusParams.from_record(decode(record))
+
+    def updates_at(self, height: int) -> Updates:
+        """What a block changed; parameters are null too when the state before it is pruned."""
+        validators = shapes.validator_updates(self.validators_at(height + 1), self.validators_at(height + 2))
+        try:
+            now, before = self.params_at(height + 1), self.params_at(height)
+        except RpcError:
+            return validators, None
+        return validators, None if now == before else shapes.consensus_params(now)
 
     def record(self, key: bytes) -> bytes | None:
         """The raw value of a state key now."""

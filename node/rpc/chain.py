@@ -10,8 +10,7 @@ from consensus.block import Block
 from consensus.block_id import EMPTY
 from node.rpc import shapes
 from node.rpc.backend import NodeBackend
-from node.rpc.consensus import params_at
-from node.rpc.errors import RpcError, failed, invalid_params
+from node.rpc.errors import failed, invalid_params
 from node.rpc.paging import page_of
 from node.rpc.query import Query, parse_query
 from node.rpc.search import find_blocks, find_transactions
@@ -115,24 +114,15 @@ async def block_results(backend: NodeBackend, height: int | None) -> Json:
     """What executing a block gave: results, validators from the next height but one, parameters from the next."""
     height = backend.resolve_height(height)
     root = backend.store.root_at(height) or b""
-    before, after = backend.validators_at(height + 1), backend.validators_at(height + 2)
+    validator_updates, param_updates = backend.updates_at(height)
     return {
         "height": str(height),
         "txs_results": [shapes.tx_result(receipt) for receipt in backend.receipts_at(height)],
         "finalize_block_events": [],
-        "validator_updates": shapes.validator_updates(before, after),
-        "consensus_param_updates": _changed_params(backend, height),
+        "validator_updates": validator_updates,
+        "consensus_param_updates": param_updates,
         "app_hash": shapes.b64(root),
     }
-
-
-def _changed_params(backend: NodeBackend, height: int) -> Json:
-    """Null when the block changed none, or when the state before it is pruned."""
-    try:
-        now, before = params_at(backend, height + 1), params_at(backend, height)
-    except RpcError:
-        return None
-    return None if now == before else shapes.consensus_params(now)
 
 
 async def commit(backend: NodeBackend, height: int | None) -> Json:

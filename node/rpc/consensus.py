@@ -14,11 +14,7 @@ from node.rpc import shapes
 from node.rpc.backend import NodeBackend
 from node.rpc.errors import failed
 from node.rpc.paging import page_of
-from state.params import ConsensusParams
-from state.paths import PARAM_KEYS
 from state.primitives.canonical import GO_ZERO_TIME_NS, NS_PER_S
-from state.primitives.codec import decode
-from state.primitives.errors import ProofError
 from state.validators import ValidatorSet
 
 Json = Any
@@ -33,14 +29,9 @@ _NO_VOTE: Final = "nil-Vote"
 _FINGERPRINT_BYTES: Final = 6
 
 
-def next_height(backend: NodeBackend) -> int:
-    """The height that is being decided."""
-    return max(backend.height, backend.document.initial_height - 1) + 1
-
-
 def latest_known(backend: NodeBackend, height: int | None) -> int:
     """A height of which validators and parameters are known, None being the one in progress. Raises `RpcError`."""
-    coming = next_height(backend)
+    coming = backend.next_height()
     if height is None:
         return coming - 1 if backend.engine.catching_up and backend.has_blocks() else coming
     if not max(backend.document.initial_height, backend.store.base_height()) <= height <= coming:
@@ -50,7 +41,7 @@ def latest_known(backend: NodeBackend, height: int | None) -> int:
 
 async def validators(backend: NodeBackend, height: int | None, page: int, per_page: int) -> Json:
     """The set that votes on a height, by default the one in progress; the one after it is known as well."""
-    coming = next_height(backend)
+    coming = backend.next_height()
     if height != coming + 1:
         height = latest_known(backend, height)
     found = backend.validators_at(height)
@@ -69,18 +60,7 @@ async def validators(backend: NodeBackend, height: int | None, page: int, per_pa
 async def consensus_params(backend: NodeBackend, height: int | None) -> Json:
     """The parameters in force at a height, by default the one in progress."""
     height = latest_known(backend, height)
-    return {"block_height": str(height), "consensus_params": shapes.consensus_params(params_at(backend, height))}
-
-
-def params_at(backend: NodeBackend, height: int) -> ConsensusParams:
-    """The parameters that a block of this height obeys: they are in the state before it. Raises `RpcError` if that is gone."""
-    if height >= next_height(backend):
-        return backend.executor.state.tip.params
-    try:
-        record = backend.store.get_at(PARAM_KEYS["consensus"], height - 1)
-    except ProofError as error:
-        raise failed(f"the parameters of height {height} are not kept any more") from error
-    return backend.document.consensus.to_params() if record is None else ConsensusParams.from_record(decode(record))
+    return {"block_height": str(height), "consensus_params": shapes.consensus_params(backend.params_at(height))}
 
 
 async def consensus_state(backend: NodeBackend) -> Json:
@@ -116,7 +96,7 @@ async def dump_consensus_state(backend: NodeBackend) -> Json:
     """Where the core and its peers are, whole: proposal, blocks, votes. `commit_time` is the time of the last block."""
     found = _in_progress(backend)
     tip = backend.executor.state.tip
-    coming = next_height(backend)
+    coming = backend.next_height()
     validators_now = _validator_set(tip.validators, tip.priorities, tip.validators.validators[0].address)
     if found is not None:
         address = found.proposer(found.state.round).address
@@ -151,7 +131,7 @@ def _in_progress(backend: NodeBackend) -> HeightState | None:
 
 
 def _waiting(backend: NodeBackend) -> dict[str, Any]:
-    return {"height/round/step": f"{next_height(backend)}/0/{_NEW_HEIGHT}", "start_time": _start_time(backend)}
+    return {"height/round/step": f"{backend.next_height()}/0/{_NEW_HEIGHT}", "start_time": _start_time(backend)}
 
 
 def _start_time(backend: NodeBackend) -> str:

@@ -34,11 +34,21 @@ _TX_PLACE: Final = 2  # of a height's first transaction, after the block and its
 _TXS_AT_ONCE: Final = 100  # compared with a query between two turns of everybody else
 
 
+Updates = tuple[list[Any], Any]  # changed validators and parameters (or None), as JSON
+
+
+def _no_updates(_height: int) -> Updates:
+    return [], None
+
+
 class HeightEvents:
     """The events of one height; each is rendered when it is first asked for."""
 
-    def __init__(self, block: Block, receipts: tuple[Receipt, ...], app_hash: bytes) -> None:
+    def __init__(
+        self, block: Block, receipts: tuple[Receipt, ...], app_hash: bytes, updates_at: Callable[[int], Updates]
+    ) -> None:
         self._block = block
+        self._updates_at = updates_at
         self._receipts = receipts
         self._app_hash = app_hash
         self._rendered: dict[str, msgspec.Raw] = {}
@@ -73,6 +83,7 @@ class HeightEvents:
         return {"query": query.text, "data": data, "events": events, "cursor": cursor}
 
     def _new_block(self) -> Any:
+        validator_updates, param_updates = self._updates_at(self._block.header.height)
         return {
             "type": "tendermint/event/NewBlock",
             "value": {
@@ -81,8 +92,8 @@ class HeightEvents:
                 "result_finalize_block": {
                     "events": [],
                     "tx_results": [shapes.tx_result(receipt) for receipt in self._receipts],
-                    "validator_updates": [],
-                    "consensus_param_updates": None,
+                    "validator_updates": validator_updates,
+                    "consensus_param_updates": param_updates,
                     "app_hash": shapes.b64(self._app_hash),
                 },
             },
@@ -199,6 +210,7 @@ class EventBus:
     def __init__(self) -> None:
         self.news = trio.Event()  # a new one after every block
         self.waiters = 0
+        self.updates_at: Callable[[int], Updates] = _no_updates  # whoever knows the sets says so
         self._subscriptions: dict[Subscription, None] = {}
         self._waiters: dict[bytes, list[trio.Event]] = {}
         self._kept: dict[int, HeightEvents] = {}
@@ -269,7 +281,7 @@ class EventBus:
                 for waiter in self._waiters.pop(tx.hash, ()):
                     waiter.set()
         if self._subscriptions:
-            events = HeightEvents(committed.block, committed.receipts, committed.app_hash)
+            events = HeightEvents(committed.block, committed.receipts, committed.app_hash, self.updates_at)
             self._keep(committed.block.header.height, events)
         news, self.news = self.news, trio.Event()
         news.set()

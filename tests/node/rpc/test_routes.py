@@ -174,6 +174,13 @@ PEER_STATE = {
     },
     "stats": {"votes": "int64", "block_parts": "int64"},
 }  # fmt: skip
+FINALIZED = {
+    "events": EVENTS,
+    "tx_results": [RESULT],
+    "validator_updates": ["any"],
+    "consensus_param_updates": None,
+    "app_hash": "base64",
+}
 MEMPOOL = {"n_txs": "int64", "total": "int64", "total_bytes": "int64"}
 GENESIS = {
     "genesis_time": "time",
@@ -372,19 +379,30 @@ async def _check_values(url: str, client: Client, block: Any) -> None:
 
 
 async def _check_subscription(url: str) -> None:
-    async with trio_websocket.open_websocket_url(url.replace("http", "ws") + "/websocket") as socket:
-
-        async def exchange(method: str, **params: str) -> Any:
-            await socket.send_message(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
-            return json.loads(await socket.get_message())
-
+    address = url.replace("http", "ws") + "/websocket"
+    async with trio_websocket.open_websocket_url(address) as socket:
         query = "tm.event = 'NewBlockHeader'"
-        assert await exchange("subscribe", query=query) == {"jsonrpc": "2.0", "id": 1, "result": {}}
+        assert await _exchange(socket, 1, "subscribe", query=query) == {}
         event = json.loads(await socket.get_message())
         assert (event["id"], event["result"]["query"]) == (1, query)
         check({"header": HEADER}, event["result"]["data"]["value"], "NewBlockHeader")
         assert event["result"]["events"]["tm.event"] == ["NewBlockHeader"]
-        await socket.send_message('{"jsonrpc":"2.0","id":2,"method":"unsubscribe_all"}')
-        while (answer := json.loads(await socket.get_message()))["id"] != 2:
-            continue
-        assert answer["result"] == {}
+        assert await _exchange(socket, 2, "unsubscribe", query=query) == {}
+        assert await _exchange(socket, 3, "unsubscribe_all") == {}
+    async with trio_websocket.open_websocket_url(address) as socket:
+        assert await _exchange(socket, 1, "subscribe", query="tm.event = 'NewBlock'") == {}
+        value = json.loads(await socket.get_message())["result"]["data"]["value"]
+        check(SHOWN_BLOCK | {"result_finalize_block": FINALIZED}, value, "NewBlock")
+        results = await _exchange(socket, 2, "block_results", height=value["block"]["header"]["height"])
+        told = value["result_finalize_block"]
+        assert told.pop("tx_results") == results["txs_results"]
+        assert told.pop("events") == results["finalize_block_events"]
+        assert told == {name: results[name] for name in told}
+
+
+async def _exchange(socket: Any, number: int, method: str, **params: str) -> Any:
+    """The result of a call, past the events that come meanwhile."""
+    await socket.send_message(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}))
+    while (answer := json.loads(await socket.get_message()))["id"] != number:
+        continue
+    return answer["result"]

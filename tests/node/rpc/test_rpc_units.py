@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.rpc import shapes
+from node.rpc.backend import NodeBackend
 from node.rpc.dispatch import decode_request, read_call
 from node.rpc.errors import INVALID_PARAMS, PARSE_ERROR, RpcError
 from node.rpc.methods import METHODS
 from node.rpc.paging import page_of
 from node.rpc.params import Kind, Param, read_params
 from node.rpc.query import parse_query
+from state.params import ConsensusParams
 from state.primitives.canonical import GO_ZERO_TIME_NS
+from state.primitives.keys import KeyKind
+from state.validators import Validator, ValidatorSet
 
 
 @pytest.mark.parametrize(
@@ -192,6 +198,29 @@ def test_times(seconds: int, nanos: int) -> None:
     assert text.endswith("Z")
     fraction = text[19:-1]
     assert fraction == (f".{nanos:09d}".rstrip("0") if nanos else "")
+
+
+def a_validator(number: int, power: int) -> Validator:
+    return Validator(bytes([number]) * 32, KeyKind.MLDSA44, bytes([number]) * 1312, power)
+
+
+def test_updates_of_a_block() -> None:
+    """Who is new, who has another power, who is gone (without a power, as Go leaves a zero out); parameters when they changed."""
+    sets = {
+        3: ValidatorSet([a_validator(1, 10), a_validator(2, 10), a_validator(3, 10)]),
+        4: ValidatorSet([a_validator(1, 10), a_validator(2, 11), a_validator(4, 5)]),
+    }
+    fake: Any = SimpleNamespace(
+        validators_at=sets.__getitem__,
+        params_at={2: ConsensusParams(), 3: ConsensusParams(block_bytes_max=2**20)}.__getitem__,
+    )
+    updates, params = NodeBackend.updates_at(fake, 2)
+    found = {update["pub_key"]["Sum"]["value"]["ed25519"]: update.get("power") for update in updates}
+    assert found == {shapes.b64(bytes([3]) * 32): None, shapes.b64(bytes([2]) * 32): "11", shapes.b64(bytes([4]) * 32): "5"}
+    assert {update["pub_key"]["Sum"]["type"] for update in updates} == {"tendermint.crypto.PublicKey_Ed25519"}
+    assert params["block"]["max_bytes"] == str(2**20)
+    fake.params_at = lambda _: ConsensusParams()
+    assert NodeBackend.updates_at(fake, 2)[1] is None
 
 
 def test_go_zero_time() -> None:
