@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -40,9 +41,11 @@ from node.mempool.mempool import ACCOUNT_TXS_MAX, Mempool
 from node.mempool.pool import Pool
 from node.peer_scores import keep_scores, load_scores
 from node.roles import ChainState
+from node.rpc.access import open_access
 from node.rpc.backend import NodeBackend
 from node.rpc.events import EventBus
 from node.rpc.server import serve_rpc
+from node.rpc.tls import open_tls
 from node.signer import Signer
 from node.source import StoreSource
 from node.statesync.run import join_network
@@ -238,6 +241,7 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
     log = structlog.get_logger()
     config = opened.config
     parts = _wire(opened, log)
+    access, tls = open_access(opened.home.tokens_file, config.rpc, trio.current_time, log), open_tls(opened.home.root, config.rpc)
     async with trio.open_nursery() as nursery:
         if isinstance(parts.checker, WorkerPool):
             await nursery.start(parts.checker.run)
@@ -248,7 +252,8 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
         await nursery.start(parts.pruner.run)
         p2p_address = await nursery.start(parts.switch.run)
         await nursery.start(keep_scores, opened.home.peer_scores_file, parts.switch.scores, parts.clock, parts.warn)
-        rpc_address = await nursery.start(serve_rpc, parts.backend, config.rpc, log)
+        serve = partial(serve_rpc, access=access, tls=tls)
+        rpc_address = await nursery.start(serve, parts.backend, config.rpc, log)
         log.info("listening", p2p=p2p_address, rpc=rpc_address, node_id=parts.switch.id)
         await nursery.start(parts.monitor.run)
         if config.metrics.listen:

@@ -8,7 +8,6 @@ store may not go in here.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
@@ -21,6 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from node.config_sections import SECTIONS, Config
+from node.config_text import nearest, show, to_toml
 from state.primitives.errors import ConfigError, HomeError
 
 CONFIG_BYTES_MAX: Final = 1024 * 1024  # 1,000 peers take 80 kB
@@ -57,6 +57,11 @@ class Home:
     def node_key_file(self) -> Path:
         """The key that other nodes know this node by."""
         return self.keys_dir / "node.json"
+
+    @property
+    def tokens_file(self) -> Path:
+        """Who may ask the RPC, where `[rpc] access = "tokens"`."""
+        return self.root / "rpc_tokens.json"
 
     @property
     def data_dir(self) -> Path:
@@ -176,13 +181,13 @@ def render_config(config: Config) -> str:
         "# Settings of this node. Each may be overridden by an environment variable QENEX_SECTION_KEY.",
         "# Block interval, timeouts and fees are not here: all validators share them, in genesis.json.",
         "",
-        f"moniker = {_toml(config.moniker)}",
+        f"moniker = {to_toml(config.moniker)}",
     ]
     for name, section in SECTIONS.items():
         lines += ["", f"[{name}]"]
         for key in section.__struct_fields__:
             lines.append(f"# {allowed_values(f'{name}.{key}')}")
-            lines.append(f"{key} = {_toml(getattr(getattr(config, name), key))}")
+            lines.append(f"{key} = {to_toml(getattr(getattr(config, name), key))}")
     return "\n".join(lines) + "\n"
 
 
@@ -213,7 +218,7 @@ def _hint_of(key: str) -> Any:
 def _default(key: str) -> str:
     section, _, name = key.rpartition(".")
     holder = getattr(Config(), section) if section else Config()
-    return _toml(list(value) if isinstance(value := getattr(holder, name), tuple) else value)
+    return to_toml(list(value) if isinstance(value := getattr(holder, name), tuple) else value)
 
 
 def _keys_of(tree: Mapping[str, Any]) -> list[str]:
@@ -233,10 +238,10 @@ def _overriding_values(environment: Mapping[str, str], overrides: Mapping[str, s
         if key:
             found.append((key, _from_text(key, environment[variable]), f"the environment variable {variable}"))
         elif variable.startswith(sections):
-            raise ConfigError(f"the environment variable {variable} names no setting", hint=_nearest(variable, by_variable))
+            raise ConfigError(f"the environment variable {variable} names no setting", hint=nearest(variable, by_variable))
     for key, text in overrides.items():
         if key not in by_variable.values():
-            raise ConfigError(f"--set {key} names no setting", hint=_nearest(key, dict.fromkeys(setting_keys(), "")))
+            raise ConfigError(f"--set {key} names no setting", hint=nearest(key, dict.fromkeys(setting_keys(), "")))
         found.append((key, _from_text(key, text), f"--set {key}"))
     return found
 
@@ -276,15 +281,15 @@ def _explain(error: msgspec.ValidationError, tree: Any, origins: Mapping[str, st
                 f"{source}: [consensus] is not a section here",
                 hint="block interval and timeouts are the same for all validators and stand in genesis.json",
             )
-        return ConfigError(f"{source}: unknown key {key}", hint=_nearest(key, dict.fromkeys(setting_keys(), "")))
+        return ConfigError(f"{source}: unknown key {key}", hint=nearest(key, dict.fromkeys(setting_keys(), "")))
     key = re.sub(r"\[.*", "", path)
     value: Any = tree
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     if key in SECTIONS:
-        return ConfigError(f"{source}: {key} = {_show(value)}: {key} is a section", hint=f"write [{key}] and its keys below it")
+        return ConfigError(f"{source}: {key} = {show(value)}: {key} is a section", hint=f"write [{key}] and its keys below it")
     where = origins.get(key, source)
-    return ConfigError(f"{where}: {key} = {_show(value)}: allowed is {allowed_values(key)}", hint=f"the default is {_default(key)}")
+    return ConfigError(f"{where}: {key} = {show(value)}: allowed is {allowed_values(key)}", hint=f"the default is {_default(key)}")
 
 
 def _check_ports(config: Config, origins: Mapping[str, str], source: str) -> None:
@@ -302,33 +307,8 @@ def _check_ports(config: Config, origins: Mapping[str, str], source: str) -> Non
         low = 1 if key == "p2p.peers" else 0
         if not low <= port <= 65_535:
             where = origins.get(key, source)
-            raise ConfigError(f"{where}: {key} = {_show(text)}: a port is {low} to 65535", hint="such as 127.0.0.1:26657")
+            raise ConfigError(f"{where}: {key} = {show(text)}: a port is {low} to 65535", hint="such as 127.0.0.1:26657")
         if key != "p2p.peers" and port:
             other = seen.setdefault((host, port), key)
             if other != key:
                 raise ConfigError(f"{source}: {key} and {other} are both {text}", hint="give each its own port")
-
-
-def _nearest(name: str, known: Mapping[str, str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]}?"
-    return "known are: " + ", ".join(known)
-
-
-def _show(value: Any) -> str:
-    text = _toml(value) if isinstance(value, str) else repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)  # TOML's basic strings are JSON's
-    items = [f"    {_toml(item)}," for item in value]
-    return "[\n" + "\n".join(items) + "\n]" if items else "[]"

@@ -16,6 +16,8 @@ _LISTEN: Final = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}"
 Listen = Annotated[str, Meta(pattern=rf"^{_LISTEN}\Z", description="host:port, such as 127.0.0.1:26657 (port 0 picks a free one)")]
 ListenOrOff = Annotated[str, Meta(pattern=rf"^({_LISTEN})?\Z", description='host:port, or "" for off')]
 PeerAddress = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{40}}@{_LISTEN}\Z")]
+Origin = Annotated[str, Meta(pattern=r"^(\*|https?://[A-Za-z0-9.\[\]:-]{1,253})\Z")]
+PathInHome = Annotated[str, Meta(max_length=4_096, description='a PEM file, relative to the home, or "" for no TLS')]
 FileOrNone = Annotated[str, Meta(max_length=4_096, description='the name of a file with mode 0600, or "" for none')]
 Moniker = Annotated[str, Meta(pattern=r"^[\x21-\x7e][\x20-\x7e]{0,63}\Z", description="1 to 64 printable ASCII characters")]
 
@@ -33,6 +35,16 @@ class RpcConfig(Section, frozen=True):
     subscribers_max: Annotated[int, Meta(ge=0, le=10_000, description="0 to 10000")] = 100
     client_units_per_s: Annotated[int, Meta(ge=0, le=1_000_000, description="0 to 1000000 (0: no bound)")] = 2_000
     client_burst: Annotated[int, Meta(ge=1, le=10_000_000, description="1 to 10000000 (units)")] = 10_000
+    tls_cert: PathInHome = ""
+    tls_key: PathInHome = ""
+    cors_origins: Annotated[
+        tuple[Origin, ...], Meta(max_length=100, description='a list of "https://host:port" whose pages may ask, or "*"')
+    ] = ()
+    access_log: Annotated[
+        Literal["off", "debug", "info"], Meta(description='"off", "debug" or "info" (level of one line for each request)')
+    ] = "debug"
+    ready_age_s_max: Annotated[int, Meta(ge=1, le=86_400, description="1 to 86400 (age of the last block for /ready)")] = 90
+    access: Annotated[Literal["open", "tokens"], Meta(description='"open", or "tokens" (see qenex rpc token new)')] = "open"
 
 
 class P2pConfig(Section, frozen=True):

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "init": ("node.cli.node", "init", "Make a home: keys, config.toml, and the genesis document if given."),
     "start": ("node.cli.node", "start", "Run the node of a home."),
     "keys": ("node.cli.keys", "keys", "Make, list, show, import and export keys."),
+    "rpc": ("node.cli.rpc", "rpc", "Who may ask a node's RPC: bearer tokens by role."),
     "tx": ("node.cli.tx", "tx", "Sign and send transactions."),
     "attest": ("node.cli.travel", "attest", "Attest that the travel data of a payment was received."),
     "operations": ("node.cli.operations", "operations", "Every native operation: fields, signers, codes, events."),

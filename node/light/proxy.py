@@ -14,13 +14,16 @@ import trio
 
 from consensus.block import Header, data_hash, results_hash
 from consensus.evidence import evidence_hash
+from node.clock import SystemClock
 from node.light.client import LightClient
 from node.light.reading import read_commit, read_header, understanding
 from node.rpc import shapes
+from node.rpc.backend import describe_age
 from node.rpc.client import Client
 from node.rpc.errors import failed, invalid_params
 from node.rpc.events import EventBus, HeightEvents
 from node.rpc.method import Method
+from node.rpc.paging import page_of
 from node.rpc.params import Kind, Param
 from state.paths import resolve_path
 from state.primitives.errors import MalformedError, ProofError
@@ -30,7 +33,6 @@ from state.proofs import verify_proof
 from state.queries import describe_record
 
 Json = Any
-PER_PAGE_MAX: Final = 100
 
 
 class LightBackend:
@@ -61,6 +63,13 @@ class LightBackend:
     def load_events(self, height: int) -> HeightEvents:
         """There are no events to tell of."""
         raise failed(f"a light client has no events of block {height}")
+
+    def why_not_ready(self, age_s_max: int) -> str:
+        """See `RpcBackend`."""
+        latest = self.client.store.latest()
+        if latest is None:
+            return "nothing is verified yet"
+        return describe_age(SystemClock().now_ns() - latest.header.time_ns, age_s_max)
 
     async def header(self, height: int) -> Header:
         """The verified header of a height, 0 for the latest."""
@@ -108,10 +117,9 @@ async def validators(backend: LightBackend, height: int, page: int, per_page: in
     block = backend.client.store.get(found.height)
     if block is None:
         raise failed(f"block {found.height} is not kept any more")
-    if not 1 <= per_page <= PER_PAGE_MAX or page < 1:
-        raise invalid_params(f"per_page is within 1..{PER_PAGE_MAX}, page 1 or more")
     rows = [shapes.validator(validator, 0) for validator in block.validators.validators]
-    shown = rows[(page - 1) * per_page : page * per_page]
+    start, end = page_of(page, per_page, len(rows))
+    shown = rows[start:end]
     return {"block_height": str(found.height), "validators": shown, "count": str(len(shown)), "total": str(len(rows))}
 
 

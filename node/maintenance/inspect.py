@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import structlog
@@ -23,7 +24,7 @@ from node.mempool.pool import Pool
 from node.rpc.backend import NodeBackend
 from node.rpc.errors import failed
 from node.rpc.events import EventBus
-from node.rpc.method import Method, Methods
+from node.rpc.method import Methods
 from node.rpc.methods import METHODS
 from node.rpc.server import serve_rpc
 from node.workers import InlineChecker
@@ -32,6 +33,7 @@ from state.view import RecordCache
 RUNNING_ONLY: Final = (
     "net_info",
     "consensus_state",
+    "dump_consensus_state",
     "broadcast_tx_sync",
     "broadcast_tx_async",
     "broadcast_tx_commit",
@@ -50,7 +52,7 @@ async def _refuse(_backend: NodeBackend, *_arguments: Any) -> Any:
 
 
 READING: Final[Methods] = {
-    name: Method(_refuse, method.params, method.cost) if name in RUNNING_ONLY else method for name, method in METHODS.items()
+    name: replace(method, handler=_refuse) if name in RUNNING_ONLY else method for name, method in METHODS.items()
 }
 
 

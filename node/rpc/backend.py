@@ -13,14 +13,19 @@ from node.clock import Clock
 from node.engine import Engine
 from node.executor import LedgerExecutor
 from node.mempool.mempool import Mempool
-from node.rpc.errors import failed
-from node.rpc.events import EventBus, HeightEvents
+from node.rpc import shapes
+from node.rpc.errors import RpcError, failed
+from node.rpc.events import EventBus, HeightEvents, Updates
 from node.signer import Signer
 from node.storage.store import Store
 from node.telemetry.monitor import Monitor
 from node.tips import commits_at, validators_at
 from p2p.switch import Switch
+from state.params import ConsensusParams
+from state.paths import PARAM_KEYS
+from state.primitives.canonical import NS_PER_S
 from state.primitives.codec import decode
+from state.primitives.errors import ProofError
 from state.receipts import Receipt
 from state.validators import ValidatorSet
 
@@ -57,6 +62,8 @@ class NodeBackend:
         self.clock = clock
         self.bus = bus
         self.monitor: Monitor | None = None  # of a running node, once it is made
+        bus.updates_at = self.updates_at
+        self.genesis_json = b""  # rendered once, when it is first asked for
         self.block_at: Callable[[int], Block] = lru_cache(maxsize=BLOCKS_CACHED)(self._block_at)
         self.receipts_at: Callable[[int], tuple[Receipt, ...]] = lru_cache(maxsize=BLOCKS_CACHED)(self._receipts_at)
 
@@ -79,10 +86,10 @@ class NodeBackend:
         return self.height >= self.document.initial_height
 
     def resolve_height(self, height: int | None) -> int:
-        """A height whose block is here; None or 0 is the latest. Raises `RpcError`."""
-        if not height:
+        """A height whose block is here; None is the latest. Raises `RpcError`."""
+        if height is None:
             height = self.height
-        if height < self.document.initial_height or height > self.height:
+        if not max(self.document.initial_height, self.store.base_height()) <= height <= self.height:
             raise failed(f"height {height} is not available: blocks {self.store.base_height()} to {self.height} are")
         return height
 
@@ -100,7 +107,15 @@ class NodeBackend:
 
     def load_events(self, height: int) -> HeightEvents:
         """The events of a height, from the store."""
-        return HeightEvents(self.block_at(height), self.receipts_at(height), self.store.root_at(height) or b"")
+        return HeightEvents(self.block_at(height), self.receipts_at(height), self.store.root_at(height) or b"", self.updates_at)
+
+    def why_not_ready(self, age_s_max: int) -> str:
+        """See `RpcBackend`."""
+        if not self.has_blocks():
+            return "there is no block yet"
+        if self.engine.catching_up:
+            return f"catching up: height {self.height}, and a peer has more"
+        return describe_age(self.clock.now_ns() - self.executor.state.tip.last_block_time_ns, age_s_max)
 
     def commit_at(self, height: int) -> tuple[Commit, bool]:
         """(commit, canonical): from the next block, which fixes it, or for the latest height the one it was decided with."""
@@ -117,6 +132,29 @@ class NodeBackend:
         """The set that votes on a height."""
         return validators_at(self.store, height)
 
+    def next_height(self) -> int:
+        """The height that is being decided."""
+        return max(self.height, self.document.initial_height - 1) + 1
+
+    def params_at(self, height: int) -> ConsensusParams:
+        """The parameters that a block of this height obeys: they are in the state before it. Raises `RpcError` if that is gone."""
+        if height >= self.next_height():
+            return self.executor.state.tip.params
+        try:
+            record = self.store.get_at(PARAM_KEYS["consensus"], height - 1)
+        except ProofError as error:
+            raise failed(f"the parameters of height {height} are not kept any more") from error
+        return self.document.consensus.to_params() if record is None else ConsensusParams.from_record(decode(record))
+
+    def updates_at(self, height: int) -> Updates:
+        """What a block changed; parameters are null too when the state before it is pruned."""
+        validators = shapes.validator_updates(self.validators_at(height + 1), self.validators_at(height + 2))
+        try:
+            now, before = self.params_at(height + 1), self.params_at(height)
+        except RpcError:
+            return validators, None
+        return validators, None if now == before else shapes.consensus_params(now)
+
     def record(self, key: bytes) -> bytes | None:
         """The raw value of a state key now."""
         return self.store.get(key)
@@ -130,6 +168,12 @@ class NodeBackend:
             self.executor.state.tip.params.app_version,
             self.version,
         )
+
+
+def describe_age(age_ns: int, age_s_max: int) -> str:
+    """Why a last block of this age is too old, or nothing."""
+    age_s = age_ns // NS_PER_S
+    return "" if age_s <= age_s_max else f"the last block is {age_s} s old, more than {age_s_max}"
 
 
 def describe_node(node_id: str, chain_id: str, moniker: str, app_version: int, version: str) -> dict[str, Any]:

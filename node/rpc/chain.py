@@ -1,4 +1,4 @@
-"""Methods that read the chain: status, blocks, commits, validators, transactions, state. Each is a function of the backend."""
+"""Methods that read the chain: status, blocks, commits, transactions, state. Each is a function of the backend."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import Any, Final
 import trio
 
 from consensus.block import Block
+from consensus.block_id import EMPTY
 from node.rpc import shapes
-from node.rpc.backend import NodeBackend, describe_node
+from node.rpc.backend import NodeBackend
 from node.rpc.errors import failed, invalid_params
+from node.rpc.paging import page_of
 from node.rpc.query import Query, parse_query
 from node.rpc.search import find_blocks, find_transactions
 from state.paths import resolve_path
 from state.primitives.errors import MalformedError, ProofError
-from state.primitives.hashing import sha256
+from state.primitives.hashing import HASH_BYTES, sha256
 from state.primitives.ids import parse_address
 from state.primitives.merkle import proofs
 from state.queries import describe_record, get_account, get_asset
 from state.tree import key_hash
 
 Json = Any
-PER_PAGE_MAX: Final = 100
 BLOCKS_LISTED_MAX: Final = 20
 PROOF_TYPE: Final = "ics23:qenex"
 
@@ -60,109 +61,71 @@ async def status(backend: NodeBackend) -> Json:
     }
 
 
-async def net_info(backend: NodeBackend) -> Json:
-    """Connected peers."""
-    peers = []
-    chain_id, app = backend.document.chain_id, backend.executor.state.tip.params.app_version
-    traffic = backend.switch.statistics()
-    for peer in backend.switch.peers():
-        counts = traffic.get(peer.id, {}).values()
-        host, _, _ = peer.address.rpartition(":")
-        peers.append(
-            {
-                "node_info": describe_node(peer.id, chain_id, peer.moniker or "node", app, peer.version),
-                "is_outbound": peer.is_outbound,
-                "connection_status": {
-                    "Duration": "0",
-                    "SendMonitor": {"Bytes": str(sum(count.bytes_out for count in counts))},
-                    "RecvMonitor": {"Bytes": str(sum(count.bytes_in for count in counts))},
-                    "Channels": [],
-                },
-                "remote_ip": host,
-            }
-        )
-    return {"listening": True, "listeners": [], "n_peers": str(len(peers)), "peers": peers}
-
-
-async def genesis(backend: NodeBackend) -> Json:
-    """The genesis document in CometBFT's shape; ours, whole, is its `app_state`."""
-    import msgspec
-
-    document = backend.document
-    validators = backend.validators_at(document.initial_height)
-    return {
-        "genesis": {
-            "genesis_time": shapes.time_text(document.time_ns),
-            "chain_id": document.chain_id,
-            "initial_height": str(document.initial_height),
-            "consensus_params": shapes.consensus_params(document.consensus.to_params()),
-            "validators": [
-                {
-                    "address": shapes.hexed(validator.address),
-                    "pub_key": shapes.public_key(validator.ed25519_key),
-                    "power": str(validator.power),
-                    "name": "",
-                }
-                for validator in validators.validators
-            ],
-            "app_hash": "",
-            "app_state": {"hash": document.hash.hex(), "document": msgspec.to_builtins(document)},
-        }
-    }
-
-
 async def blockchain(backend: NodeBackend, min_height: int, max_height: int) -> Json:
-    """Block metas from the highest down, at most 20."""
-    top = min(max_height or backend.height, backend.height)
+    """Block metas from the highest down, at most 20; 0 as a bound is none."""
+    if min_height < 0 or max_height < 0:
+        raise invalid_params("heights are 0 or more")
+    last = max(0, backend.height)
+    top = min(max_height or last, last)
     low = max(min_height or 1, backend.store.base_height(), top - BLOCKS_LISTED_MAX + 1)
-    if min_height and max_height and min_height > max_height:
-        raise invalid_params("minHeight is above maxHeight")
-    metas = [_meta(backend, height) for height in range(top, low - 1, -1)] if backend.has_blocks() else []
-    return {"last_height": str(backend.height), "block_metas": metas}
+    if low > top and backend.has_blocks():
+        raise invalid_params(f"min height {low} is above max height {top}")
+    metas = []
+    for height in range(top, low - 1, -1):
+        await trio.lowlevel.checkpoint()
+        value = backend.block_at(height)
+        metas.append(shapes.block_meta(value, len(value.proto())))
+    return {"last_height": str(last), "block_metas": metas}
 
 
-def _meta(backend: NodeBackend, height: int) -> Json:
-    value = backend.block_at(height)
-    return shapes.block_meta(value, sum(len(tx) + 5 for tx in value.txs) + 1024)
-
-
-async def header(backend: NodeBackend, height: int) -> Json:
-    """One header."""
+async def header(backend: NodeBackend, height: int | None) -> Json:
+    """One header, by default the latest."""
     return {"header": shapes.header(backend.block_at(backend.resolve_height(height)).header)}
 
 
-async def block(backend: NodeBackend, height: int) -> Json:
-    """One block."""
+async def header_by_hash(backend: NodeBackend, block_hash: bytes) -> Json:
+    """The header of a hash, or null."""
+    height = _height_of(backend, block_hash)
+    return {"header": None if height is None else shapes.header(backend.block_at(height).header)}
+
+
+async def block(backend: NodeBackend, height: int | None) -> Json:
+    """One block, by default the latest."""
     return _show_block(backend.block_at(backend.resolve_height(height)))
 
 
 async def block_by_hash(backend: NodeBackend, block_hash: bytes) -> Json:
     """The block of a header hash, or an empty answer."""
-    height = backend.store.height_of_block(block_hash)
+    height = _height_of(backend, block_hash)
     if height is None:
-        return {"block_id": shapes.block_id(backend.executor.state.tip.last_block_id), "block": None}
+        return {"block_id": shapes.block_id(EMPTY), "block": None}
     return _show_block(backend.block_at(height))
+
+
+def _height_of(backend: NodeBackend, block_hash: bytes) -> int | None:
+    return backend.store.height_of_block(block_hash) if len(block_hash) == HASH_BYTES else None
 
 
 def _show_block(value: Block) -> Json:
     return {"block_id": shapes.block_id(value.block_id()), "block": shapes.block(value)}
 
 
-async def block_results(backend: NodeBackend, height: int) -> Json:
-    """What executing a block gave."""
+async def block_results(backend: NodeBackend, height: int | None) -> Json:
+    """What executing a block gave: results, validators from the next height but one, parameters from the next."""
     height = backend.resolve_height(height)
     root = backend.store.root_at(height) or b""
+    validator_updates, param_updates = backend.updates_at(height)
     return {
         "height": str(height),
         "txs_results": [shapes.tx_result(receipt) for receipt in backend.receipts_at(height)],
         "finalize_block_events": [],
-        "validator_updates": [],
-        "consensus_param_updates": None,
+        "validator_updates": validator_updates,
+        "consensus_param_updates": param_updates,
         "app_hash": shapes.b64(root),
     }
 
 
-async def commit(backend: NodeBackend, height: int) -> Json:
+async def commit(backend: NodeBackend, height: int | None) -> Json:
     """A header and the commit that decided it."""
     height = backend.resolve_height(height)
     found, is_canonical = backend.commit_at(height)
@@ -170,7 +133,7 @@ async def commit(backend: NodeBackend, height: int) -> Json:
     return {"signed_header": signed, "canonical": is_canonical}
 
 
-async def pq_commit(backend: NodeBackend, height: int) -> Json:
+async def pq_commit(backend: NodeBackend, height: int | None) -> Json:
     """The commit this node decided a height with, its ML-DSA signatures beside it. Ours."""
     height = backend.resolve_height(height)
     found, pq = backend.seen_commit_at(height)
@@ -181,35 +144,6 @@ async def pq_commit(backend: NodeBackend, height: int) -> Json:
             shapes.validator(validator, 0) for validator in backend.validators_at(height).validators
         ],
     }
-
-
-async def validators(backend: NodeBackend, height: int, page: int, per_page: int) -> Json:
-    """The set that votes on a height; the next two heights are known as well."""
-    latest = max(backend.height, backend.document.initial_height - 1)
-    height = height or latest + (0 if backend.has_blocks() else 1)
-    if not backend.document.initial_height <= height <= latest + 2:
-        raise failed(f"the validators of height {height} are not known")
-    found = backend.validators_at(height)
-    tip = backend.executor.state.tip
-    priorities = tip.priorities if found == tip.validators else (0,) * len(found)
-    rows = [shapes.validator(v, p) for v, p in zip(found.validators, priorities, strict=True)]
-    start, end = _page(page, per_page, len(rows))
-    return {
-        "block_height": str(height),
-        "validators": rows[start:end],
-        "count": str(end - start),
-        "total": str(len(rows)),
-    }
-
-
-def _page(page: int, per_page: int, total: int) -> tuple[int, int]:
-    if not 1 <= per_page <= PER_PAGE_MAX:
-        raise invalid_params(f"per_page is within 1..{PER_PAGE_MAX}")
-    pages = max(1, -(-total // per_page))
-    if not 1 <= page <= pages:
-        raise invalid_params(f"page is within 1..{pages}")
-    start = (page - 1) * per_page
-    return start, min(start + per_page, total)
 
 
 async def tx(backend: NodeBackend, tx_hash: bytes, prove: bool) -> Json:
@@ -240,7 +174,7 @@ async def tx_search(backend: NodeBackend, query: str, prove: bool, page: int, pe
     """Committed transactions whose events match a query."""
     places = await find_transactions(backend, _parse(query, order_by))
     places.sort(reverse=order_by == "desc")
-    start, end = _page(page, per_page, len(places))
+    start, end = page_of(page, per_page, len(places))
     txs = []
     for height, index in places[start:end]:
         await trio.lowlevel.checkpoint()
@@ -251,7 +185,7 @@ async def tx_search(backend: NodeBackend, query: str, prove: bool, page: int, pe
 async def block_search(backend: NodeBackend, query: str, page: int, per_page: int, order_by: str) -> Json:
     """Blocks by `block.height`: blocks have no other events yet."""
     heights = await find_blocks(backend, _parse(query, order_by))
-    start, end = _page(page, per_page, len(heights))
+    start, end = page_of(page, per_page, len(heights))
     blocks = []
     for height in (heights if order_by == "asc" else heights[::-1])[start:end]:
         await trio.lowlevel.checkpoint()
@@ -307,35 +241,6 @@ def _query_response(code: int, log: str, key: bytes, value: bytes, ops: list[Jso
             "proofOps": {"ops": ops} if ops else None,
             "height": str(height),
             "codespace": "" if code == 0 else "qenex",
-        }
-    }
-
-
-async def consensus_params(backend: NodeBackend, height: int) -> Json:
-    """Parameters in force now."""
-    height = height or max(0, backend.height)
-    return {
-        "block_height": str(height),
-        "consensus_params": shapes.consensus_params(backend.executor.state.tip.params),
-    }
-
-
-async def consensus_state(backend: NodeBackend) -> Json:
-    """Where the core is."""
-    driver = backend.engine.driver
-    if not driver.core.height:
-        return {"round_state": {"height/round/step": "0/0/0", "started": False}}
-    state = driver.core.state
-    return {
-        "round_state": {
-            "height/round/step": f"{driver.core.height}/{state.round}/{int(state.step)}",
-            "started": driver.started,
-            "locked_round": state.lock.locked_round,
-            "valid_round": state.lock.valid_round,
-            "proposer": {
-                "address": shapes.hexed(driver.core.view.proposer(state.round).address),
-                "round": state.round,
-            },
         }
     }
 

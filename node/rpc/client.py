@@ -7,6 +7,7 @@ of the next header, which is the node's word: `consensus.light` is what checks h
 from __future__ import annotations
 
 import base64
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -21,7 +22,7 @@ import trio
 import trio_websocket
 
 from node.rpc.answers import collect, read_answer
-from node.rpc.errors import LIMIT_EXCEEDED
+from node.rpc.errors import FORBIDDEN, LIMIT_EXCEEDED, UNAUTHENTICATED
 from state.codes import Code
 from state.params import FeeParams
 from state.paths import resolve_path
@@ -34,6 +35,7 @@ from state.proofs import verify_proof
 from state.transaction import build, call, sign
 
 CALL_SECONDS: Final = 30.0
+TOKEN_VARIABLE: Final = "QENEX_TOKEN"
 WHOLE_CALL_FACTOR: Final = 4
 POLL_SECONDS: Final = 0.05
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 0.0)  # after each refusal for asking too much
@@ -70,10 +72,16 @@ class Proven:
 
 
 class Client:
-    """An open connection to a node's RPC, as an async context manager. Every failure is a `ClientError`."""
+    """An open connection to a node's RPC, as an async context manager. Every failure is a `ClientError`.
 
-    def __init__(self, url: str, *, timeout_s: float = CALL_SECONDS) -> None:
+    `token` is a bearer token for nodes that ask for one; None takes it from QENEX_TOKEN. With https, $SSL_CERT_FILE names the
+    authorities to trust.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = CALL_SECONDS, token: str | None = None) -> None:
         self.url = url.rstrip("/")
+        token = os.environ.get(TOKEN_VARIABLE, "") if token is None else token
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self._http = httpx2.AsyncClient(timeout=timeout_s)  # of each step; a node may send a little again and again
         self._whole_s = WHOLE_CALL_FACTOR * timeout_s
         self._ids = count(1)
@@ -98,11 +106,12 @@ class Client:
             if found.get("code") != LIMIT_EXCEEDED:
                 break
             await trio.sleep(pause)
-        raise ClientError(f"{method}: {found.get('data') or found.get('message')}")
+        hint = f"set {TOKEN_VARIABLE} to a token of this node" if found.get("code") in (UNAUTHENTICATED, FORBIDDEN) else ""
+        raise ClientError(f"{method}: {found.get('data') or found.get('message')}", hint=hint)
 
     async def _post(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params})
-        headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        headers = {"content-type": "application/json", "accept-encoding": "identity"} | self._headers
         content: bytes | None = None
         try:
             with trio.move_on_after(self._whole_s):
@@ -272,18 +281,23 @@ class Client:
         return bytes.fromhex(header["app_hash"])
 
     @asynccontextmanager
-    async def follow(self, query: str = "tm.event = 'NewBlock'") -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    async def follow(self, query: str = "tm.event = 'NewBlock'", *, after: str = "") -> AsyncIterator[EventStream]:
         """Events as they happen: `async with client.follow(query) as events: async for data in events`.
 
-        The iteration raises `ClientError` when the node goes or cancels the subscription.
+        The iteration raises `ClientError` when the node goes or cancels the subscription. `after` a cursor, such as the
+        `events.cursor` of a stream that ended, what was missed comes first.
         """
         url = "ws" + self.url.removeprefix("http") + "/websocket"
-        subscribe = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"query": query}})
+        params = {"query": query, "after": after} if after else {"query": query}
+        subscribe = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": params})
         try:
-            async with trio_websocket.open_websocket_url(url, max_message_size=_EVENT_BYTES_MAX) as socket:
+            headers = [(name.encode(), value.encode()) for name, value in self._headers.items()]
+            async with trio_websocket.open_websocket_url(
+                url, max_message_size=_EVENT_BYTES_MAX, extra_headers=headers
+            ) as socket:
                 await socket.send_message(subscribe.decode())
                 _result_of(await socket.get_message(), self.url)
-                yield _Events(socket, self.url)
+                yield EventStream(socket, self.url, after)
         except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, OSError) as error:
             raise ClientError(f"{self.url}: the subscription ended: {type(error).__name__}") from error
 
@@ -294,10 +308,14 @@ class Client:
             yield _Blocks(events)
 
 
-class _Events:
-    """An iterator, not a generator: leaving the loop early leaves nothing behind to be finalised."""
+class EventStream:
+    """Events of a subscription; `cursor` is the place of the last one, to go on from with another node or connection.
 
-    def __init__(self, socket: Any, url: str) -> None:
+    An iterator, not a generator: leaving the loop early leaves nothing behind to be finalised.
+    """
+
+    def __init__(self, socket: Any, url: str, cursor: str) -> None:
+        self.cursor = cursor
         self._socket = socket
         self._url = url
 
@@ -312,6 +330,7 @@ class _Events:
         result = _result_of(message, self._url)
         if not isinstance(result, dict) or not isinstance(result.get("data"), dict):
             raise ClientError(f"{self._url} sends an event in a form that makes no sense")
+        self.cursor = str(result.get("cursor") or self.cursor)
         data: dict[str, Any] = result["data"]
         return data
 

@@ -9,6 +9,7 @@ ask for is not known here. Bounds: reliability.md rows 27 and 28.
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from contextlib import suppress
 from typing import Any, Final
@@ -61,7 +62,11 @@ class Connection:
                 raise trio.BrokenResourceError("the client does not read")
             self.active_at = trio.current_time()
 
-    async def receive_some(self, bytes_max: int) -> bytes:
+    async def wait_send_all_might_not_block(self) -> None:
+        """See `trio.SocketStream`; TLS asks."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, bytes_max: int | None = None) -> bytes:
         """What the client says next, when it is its turn."""
         data = await self._stream.receive_some(bytes_max)
         async with self._turns:
@@ -122,9 +127,14 @@ class House:
 
 
 async def serve_connections(
-    app: Any, settings: Config, listeners: list[trio.SocketListener], connections_max: int, log: Any
+    app: Any,
+    settings: Config,
+    listeners: list[trio.SocketListener],
+    connections_max: int,
+    tls: ssl.SSLContext | None,
+    log: Any,
 ) -> None:
-    """Serve an ASGI application on open listeners until cancelled."""
+    """Serve an ASGI application on open listeners until cancelled. TLS lies around a connection, so its deadlines hold for it too."""
     house = House(connections_max)
     turns = trio.CapacityLimiter(RPC_READS_AT_ONCE)
     context = WorkerContext(None)
@@ -136,7 +146,10 @@ async def serve_connections(
             connection.cut()
             return
         try:
-            await TCPServer(wrapped, settings, context, ConnectionState({}), connection)  # type: ignore[arg-type]
+            spoken: Any = connection
+            if tls is not None:
+                spoken = trio.SSLStream(spoken, tls, server_side=True, https_compatible=True)
+            await TCPServer(wrapped, settings, context, ConnectionState({}), spoken)
         except* _PROTOCOL_ERRORS as group:
             log.warning("an RPC client was dropped", errors=[repr(error) for error in group.exceptions])
             connection.cut()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 import trio
 
-from node.rpc.budget import Spend
+from node.rpc.caller import Caller
 from node.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -19,16 +20,18 @@ from node.rpc.errors import (
 )
 from node.rpc.method import Methods
 from node.rpc.params import read_params
+from node.rpc.roles import Role
 from state.primitives.errors import CorruptError, QenexError, StorageError
 from state.primitives.limits import RPC_ANSWER_BYTES_MAX, RPC_BYTES_PER_UNIT
 
 BATCH_CALLS_MAX: Final = 100
 DEPTH_MAX: Final = 32
 OPENED_MAX: Final = 1_000  # a batch of 100 calls opens about 300
+FIELDS_MAX: Final = 100  # of a form
 COMMAS_MAX: Final = 20_000  # 5,000 transactions need 5,000
-_ID_TEXT_MAX: Final = 128
-_ID_MIN: Final = -(1 << 63)
-_ID_MAX: Final = (1 << 64) - 1
+ID_TEXT_MAX: Final = 128
+ID_MIN: Final = -(1 << 63)
+ID_MAX: Final = (1 << 64) - 1
 # A string, closed or not, or a bracket: one pass, whatever the body holds.
 _TOKENS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{}]', re.DOTALL)
 
@@ -62,22 +65,23 @@ def _depth(body: bytes) -> int:
     return deepest
 
 
-async def answer_body(methods: Methods, backend: Any, body: bytes, spend: Spend) -> bytes:
+async def answer_body(methods: Methods, backend: Any, body: bytes, caller: Caller) -> bytes:
     """The answer to a POST body; empty when every call in it was a notification."""
     try:
-        spend(1 + len(body) // RPC_BYTES_PER_UNIT)
+        caller.spend(1 + len(body) // RPC_BYTES_PER_UNIT)
         request = decode_request(body)
     except RpcError as error:
+        caller.code = error.rpc_code
         return encode_error(None, error)
     if not isinstance(request, list):
-        return await answer_call(methods, backend, request, spend)
+        return await answer_call(methods, backend, request, caller)
     if not 1 <= len(request) <= BATCH_CALLS_MAX:
         return encode_error(None, RpcError(INVALID_REQUEST, f"a batch has 1 to {BATCH_CALLS_MAX} calls"))
     answers: list[bytes] = []
     room = RPC_ANSWER_BYTES_MAX
     for call in request:
         if room > 0:
-            answer = await answer_call(methods, backend, call, spend)
+            answer = await answer_call(methods, backend, call, caller)
         else:
             call_id = call.get("id") if isinstance(call, dict) else None
             too_large = RpcError(INTERNAL_ERROR, f"the answers to this batch are larger than {RPC_ANSWER_BYTES_MAX} bytes")
@@ -88,7 +92,7 @@ async def answer_body(methods: Methods, backend: Any, body: bytes, spend: Spend)
     return b"[" + b",".join(answers) + b"]" if answers else b""
 
 
-async def answer_call(methods: Methods, backend: Any, call: Any, spend: Spend) -> bytes:
+async def answer_call(methods: Methods, backend: Any, call: Any, caller: Caller) -> bytes:
     """The encoded response to one call, nothing for a notification. Others get a turn first: many calls must not look like one."""
     await trio.lowlevel.checkpoint()
     try:
@@ -96,7 +100,7 @@ async def answer_call(methods: Methods, backend: Any, call: Any, spend: Spend) -
     except RpcError as error:
         return encode_error(None, error)
     try:
-        result = await invoke(methods, backend, method, params, spend, is_uri=False)
+        result = await invoke(methods, backend, method, params, caller, is_uri=False)
     except RpcError as error:
         return b"" if is_notification else encode_error(call_id, error)
     return b"" if is_notification else encode_result(call_id, result)
@@ -118,14 +122,24 @@ def read_call(call: Any) -> tuple[Any, str, Any, bool]:
 
 def _is_id(value: Any) -> bool:
     if type(value) is int:
-        return _ID_MIN <= value <= _ID_MAX
-    return value is None or (isinstance(value, str) and len(value) <= _ID_TEXT_MAX)
+        return ID_MIN <= value <= ID_MAX
+    return value is None or (isinstance(value, str) and len(value) <= ID_TEXT_MAX)
 
 
-async def invoke(methods: Methods, backend: Any, name: str, params: Any, spend: Spend, *, is_uri: bool) -> Any:
+async def invoke(methods: Methods, backend: Any, name: str, params: Any, caller: Caller, *, is_uri: bool) -> Any:
     """Run a method. Raises `RpcError` for everything a caller did wrong; what is wrong with the node itself rises as it is."""
+    caller.note(name)
+    try:
+        return await _invoke(methods, backend, name, params, caller, is_uri=is_uri)
+    except RpcError as error:
+        caller.code = error.rpc_code
+        raise
+
+
+async def _invoke(methods: Methods, backend: Any, name: str, params: Any, caller: Caller, *, is_uri: bool) -> Any:
     method = methods.get(name)
-    spend(1 if method is None else method.cost)
+    caller.spend(1 if method is None else method.cost)
+    caller.require(Role.PUBLIC if method is None else method.role, name)
     if method is None:
         raise RpcError(METHOD_NOT_FOUND, f"there is no method {name[:64]!r}")
     arguments = read_params(method.params, params, is_uri=is_uri)
@@ -147,9 +161,17 @@ def encode_error(call_id: Any, error: RpcError) -> bytes:
     return encode({"jsonrpc": "2.0", "id": -1 if call_id is None else call_id, "error": error.to_json_rpc()})
 
 
-async def answer_uri(methods: Methods, backend: Any, name: str, query: Mapping[str, str], spend: Spend) -> bytes:
+def read_form(body: bytes) -> list[tuple[str, str]]:
+    """The fields of a form in a body. Raises `RpcError`."""
+    try:
+        return parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=FIELDS_MAX)
+    except ValueError as error:
+        raise RpcError(INVALID_REQUEST, f"not a form: {error}; JSON is posted to /") from error
+
+
+async def answer_uri(methods: Methods, backend: Any, name: str, query: Mapping[str, str], caller: Caller) -> bytes:
     """The answer to a GET."""
     try:
-        return encode_result(-1, await invoke(methods, backend, name, dict(query), spend, is_uri=True))
+        return encode_result(-1, await invoke(methods, backend, name, dict(query), caller, is_uri=True))
     except RpcError as error:
         return encode_error(None, error)

@@ -1,4 +1,7 @@
-"""Errors of JSON-RPC: code, message, data. They travel inside HTTP 200, because clients drop the body of anything else."""
+"""Errors of JSON-RPC: code, message, data. They travel inside HTTP 200, because clients drop the body of anything else.
+
+Only a caller who may not call gets 401 or 403, for those are what proxies and browsers act upon.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,19 @@ INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
-LIMIT_EXCEEDED: Final = -32005  # of the range that JSON-RPC leaves to servers
+UNAUTHENTICATED: Final = -32001  # this and the next ones are of the range that JSON-RPC leaves to servers
+FORBIDDEN: Final = -32003
+LIMIT_EXCEEDED: Final = -32005
+HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403}  # of a request that is one call; everything else is 200
 
-_MESSAGES: Final = {
+MESSAGES: Final = {
     PARSE_ERROR: "Parse error",
     INVALID_REQUEST: "Invalid Request",
     METHOD_NOT_FOUND: "Method not found",
     INVALID_PARAMS: "Invalid params",
     INTERNAL_ERROR: "Internal error",
+    UNAUTHENTICATED: "Unauthorized",
+    FORBIDDEN: "Forbidden",
     LIMIT_EXCEEDED: "Limit exceeded",
 }
 
@@ -35,7 +43,7 @@ class RpcError(RemoteError):
 
     def to_json_rpc(self) -> dict[str, Any]:
         """The `error` member of a response."""
-        return {"code": self.rpc_code, "message": _MESSAGES[self.rpc_code], "data": self.message}
+        return {"code": self.rpc_code, "message": MESSAGES[self.rpc_code], "data": self.message}
 
 
 def invalid_params(data: str) -> RpcError:

@@ -1,15 +1,20 @@
 """What subscribers hear: new blocks, headers and transactions, in order, rendered once for all of them.
 
 Nothing is queued. A subscription is a query and the last height it has heard of; committing a block only rings the bell, and each
-subscriber's own task renders what it asked for, from memory if it keeps up, from the store if it lags. Policy for slow readers: one that
-is `RPC_EVENT_BLOCKS_BEHIND_MAX` blocks behind is told so and dropped. It can catch up with `tx_search` from the last height it saw. So
-a subscriber costs the node no memory, however slow it is, and no time while a block is committed.
+subscriber's own task renders what it asked for, from memory if it keeps up, from the store if it lags. So a subscriber costs the node no
+memory, however slow it is, and no time while a block is committed; and live events and missed ones are one sequence, without gap or
+duplicate. Every event carries a cursor, its place in that sequence, after which a later subscription goes on.
+
+Policy for slow readers: one that is more than `RPC_EVENT_BLOCKS_BEHIND_MAX` blocks behind is told so, with the cursor to go on from, and
+dropped. One that began with missed blocks, at most `RPC_REPLAY_BLOCKS_MAX`, may be as many more behind until it has caught up.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -18,45 +23,67 @@ import trio
 from consensus.block import Block
 from node.executor import CommittedBlock
 from node.rpc import shapes
+from node.rpc.errors import failed, invalid_params
 from node.rpc.query import Query
 from state.primitives.hashing import sha256
-from state.primitives.limits import RPC_EVENT_BLOCKS_BEHIND_MAX, RPC_EVENT_BLOCKS_KEPT
+from state.primitives.limits import RPC_EVENT_BLOCKS_BEHIND_MAX, RPC_EVENT_BLOCKS_KEPT, RPC_REPLAY_BLOCKS_MAX
 from state.receipts import Receipt
 
+_CURSOR: Final = re.compile(r"([0-9]{1,18})(?:/([0-9]{1,9}))?")
+_TX_PLACE: Final = 2  # of a height's first transaction, after the block and its header
 _TXS_AT_ONCE: Final = 100  # compared with a query between two turns of everybody else
+
+
+Updates = tuple[list[Any], Any]  # changed validators and parameters (or None), as JSON
+
+
+def _no_updates(_height: int) -> Updates:
+    return [], None
 
 
 class HeightEvents:
     """The events of one height; each is rendered when it is first asked for."""
 
-    def __init__(self, block: Block, receipts: tuple[Receipt, ...], app_hash: bytes) -> None:
+    def __init__(
+        self, block: Block, receipts: tuple[Receipt, ...], app_hash: bytes, updates_at: Callable[[int], Updates]
+    ) -> None:
         self._block = block
+        self._updates_at = updates_at
         self._receipts = receipts
         self._app_hash = app_hash
         self._rendered: dict[str, msgspec.Raw] = {}
         self._txs: list[tuple[dict[str, list[str]], msgspec.Raw] | None] = [None] * len(receipts)
 
-    def matching(self, query: Query) -> Iterator[dict[str, Any] | None]:
-        """Results for one query, in order. None now and then: a moment to let others work."""
-        height = self._block.header.height
-        for kind, render in (("NewBlock", self._new_block), ("NewBlockHeader", self._new_header)):
-            events = {"tm.event": [kind], "block.height": [str(height)]}
+    def matching(self, query: Query, after: int = -1) -> Iterator[dict[str, Any] | None]:
+        """Results for one query, in order, beyond a place in the height: 0 is the block, 1 its header, 2 the first transaction.
+
+        None now and then: a moment to let others work.
+        """
+        for place, (kind, render) in enumerate((("NewBlock", self._new_block), ("NewBlockHeader", self._new_header))):
+            if place <= after:
+                continue
+            events = shapes.block_event_map(kind, self._block.header)
             if query.matches(events):
                 data = self._rendered.get(kind)
                 if data is None:
                     data = self._rendered[kind] = msgspec.Raw(msgspec.json.encode(render()))
-                yield {"query": query.text, "data": data, "events": events}
+                yield self._result(query, place, data, events)
         kind_wanted = query.find("tm.event")
         if kind_wanted is not None and kind_wanted.text != "Tx":
             return
-        for index in range(len(self._receipts)):
+        for index in range(max(0, after + 1 - _TX_PLACE), len(self._receipts)):
             if index % _TXS_AT_ONCE == 0:
                 yield None
             events, data = self._tx(index)
             if query.matches(events):
-                yield {"query": query.text, "data": data, "events": events}
+                yield self._result(query, _TX_PLACE + index, data, events)
+
+    def _result(self, query: Query, place: int, data: msgspec.Raw, events: dict[str, list[str]]) -> dict[str, Any]:
+        cursor = f"{self._block.header.height}/{place}"
+        return {"query": query.text, "data": data, "events": events, "cursor": cursor}
 
     def _new_block(self) -> Any:
+        validator_updates, param_updates = self._updates_at(self._block.header.height)
         return {
             "type": "tendermint/event/NewBlock",
             "value": {
@@ -65,8 +92,8 @@ class HeightEvents:
                 "result_finalize_block": {
                     "events": [],
                     "tx_results": [shapes.tx_result(receipt) for receipt in self._receipts],
-                    "validator_updates": [],
-                    "consensus_param_updates": None,
+                    "validator_updates": validator_updates,
+                    "consensus_param_updates": param_updates,
                     "app_hash": shapes.b64(self._app_hash),
                 },
             },
@@ -83,7 +110,7 @@ class HeightEvents:
             if index:
                 result["index"] = index
             data = {"type": "tendermint/event/Tx", "value": {"TxResult": result}}
-            known = shapes.event_map(receipt, sha256(raw), height), msgspec.Raw(msgspec.json.encode(data))
+            known = shapes.event_map(receipt, sha256(raw), self._block.header), msgspec.Raw(msgspec.json.encode(data))
             self._txs[index] = known
         return known
 
@@ -112,13 +139,36 @@ class RpcBackend(Protocol):
         """The events of a height."""
         ...
 
+    def why_not_ready(self, age_s_max: int) -> str:
+        """Why requests should go to another node: empty unless it lags, or its last block is older than this."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """What was heard last: a place in a height; None is all of it."""
+
+    height: int
+    place: int | None
+
+
+def parse_cursor(text: str) -> Cursor:
+    """`120/3` as events carry it, or `120`: everything of this height was heard. Raises `RpcError`."""
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        raise invalid_params(f"after is a cursor such as 120/3, which events carry, or a height: {text[:40]!r}")
+    height, place = match.groups()
+    return Cursor(int(height), None if place is None else int(place))
+
 
 class Subscription:
-    """One query of one connection, and the last height it has heard of."""
+    """One query of one connection, and the last height it has heard of. `after` is the place it has heard in the first height."""
 
-    def __init__(self, bus: EventBus, query: Query, height: int) -> None:
+    def __init__(self, bus: EventBus, query: Query, height: int, after: int = -1, missed: int = 0) -> None:
         self.query = query
         self.height = height
+        self._first, self._after = height + 1, after
+        self._behind_max = RPC_EVENT_BLOCKS_BEHIND_MAX + missed
         self.is_closed = False
         self.is_overrun = False
         self._bus = bus
@@ -131,12 +181,19 @@ class Subscription:
                 await self._bus.news.wait()
         if self.is_closed:
             return None
-        if newest() - self.height > RPC_EVENT_BLOCKS_BEHIND_MAX or self.height + 1 < oldest():
+        behind = newest() - self.height
+        if behind <= RPC_EVENT_BLOCKS_BEHIND_MAX:
+            self._behind_max = RPC_EVENT_BLOCKS_BEHIND_MAX  # caught up with what it had missed
+        if behind > self._behind_max or self.height + 1 < oldest():
             self.is_overrun = True
             self.close()
             return None
         self.height += 1
         return self.height
+
+    def heard_of(self, height: int) -> int:
+        """The place up to which a height was heard before this subscription."""
+        return self._after if height == self._first else -1
 
     def close(self) -> None:
         """No more events."""
@@ -153,13 +210,32 @@ class EventBus:
     def __init__(self) -> None:
         self.news = trio.Event()  # a new one after every block
         self.waiters = 0
+        self.updates_at: Callable[[int], Updates] = _no_updates  # whoever knows the sets says so
         self._subscriptions: dict[Subscription, None] = {}
         self._waiters: dict[bytes, list[trio.Event]] = {}
         self._kept: dict[int, HeightEvents] = {}
 
     def subscribe(self, query: Query, height: int) -> Subscription:
         """A new subscription to what follows `height`; close it."""
-        subscription = Subscription(self, query, height)
+        return self._add(Subscription(self, query, height))
+
+    def resume(self, query: Query, cursor: Cursor, newest: int, oldest: int) -> Subscription:
+        """A new subscription to what follows a cursor; close it. Raises `RpcError` if that is too far back, or too far ahead.
+
+        A cursor of another node may be a little ahead of us: what it has heard there is not told again when it happens here.
+        """
+        height = cursor.height if cursor.place is None else cursor.height - 1
+        if cursor.height - newest > RPC_EVENT_BLOCKS_BEHIND_MAX:
+            raise invalid_params(f"the cursor is of height {cursor.height}, this node is at {newest}")
+        missed = max(0, newest - height)
+        if missed > RPC_REPLAY_BLOCKS_MAX or (missed and height + 1 < oldest):
+            raise failed(
+                f"blocks {height + 1} to {newest} were missed; at most {RPC_REPLAY_BLOCKS_MAX}, from {oldest} on, are told again: "
+                f"search them, and subscribe after {newest}"
+            )
+        return self._add(Subscription(self, query, height, -1 if cursor.place is None else cursor.place, missed))
+
+    def _add(self, subscription: Subscription) -> Subscription:
         self._subscriptions[subscription] = None
         return subscription
 
@@ -205,7 +281,7 @@ class EventBus:
                 for waiter in self._waiters.pop(tx.hash, ()):
                     waiter.set()
         if self._subscriptions:
-            events = HeightEvents(committed.block, committed.receipts, committed.app_hash)
+            events = HeightEvents(committed.block, committed.receipts, committed.app_hash, self.updates_at)
             self._keep(committed.block.header.height, events)
         news, self.news = self.news, trio.Event()
         news.set()

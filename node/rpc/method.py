@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.rpc.params import Param
+from node.rpc.roles import Role
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -15,12 +16,14 @@ Handler = Callable[..., Awaitable[Any]]
 class Method:
     """A row. The handler gets the backend and the parameters in order.
 
-    `cost` is in units of a client's budget (`node.rpc.budget`): about how many simple calls it is worth.
+    `cost` is in units of a client's budget (`node.rpc.budget`): about how many simple calls it is worth. `role` is what a caller must
+    have where tokens are asked for; None needs no token.
     """
 
     handler: Handler
     params: tuple[Param, ...] = ()
     cost: int = 1
+    role: Role | None = Role.PUBLIC
 
 
 Methods = Mapping[str, Method]

@@ -1,4 +1,4 @@
-"""The table of methods: name, parameters, handler. A new method is one row."""
+"""The table of methods: name, parameters, handler, cost, role. A new method is one row."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from node.rpc import (
     amm,
     chain,
     compliance,
+    consensus,
     farm,
     gov,
     kyc,
     monitoring,
+    network,
     pending,
     staking,
     transactions,
@@ -20,8 +22,9 @@ from node.rpc import (
 )
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
+from node.rpc.roles import Role
 
-_HEIGHT: Final = Param("height", Kind.INT, 0)
+_HEIGHT: Final = Param("height", Kind.INT, None)
 _PAGE: Final = Param("page", Kind.INT, 1)
 _PER_PAGE: Final = Param("per_page", Kind.INT, 30)
 _PROVE: Final = Param("prove", Kind.BOOL, False)
@@ -34,29 +37,32 @@ _TX: Final = Param("tx", Kind.BYTES)
 _HASH: Final = Param("hash", Kind.BYTES)
 
 METHODS: Final[dict[str, Method]] = {
-    "health": Method(chain.health),
+    "health": Method(chain.health, role=None),
     "status": Method(chain.status),
-    "net_info": Method(chain.net_info),
-    "genesis": Method(chain.genesis, cost=10),
+    "net_info": Method(network.net_info),
+    "genesis": Method(network.genesis, cost=10),
+    "genesis_chunked": Method(network.genesis_chunked, (Param("chunk", Kind.INT, 0),), cost=10),
     "blockchain": Method(chain.blockchain, (Param("minHeight", Kind.INT, 0), Param("maxHeight", Kind.INT, 0))),
     "header": Method(chain.header, (_HEIGHT,)),
+    "header_by_hash": Method(chain.header_by_hash, (Param("hash", Kind.HEX),)),
     "block": Method(chain.block, (_HEIGHT,), cost=5),
     "block_by_hash": Method(chain.block_by_hash, (_HASH,), cost=5),
     "block_results": Method(chain.block_results, (_HEIGHT,), cost=5),
     "block_search": Method(chain.block_search, (_QUERY, _PAGE, _PER_PAGE, _ORDER), cost=20),
     "commit": Method(chain.commit, (_HEIGHT,)),
     "pq_commit": Method(chain.pq_commit, (_HEIGHT,)),
-    "validators": Method(chain.validators, (_HEIGHT, _PAGE, _PER_PAGE)),
+    "validators": Method(consensus.validators, (_HEIGHT, _PAGE, _PER_PAGE)),
     "tx": Method(chain.tx, (_HASH, _PROVE), cost=5),
     "tx_search": Method(chain.tx_search, (_QUERY, _PROVE, _PAGE, _PER_PAGE, _ORDER), cost=20),
     "abci_info": Method(chain.abci_info),
     "abci_query": Method(
         chain.abci_query,
-        (Param("path", Kind.TEXT, ""), Param("data", Kind.HEX, b""), _HEIGHT, _PROVE),
+        (Param("path", Kind.TEXT, ""), Param("data", Kind.HEX, b""), Param("height", Kind.INT, 0), _PROVE),
         cost=5,
     ),
-    "consensus_params": Method(chain.consensus_params, (_HEIGHT,)),
-    "consensus_state": Method(chain.consensus_state),
+    "consensus_params": Method(consensus.consensus_params, (_HEIGHT,)),
+    "consensus_state": Method(consensus.consensus_state),
+    "dump_consensus_state": Method(consensus.dump_consensus_state, cost=20),
     "account": Method(chain.account, (Param("address", Kind.TEXT),)),
     "asset": Method(chain.asset, (Param("code", Kind.TEXT),)),
     "stake_validators": Method(staking.stake_validators, cost=20),
@@ -81,8 +87,8 @@ METHODS: Final[dict[str, Method]] = {
         ),
         cost=2,
     ),
-    "comp_account": Method(compliance.comp_account, (_ACCOUNT,)),
-    "comp_holding": Method(compliance.comp_holding, (_ACCOUNT, _ASSET)),
+    "comp_account": Method(compliance.comp_account, (_ACCOUNT,), role=Role.REGULATOR),
+    "comp_holding": Method(compliance.comp_holding, (_ACCOUNT, _ASSET), role=Role.REGULATOR),
     "comp_asset": Method(compliance.comp_asset, (_ASSET,)),
     "farms": Method(farm.farms, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=20),
     "farm": Method(farm.farm, (Param("farm", Kind.INT),)),
@@ -103,16 +109,20 @@ METHODS: Final[dict[str, Method]] = {
         treasury.cb_redemptions, (_ASSET, Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=5
     ),
     "cb_credit_line": Method(treasury.cb_credit_line, (_ACCOUNT, _ASSET)),
-    "kyc_credentials": Method(kyc.kyc_credentials, (_ACCOUNT,), cost=5),
+    "kyc_credentials": Method(kyc.kyc_credentials, (_ACCOUNT,), cost=5, role=Role.REGULATOR),
     "kyc_credential": Method(
-        kyc.kyc_credential, (Param("subject", Kind.TEXT), Param("issuer", Kind.TEXT), Param("type", Kind.TEXT))
+        kyc.kyc_credential,
+        (Param("subject", Kind.TEXT), Param("issuer", Kind.TEXT), Param("type", Kind.TEXT)),
+        role=Role.REGULATOR,
     ),
     "kyc_domain": Method(kyc.kyc_domain, (Param("domain", Kind.TEXT), Param("account", Kind.TEXT, ""))),
-    "comp_limits": Method(kyc.comp_limits, (_ACCOUNT, Param("asset", Kind.TEXT))),
+    "comp_limits": Method(kyc.comp_limits, (_ACCOUNT, Param("asset", Kind.TEXT)), role=Role.REGULATOR),
     "comp_view": Method(
-        kyc.comp_view, (Param("regulator", Kind.TEXT), Param("account", Kind.TEXT, ""), Param("asset", Kind.TEXT, ""))
+        kyc.comp_view,
+        (Param("regulator", Kind.TEXT), Param("account", Kind.TEXT, ""), Param("asset", Kind.TEXT, "")),
+        role=Role.REGULATOR,
     ),
-    "comp_acts": Method(kyc.comp_acts, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=10),
+    "comp_acts": Method(kyc.comp_acts, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=10, role=Role.REGULATOR),
     "account_policy": Method(accounts.account_policy, (_ACCOUNT,)),
     "account_grants": Method(accounts.account_grants, (_ACCOUNT,), cost=5),
     "account_delegation": Method(accounts.account_delegation, (_ACCOUNT, Param("to", Kind.TEXT))),
@@ -126,13 +136,13 @@ METHODS: Final[dict[str, Method]] = {
     "node_alerts": Method(monitoring.node_alerts, cost=5),
     "node_metrics": Method(monitoring.node_metrics, cost=20),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
-    "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
-    "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),
-    "broadcast_tx_commit": Method(transactions.broadcast_tx_commit, (_TX,)),
-    "broadcast_tx_batch": Method(transactions.broadcast_tx_batch, (Param("txs", Kind.BYTES_LIST),)),
-    "broadcast_evidence": Method(transactions.broadcast_evidence, (Param("evidence", Kind.BYTES),), cost=200),
-    "check_tx": Method(transactions.check_tx, (_TX,)),
-    "simulate": Method(transactions.simulate, (_TX, Param("assume_signed", Kind.BOOL, False)), cost=5),
+    "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,), role=Role.SUBMIT),
+    "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,), role=Role.SUBMIT),
+    "broadcast_tx_commit": Method(transactions.broadcast_tx_commit, (_TX,), role=Role.SUBMIT),
+    "broadcast_tx_batch": Method(transactions.broadcast_tx_batch, (Param("txs", Kind.BYTES_LIST),), role=Role.SUBMIT),
+    "broadcast_evidence": Method(transactions.broadcast_evidence, (Param("evidence", Kind.BYTES),), cost=200, role=Role.SUBMIT),
+    "check_tx": Method(transactions.check_tx, (_TX,), role=Role.SUBMIT),
+    "simulate": Method(transactions.simulate, (_TX, Param("assume_signed", Kind.BOOL, False)), cost=5, role=Role.SUBMIT),
     "tx_status": Method(transactions.tx_status, (_HASH,)),
     "num_unconfirmed_txs": Method(transactions.num_unconfirmed_txs),
     "unconfirmed_txs": Method(transactions.unconfirmed_txs, (Param("limit", Kind.INT, 30),)),

@@ -1,7 +1,8 @@
 """Parameters of a call: which there are, of which type, and how they are written in POST and in a URI.
 
-POST: integers as strings or numbers, bytes as base64 (`abci_query`'s data as hex). URI: integers bare or quoted, bytes as 0xHEX or as
-a quoted string of text. Anything unknown or of a wrong type is refused by name. No method is known here.
+POST: integers as strings or numbers, bytes as base64 (`abci_query`'s data as hex). URI: integers bare or quoted, texts quoted as in JSON,
+bare, or as 0xHEX of their UTF-8, bytes as 0xHEX or as a quoted string of text, lists as in POST. Anything unknown or of a wrong type is
+refused by name. No method is known here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
+
+import msgspec
 
 from node.rpc.errors import RpcError, invalid_params
 
@@ -79,7 +82,7 @@ def _read_post(kind: Kind, value: Any) -> Any:
     if kind is Kind.BOOL and isinstance(value, bool):
         return value
     if kind is Kind.BYTES_LIST and isinstance(value, list):
-        return [base64.b64decode(item, validate=True) for item in value]
+        return [_read_post(Kind.BYTES, item) for item in value]
     if not isinstance(value, str):
         raise ValueError
     if kind is Kind.TEXT:
@@ -93,19 +96,36 @@ def _read_post(kind: Kind, value: Any) -> Any:
 
 def _read_uri(kind: Kind, value: str) -> Any:
     is_quoted = len(value) >= 2 and value[0] == value[-1] == '"'
-    text = value[1:-1] if is_quoted else value
+    text = _unquote(value) if is_quoted else value
+    is_hex = value[:2] in ("0x", "0X")
     if kind is Kind.INT:
         return _read_int(text)
-    if kind is Kind.BOOL and text in ("true", "false"):
-        return text == "true"
+    if kind is Kind.BOOL and value in ("true", "false"):
+        return value == "true"
     if kind is Kind.TEXT:
-        return text
+        return bytes.fromhex(value[2:]).decode() if is_hex else text
+    if kind is Kind.BYTES_LIST:
+        return _read_post(kind, _decode_json(value))
     if kind in (Kind.BYTES, Kind.HEX):
-        if value[:2] in ("0x", "0X"):
+        if is_hex:
             return bytes.fromhex(value[2:])
         if is_quoted:
             return text.encode()
     raise ValueError
+
+
+def _unquote(value: str) -> str:
+    text = _decode_json(value)
+    if not isinstance(text, str):
+        raise ValueError
+    return text
+
+
+def _decode_json(value: str) -> Any:
+    try:
+        return msgspec.json.decode(value.encode())
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError from error
 
 
 def _read_int(value: Any) -> int:

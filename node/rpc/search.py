@@ -7,7 +7,9 @@ beside consensus. Shapes of answers are not known here.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from math import ceil, floor
 from typing import Final
 
 import trio
@@ -33,6 +35,7 @@ Place = tuple[int, int]  # height, index in the block
 Places = Iterator[Place | None]  # None now and then: a moment to let others work
 TX_HEIGHT: Final = "tx.height"
 BLOCK_HEIGHT: Final = "block.height"
+BLOCK_TIME: Final = "block.time"
 _RANGE_OPERATORS: Final = ("=", "<", "<=", ">", ">=")
 _NOWHERE: Final = b"\0"  # no indexed value looks so
 
@@ -48,11 +51,11 @@ async def find_transactions(backend: NodeBackend, query: Query) -> list[Place]:
     for condition in query.conditions:
         prefix = _prefix_of(condition)
         if prefix is not None:
-            rest = [c for c in query.conditions if c is not condition and not _is_range(c, TX_HEIGHT)]
+            rest = [c for c in query.conditions if c is not condition and not _is_settled(c, TX_HEIGHT)]
             places = _indexed(backend, prefix, heights)
             break
     else:
-        rest = [c for c in query.conditions if not _is_range(c, TX_HEIGHT)]
+        rest = [c for c in query.conditions if not _is_settled(c, TX_HEIGHT)]
         if len(heights) > SEARCH_BLOCKS_MAX:
             raise failed(f"no condition is indexed: narrow the query to {SEARCH_BLOCKS_MAX} blocks with {TX_HEIGHT}")
         places = _everything(backend, heights)
@@ -71,7 +74,7 @@ async def find_transactions(backend: NodeBackend, query: Query) -> list[Place]:
 async def find_blocks(backend: NodeBackend, query: Query) -> range | list[int]:
     """Heights of the blocks that match, in order. Raises `RpcError` for a search that is too wide."""
     heights = heights_of(backend, query, BLOCK_HEIGHT)
-    if all(_is_range(c, BLOCK_HEIGHT) or _is_kind(c, "NewBlock") for c in query.conditions):
+    if all(_is_settled(c, BLOCK_HEIGHT) or _is_kind(c, "NewBlock") for c in query.conditions):
         return heights
     if len(heights) > SEARCH_MATCHES_MAX:
         raise failed(f"narrow the query to {SEARCH_MATCHES_MAX} blocks with {BLOCK_HEIGHT}")
@@ -79,7 +82,7 @@ async def find_blocks(backend: NodeBackend, query: Query) -> range | list[int]:
     for count, height in enumerate(heights):
         if count % SEARCH_ROWS_AT_ONCE == 0:
             await trio.lowlevel.checkpoint()
-        if query.matches({"tm.event": ["NewBlock"], BLOCK_HEIGHT: [str(height)]}):
+        if query.matches(shapes.block_event_map("NewBlock", backend.block_at(height).header)):
             found.append(height)
     return found
 
@@ -89,12 +92,43 @@ def heights_of(backend: NodeBackend, query: Query, key: str) -> range:
     low, high = max(1, backend.store.base_height()), max(0, backend.height)
     for condition in query.conditions:
         if _is_range(condition, key) and condition.number is not None:
-            number = condition.number
-            if condition.operator in ("=", ">=", ">"):
-                low = max(low, number + (condition.operator == ">"))
-            if condition.operator in ("=", "<=", "<"):
-                high = min(high, number - (condition.operator == "<"))
-    return range(low, high + 1) if low <= high else range(0)  # a number of a query may be far beyond any height
+            number, wanted = condition.number, condition.operator
+            if wanted in ("=", ">=", ">"):
+                low = max(low, floor(number) + 1 if wanted == ">" else ceil(number))
+            if wanted in ("=", "<=", "<"):
+                high = min(high, ceil(number) - 1 if wanted == "<" else floor(number))
+    found = range(low, high + 1) if low <= high else range(0)  # a number of a query may be far beyond any height
+    for condition in query.conditions:
+        if condition.moment_ns is not None and _is_moment(condition):
+            found = _narrow(backend, condition.operator, condition.moment_ns, found)
+    return found
+
+
+def _narrow(backend: NodeBackend, operator: str, wanted_ns: int, heights: range) -> range:
+    """The heights whose blocks compare so with a time: times rise with the heights."""
+
+    def time_ns(height: int) -> int:
+        return backend.block_at(height).header.time_ns
+
+    first, after = bisect_left(heights, wanted_ns, key=time_ns), bisect_right(heights, wanted_ns, key=time_ns)
+    parts = {
+        "=": heights[first:after],
+        "<": heights[:first],
+        "<=": heights[:after],
+        ">": heights[after:],
+        ">=": heights[first:],
+    }
+    return parts[operator]
+
+
+def _is_moment(condition: Condition) -> bool:
+    """Whether it compares blocks' times. A date equals none of them: it is another kind of value."""
+    return condition.key == BLOCK_TIME and condition.moment_ns is not None and not condition.is_date
+
+
+def _is_settled(condition: Condition, key: str) -> bool:
+    """Whether the range of heights answers it."""
+    return _is_range(condition, key) or _is_moment(condition)
 
 
 def _is_range(condition: Condition, key: str) -> bool:
@@ -102,7 +136,7 @@ def _is_range(condition: Condition, key: str) -> bool:
 
 
 def _is_kind(condition: Condition, kind: str) -> bool:
-    return condition == Condition("tm.event", "=", kind, None)
+    return condition == Condition("tm.event", "=", kind)
 
 
 def _place_of(backend: NodeBackend, text: str) -> Place | None:
@@ -115,7 +149,7 @@ def _place_of(backend: NodeBackend, text: str) -> Place | None:
 
 def _prefix_of(condition: Condition) -> bytes | None:
     """What index keys of the condition's value start with; None if it is not indexed."""
-    if condition.operator != "=" or condition.number is not None:
+    if condition.operator != "=" or condition.number is not None or condition.moment_ns is not None:
         return None
     name, _, attribute = condition.key.partition(".")
     for kind in EVENT_KINDS.values():
@@ -173,5 +207,5 @@ def _compared(backend: NodeBackend, query: Query, places: Places) -> Places:
 
 def _matches(backend: NodeBackend, query: Query, place: Place) -> bool:
     height, index = place
-    receipt = backend.receipts_at(height)[index]
-    return query.matches(shapes.event_map(receipt, sha256(backend.block_at(height).txs[index]), height))
+    receipt, block = backend.receipts_at(height)[index], backend.block_at(height)
+    return query.matches(shapes.event_map(receipt, sha256(block.txs[index]), block.header))

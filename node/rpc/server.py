@@ -1,36 +1,33 @@
 """The RPC server: POST, URI GET and WebSocket on one port, Starlette over Hypercorn's protocol on trio.
 
-Errors of calls travel inside HTTP 200. Damage of the store that a call meets ends the node: it rises out of `serve_rpc`, past Hypercorn,
-which would only close the connection. Anything else unexpected is logged and answered as an internal error. Connections are
-`node.rpc.connections`'.
+Errors of calls travel inside HTTP 200, but for 401 and 403. Damage of the store that a call meets ends the node: it rises out of
+`serve_rpc`, past Hypercorn, which would only close the connection. Anything else unexpected is logged and answered as an internal
+error. Connections are `node.rpc.connections`'.
 """
 
 from __future__ import annotations
 
+import ssl
 from typing import Any, Final
 
 import hypercorn.config
 import structlog
 import trio
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket
 
 from node.config_sections import RpcConfig
-from node.rpc.budget import Budgets, Spend
+from node.rpc.access import Access
 from node.rpc.connections import serve_connections
-from node.rpc.dispatch import answer_body, answer_uri, encode_error
-from node.rpc.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError
+from node.rpc.endpoints import READ_SECONDS_MAX, Endpoints
 from node.rpc.events import RpcBackend
+from node.rpc.front import AccessLog, Front
 from node.rpc.method import Methods
 from node.rpc.methods import METHODS
-from node.rpc.websocket import WebSocketSession
 from state.primitives.errors import CorruptError, PortInUseError, QenexError, StorageError
 
-READ_SECONDS_MAX: Final = 10.0
 IDLE_SECONDS_MAX: Final = 30
 PING_SECONDS: Final = 20.0
 
@@ -82,74 +79,25 @@ def _first_leaf(error: BaseExceptionGroup[QenexError] | QenexError) -> QenexErro
     return error
 
 
-def make_app(backend: RpcBackend, methods: Methods, config: RpcConfig, damage: Damage, log: Any) -> ASGIApp:
+def make_app(
+    backend: RpcBackend, methods: Methods, config: RpcConfig, access: Access, damage: Damage, log: Any
+) -> ASGIApp:
     """The ASGI application that answers `methods`."""
-    sockets = trio.CapacityLimiter(config.subscribers_max)
-    budgets = Budgets(config.client_units_per_s, config.client_burst, trio.current_time)
-
-    def spender_of(connection: HTTPConnection) -> Spend:
-        return budgets.spender_of(connection.client.host if connection.client is not None else "")
-
-    async def post(request: Request) -> Response:
-        try:
-            body = await _read_body(request, config.body_bytes_max)
-        except RpcError as error:
-            return _json(encode_error(None, error))
-        return _json(await answer_body(methods, backend, body, spender_of(request)))
-
-    async def get(request: Request) -> Response:
-        method, query = request.path_params["method"], dict(request.query_params)
-        return _json(await answer_uri(methods, backend, method, query, spender_of(request)))
-
-    async def index(_request: Request) -> Response:
-        lines = [f"QENEX node {backend.version}, chain {backend.chain_id}", "", "Methods:"]
-        for name, method in methods.items():
-            lines.append("/" + name + ("?" + "&".join(p.name + "=_" for p in method.params) if method.params else ""))
-        return PlainTextResponse("\n".join(lines) + "\n")
-
-    async def websocket(socket: WebSocket) -> None:
-        try:
-            sockets.acquire_on_behalf_of_nowait(socket)
-        except trio.WouldBlock:
-            await socket.close(1013, "too many connections")
-            return
-        try:
-            await WebSocketSession(backend, methods, socket, spender_of(socket)).run()
-        finally:
-            sockets.release_on_behalf_of(socket)
-
-    async def unexpected(_request: Request, _error: Exception) -> Response:
-        return _json(encode_error(None, RpcError(INTERNAL_ERROR, "the node could not answer; its log says why")))
-
+    access_log = AccessLog(config.access_log, log)
+    answers = Endpoints(backend, methods, config, access, access_log)
     starlette = Starlette(
         routes=[
-            Route("/", post, methods=["POST"]),
-            Route("/", index, methods=["GET"]),
-            WebSocketRoute("/websocket", websocket),
-            Route("/{method}", get, methods=["GET"]),
+            Route("/", answers.post, methods=["POST"]),
+            Route("/", answers.index, methods=["GET"]),
+            Route("/methods", answers.index, methods=["GET"]),
+            Route("/openapi.json", answers.openapi, methods=["GET"]),
+            Route("/ready", answers.ready, methods=["GET"]),
+            WebSocketRoute("/websocket", answers.websocket),
+            Route("/{method}", answers.uri, methods=["GET", "POST"]),
         ],
-        exception_handlers={Exception: unexpected},
+        exception_handlers={Exception: answers.unexpected},
     )
-    return Guard(starlette, damage, log)
-
-
-async def _read_body(request: Request, bytes_max: int) -> bytes:
-    body = bytearray()
-    with trio.move_on_after(READ_SECONDS_MAX) as scope:
-        try:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > bytes_max:
-                    raise RpcError(INVALID_REQUEST, f"a request has at most {bytes_max} bytes")
-        except ClientDisconnect:
-            raise RpcError(INVALID_REQUEST, "the client went away") from None
-    if scope.cancelled_caught:
-        raise RpcError(INVALID_REQUEST, f"the request did not arrive within {READ_SECONDS_MAX:.0f} s")
-    return bytes(body)
-
-
-def _json(body: bytes) -> Response:
-    return Response(body, media_type="application/json") if body else Response(status_code=204)
+    return Guard(Front(starlette, config.cors_origins, access_log), damage, log)
 
 
 async def serve_rpc(
@@ -158,9 +106,14 @@ async def serve_rpc(
     log: Any = None,
     *,
     methods: Methods = METHODS,
+    access: Access | None = None,
+    tls: ssl.SSLContext | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; reports its address when it listens. Raises `PortInUseError`, and whatever damage a call met."""
+    """Serve until cancelled; reports its address when it listens. Raises `PortInUseError`, and whatever damage a call met.
+
+    Without `access` everybody may call everything; without `tls` nothing is encrypted.
+    """
     host, _, port = config.listen.rpartition(":")
     try:
         listeners = await trio.open_tcp_listeners(int(port), host=host.strip("[]"))
@@ -171,11 +124,11 @@ async def serve_rpc(
         ) from error
     log = log or structlog.get_logger()
     damage = Damage()
-    app = make_app(backend, methods, config, damage, log)
+    app = make_app(backend, methods, config, access or Access(None, trio.current_time, log), damage, log)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(damage.raise_it)
-            nursery.start_soon(serve_connections, app, _settings(config, log), listeners, config.connections_max, log)
+            nursery.start_soon(serve_connections, app, _settings(config, log), listeners, config.connections_max, tls, log)
             task_status.started(_name(listeners[0]))
     finally:
         for listener in listeners:
@@ -201,6 +154,7 @@ def _settings(config: RpcConfig, log: Any) -> hypercorn.config.Config:
     settings = hypercorn.config.Config()
     settings.logger_class = lambda _: _ErrorLog(log)  # type: ignore[assignment, return-value]
     settings.keep_alive_timeout = IDLE_SECONDS_MAX
+    settings.ssl_handshake_timeout = READ_SECONDS_MAX
     settings.websocket_ping_interval = PING_SECONDS
     settings.websocket_max_message_size = config.body_bytes_max
     settings.h11_max_incomplete_size = 64 * 1024

@@ -24,7 +24,7 @@ from state.params import ConsensusParams
 from state.primitives.canonical import NS_PER_S
 from state.primitives.merkle import Proof
 from state.receipts import Event, Receipt
-from state.validators import Validator
+from state.validators import Validator, ValidatorSet
 
 Json = Any
 _DAY_S: Final = 86_400
@@ -209,6 +209,22 @@ def validator(value: Validator, priority: int) -> Json:
     }
 
 
+def validator_updates(before: ValidatorSet, after: ValidatorSet) -> Json:
+    """What turns one set into the other; a power of 0, which takes a validator away, is left out as Go leaves it out."""
+    gone = [(item, 0) for item in before.validators if after.by_address(item.address) is None]
+    new = [(item, item.power) for item in after.validators if _power_in(before, item.address) != item.power]
+    return [{"pub_key": _proto_key(item.ed25519_key)} | ({"power": str(power)} if power else {}) for item, power in gone + new]
+
+
+def _power_in(found: ValidatorSet, address: bytes) -> int:
+    known = found.by_address(address)
+    return 0 if known is None else known.power
+
+
+def _proto_key(key: bytes) -> Json:
+    return {"Sum": {"type": "tendermint.crypto.PublicKey_Ed25519", "value": {"ed25519": b64(key)}}}
+
+
 def public_key(key: bytes) -> Json:
     """An Ed25519 key as CometBFT's amino names it."""
     return {"type": "tendermint/PubKeyEd25519", "value": b64(key)}
@@ -264,14 +280,20 @@ def consensus_params(params: ConsensusParams) -> Json:
     }
 
 
-def event_map(receipt: Receipt, tx_hash: bytes, height: int) -> dict[str, list[str]]:
-    """Composite keys that a query can name, for one transaction."""
+def event_map(receipt: Receipt, tx_hash: bytes, header: Header) -> dict[str, list[str]]:
+    """Composite keys that a query can name, for one transaction. `block.time` is ours."""
     found: dict[str, list[str]] = {
         "tm.event": ["Tx"],
         "tx.hash": [hexed(tx_hash)],
-        "tx.height": [str(height)],
+        "tx.height": [str(header.height)],
+        "block.time": [time_text(header.time_ns)],
     }
     for event in receipt.events:
         for key, value in event.attributes:
             found.setdefault(f"{event.type}.{key}", []).append(value)
     return found
+
+
+def block_event_map(kind: str, header: Header) -> dict[str, list[str]]:
+    """The same for a block, of the kind NewBlock or NewBlockHeader."""
+    return {"tm.event": [kind], "block.height": [str(header.height)], "block.time": [time_text(header.time_ns)]}

@@ -12,6 +12,7 @@ from node.mempool.mempool import Submitted
 from node.rpc import shapes
 from node.rpc.backend import NodeBackend
 from node.rpc.errors import failed, invalid_params
+from node.rpc.paging import clamp_per_page
 from state.codes import Code
 from state.machine import BlockContext
 from state.primitives.codec import decode
@@ -26,7 +27,6 @@ from state.transaction import Transaction
 Json = Any
 BATCH_TXS_MAX: Final = 5_000
 COMMIT_WAIT_SECONDS: Final = 10.0
-UNCONFIRMED_MAX: Final = 100
 _EVIDENCE_REFUSED: Final = {
     Added.PUNISHED: "this offence was punished before",
     Added.EXPIRED: "it has expired",
@@ -148,7 +148,7 @@ async def num_unconfirmed_txs(backend: NodeBackend) -> Json:
 async def unconfirmed_txs(backend: NodeBackend, limit: int) -> Json:
     """The first that wait."""
     pool = backend.mempool.pool
-    hashes = pool.hashes(max(1, min(limit, UNCONFIRMED_MAX)))
+    hashes = pool.hashes(clamp_per_page(limit))
     raws = [raw for tx_hash in hashes if (raw := pool.get(tx_hash)) is not None]
     return {
         "n_txs": str(len(raws)),
@@ -167,7 +167,7 @@ async def broadcast_evidence(backend: NodeBackend, evidence: bytes) -> Json:
         raise invalid_params(f"{error.name}: {error.message}") from error
     if added in _EVIDENCE_REFUSED:
         raise failed(f"the evidence was not taken: {_EVIDENCE_REFUSED[added]}")
-    return {"hash": shapes.hexed(item.hash())}
+    return {"hash": shapes.b64(item.hash())}
 
 
 def _show(result: Submitted) -> Json:

@@ -237,6 +237,7 @@ RPC_CLIENTS_KNOWN_MAX = 10_000  # whose budgets are remembered
 RPC_BYTES_PER_UNIT = 64 * 1024  # of a request's body
 RPC_COMMIT_WAITERS_MAX = 64  # calls of broadcast_tx_commit that wait for their block
 RPC_EVENT_BLOCKS_BEHIND_MAX = 100  # a subscriber that is further behind is told so and dropped
+RPC_REPLAY_BLOCKS_MAX = 1_000  # told again to one who subscribes after a cursor: a quarter of an hour at a block a second
 RPC_EVENT_BLOCKS_KEPT = 2  # rendered once for all subscribers; those further behind read the store
 SEARCH_MATCHES_MAX = 10_000  # beyond this a search must be narrowed
 SEARCH_ROWS_AT_ONCE = 500  # index rows read between two turns of everybody else: 1 ms

@@ -29,7 +29,7 @@ async def test_a_good_proof_is_taken_and_named_by_its_hash() -> None:
     bench = Bench()
     item = bench.chain.double_vote(4)
     for _ in range(2):  # who sends it twice hears the same
-        assert await hand_in(bench, item) == {"hash": item.hash().hex().upper()}
+        assert await hand_in(bench, item) == {"hash": base64.b64encode(item.hash()).decode()}
     assert bench.pool.pending() == [item]
 
 

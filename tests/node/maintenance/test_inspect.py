@@ -62,6 +62,7 @@ async def test_every_reading_method_answers(home: Path) -> None:
                 assert status["sync_info"]["latest_block_height"] == str(HEIGHT)
                 assert status["sync_info"]["catching_up"] is False
                 block = await client.call("block", height="3")
+                ARGUMENTS["header_by_hash"] = {"hash": block["block_id"]["hash"]}
                 ARGUMENTS["block_by_hash"] = {"hash": _b64(block["block_id"]["hash"])}
                 found = (await client.call("tx_search", query="tx.height = 3"))["txs"]
                 ARGUMENTS["tx"] = ARGUMENTS["tx_status"] = {"hash": _b64(found[0]["hash"])}

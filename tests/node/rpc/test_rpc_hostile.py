@@ -16,7 +16,7 @@ import trio
 import trio_websocket
 
 from node.config_sections import RpcConfig
-from node.rpc import connections, server
+from node.rpc import connections, endpoints
 from node.rpc.budget import Budgets
 from node.rpc.client import Client
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError
@@ -36,6 +36,7 @@ class Backend:
         self.version = "test"
         self.chain_id = "test-1"
         self.loads = 0
+        self.reason = ""
 
     def base_height(self) -> int:
         return 1
@@ -43,6 +44,9 @@ class Backend:
     def load_events(self, height: int) -> Any:
         self.loads += 1
         return LargeEvents(height)
+
+    def why_not_ready(self, age_s_max: int) -> str:
+        return self.reason
 
     def commit(self) -> None:
         self.height += 1
@@ -56,7 +60,7 @@ class LargeEvents:
     def __init__(self, height: int) -> None:
         self.height = height
 
-    def matching(self, query: Any) -> Any:
+    def matching(self, query: Any, after: int) -> Any:
         yield {"query": query.text, "data": "x" * 1_000_000, "events": {"block.height": [str(self.height)]}}
 
 
@@ -155,7 +159,7 @@ async def test_a_full_house_lets_the_longest_silent_go(monkeypatch: pytest.Monke
 
 
 async def test_half_a_request_does_not_hold_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "READ_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(endpoints, "READ_SECONDS_MAX", 0.2)
     async with serving() as (_, address), await connect(address) as slow:
         await slow.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         answer = b""
@@ -227,6 +231,23 @@ async def test_a_subscriber_far_behind_is_told(monkeypatch: pytest.MonkeyPatch) 
         with trio.fail_after(120):
             answer = json.loads(await ws.get_message())
         assert "not pulling messages fast enough" in answer["error"]["data"]
+
+
+async def test_what_is_told_again_is_paid_for() -> None:
+    async with serving(client_units_per_s=1, client_burst=500) as (backend, address):
+        backend.height = 1_000
+        async with trio_websocket.open_websocket_url(f"ws://{address}/websocket") as ws:
+            codes = []
+            for number in range(3):
+                params = {"query": f"block.height > {number}", "after": "800/0"}
+                await ws.send_message(json.dumps({"id": number, "method": "subscribe", "params": params}))
+                while "id" not in (answer := json.loads(await ws.get_message())) or answer["id"] != number:
+                    continue
+                codes.append(answer.get("error", {}).get("code"))
+                await ws.send_message('{"id":"stop","method":"unsubscribe_all"}')
+                while json.loads(await ws.get_message())["id"] != "stop":
+                    continue
+    assert codes == [None, None, LIMIT_EXCEEDED]
 
 
 async def test_stopping_does_not_wait_for_clients() -> None:

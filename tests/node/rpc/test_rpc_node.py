@@ -213,7 +213,9 @@ def test_refused_transactions_leave_nothing(network: Network) -> None:
         ({"id": 1, "method": "tx"}, -32602),
         ({"id": 1, "method": "tx_search", "params": {"query": "nonsense ="}}, -32602),
         ({"id": 1, "method": "account", "params": {"address": "qx1typo"}}, -32602),
-        ({"id": 1, "method": "validators", "params": {"per_page": 1000}}, -32602),
+        ({"id": 1, "method": "validators", "params": {"page": 2}}, -32602),
+        ({"id": 1, "method": "genesis_chunked", "params": {"chunk": "1"}}, -32602),
+        ({"id": 1, "method": "block", "params": {"height": "0"}}, -32603),
         ({"id": 1, "method": "block", "params": {"height": "99999999"}}, -32603),
         ({"id": 1, "method": "tx", "params": {"hash": "AAAA"}}, -32603),
     ],
@@ -230,6 +232,50 @@ def test_batches_and_notifications(network: Network) -> None:
     assert [answer["id"] for answer in answers] == ["a", 2]
     response = httpx2.post(URL, json={"method": "health"}, timeout=240)
     assert (response.status_code, response.content) == (204, b"")
+
+
+def test_forms_posted_to_a_method(network: Network) -> None:
+    def send(path: str, content: bytes) -> Any:
+        response = httpx2.post(f"{URL}/{path}", content=content, timeout=240)
+        assert response.status_code == 200
+        return response.json()
+
+    first = get("block?height=1")
+    assert send("block", b"height=1") == first
+    assert send("block?height=1", b"") == first
+    assert send("block?height=1", b"height=2") == first
+    assert send("block", b"height=%221%22") == first
+    for wrong in (b'{"height":"1"}', b"height=1&", b"\xff=1", b"&".join([b"height=1"] * 101)):
+        assert send("block", wrong)["error"]["code"] == -32600, wrong
+    assert send("block", b"heigth=1")["error"]["code"] == -32602
+    assert send("no_such_method", b"")["error"]["code"] == -32601
+
+
+def test_the_list_of_methods(network: Network) -> None:
+    text = httpx2.get(f"{URL}/methods", timeout=240).text
+    assert text == httpx2.get(URL, timeout=240).text
+    assert "\n/tx?hash=_&prove=_\n" in text
+
+
+def test_searches_in_order_and_in_pages(network: Network) -> None:
+    def heights(**params: Any) -> list[int]:
+        found = ask("block_search", **params)
+        return [int(item["block"]["header"]["height"]) for item in found["blocks"]]
+
+    query = "block.height <= 3"
+    while int(ask("status")["sync_info"]["latest_block_height"]) < 4:
+        time.sleep(0.05)
+    assert heights(query=query) == heights(query=query, order_by="desc") == [3, 2, 1]
+    assert heights(query=query, order_by="asc") == [1, 2, 3]
+    assert heights(query=query, order_by="asc", page="2", per_page="2") == [3]
+    assert heights(query=query, per_page="0") == [3, 2, 1]
+    moment = ask("header", height="2")["header"]["time"]
+    assert heights(query=f"{query} AND block.time > TIME {moment}") == [3]
+    assert heights(query="block.height = 2 AND block.time > DATE 2020-01-01") == []
+    for name in ("block_search", "tx_search"):
+        for wrong in ({"page": "3", "per_page": "2"}, {"page": "0"}, {"order_by": "up"}):
+            answer = post({"id": 1, "method": name, "params": {"query": query, **wrong}})
+            assert answer["error"]["code"] == -32602, (name, wrong)
 
 
 def test_a_body_that_is_too_large(network: Network) -> None:

@@ -20,6 +20,7 @@ from state.receipts import EVENT_KINDS, Event, Receipt
 ALICE, BOB = bytes([1]) * 32, bytes([2]) * 32
 TRANSFER = next(kind for kind in EVENT_KINDS.values() if kind.name == "transfer")
 HEIGHTS = 12
+NOON_NS = 1_769_860_800 * 10**9  # 2026-01-31T12:00:00Z
 
 
 class ChainOfTransfers:
@@ -48,7 +49,9 @@ class ChainOfTransfers:
         return tuple(known[name] for name, _ in TRANSFER.fields)
 
     def block_at(self, height: int) -> Any:
-        return SimpleNamespace(txs=(b"%d/0" % height, b"%d/1" % height))
+        """Block H is of H minutes past noon."""
+        header = SimpleNamespace(height=height, time_ns=NOON_NS + height * 60 * 10**9)
+        return SimpleNamespace(header=header, txs=(b"%d/0" % height, b"%d/1" % height))
 
     def tx_location(self, tx_hash: bytes) -> tuple[int, int] | None:
         assert len(tx_hash) == 32
@@ -99,6 +102,21 @@ HUGE = "9" * 400
         (f"transfer.asset = '{'x' * 300}'", []),
         ("transfer.asset = ''", []),
         ("no.such = 'key'", []),
+        ("tx.height > 10.5", all_at(11, 12)),
+        ("tx.height >= 10.5 AND tx.height < 11.5", all_at(11)),
+        ("tx.height = 10.5", []),
+        ("tx.height = 11.0", all_at(11)),
+        ("block.time = TIME 2026-01-31T12:03:00Z", all_at(3)),
+        ("block.time > TIME 2026-01-31T12:10:30Z", all_at(11, 12)),
+        ("block.time >= TIME '2026-01-31T13:11:00+01:00'", all_at(11, 12)),
+        ("block.time < TIME 2026-01-31T12:02:00Z", all_at(1)),
+        ("block.time <= TIME 2026-01-31T12:02:00Z AND tx.height > 1", all_at(2)),
+        (f"{SENDER} AND block.time < TIME 2026-01-31T12:02:00Z", all_at(1)),
+        ("block.time = DATE 2026-01-31", []),  # as in CometBFT: a date and a time do not compare
+        ("block.time > DATE 2026-01-31", []),
+        ("transfer EXISTS AND tx.height = 4", all_at(4)),
+        ("farm EXISTS AND tx.height = 4", []),
+        ("transfer.amount >= 1100.5 AND tx.height <= 12", [(12, 1)]),
     ],
 )
 async def test_transactions(query: str, expected: list[tuple[int, int]]) -> None:
@@ -114,6 +132,11 @@ async def test_transactions(query: str, expected: list[tuple[int, int]]) -> None
         ("tm.event = 'NewBlock' AND block.height < 3", [1, 2]),
         ("tm.event = 'Tx' AND block.height < 3", []),
         ("block.height CONTAINS '2'", [2, 12]),
+        ("block.time >= TIME 2026-01-31T12:11:00Z", [11, 12]),
+        ("block.time < TIME 2026-01-31T12:03:00Z AND block.height > 1", [2]),
+        ("block.time CONTAINS '12:07'", [7]),
+        ("block.time >= TIME 2100-01-01T00:00:00Z", []),
+        ("block.time EXISTS AND block.height = 3", [3]),
         ("tx.height = 3", []),
         ("other.text = 'block.height'", []),
         (f"block.height > {HUGE}", []),

@@ -1,0 +1,73 @@
+"""`qenex rpc token`: who may ask a node's RPC, where `[rpc] access = "tokens"`. A running node takes notice within a second."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import click
+
+from node.cli.options import home_option, user_root
+from node.cli.output import answer, json_option, table
+
+_HOME_HELP = "The node's home directory (default: $QENEX_HOME/node or ~/.qenex/node)."
+_ROLES = click.Choice(["public", "submit", "regulator", "operator"])
+
+
+@click.group()
+def rpc() -> None:
+    """Who may ask a node's RPC."""
+
+
+@rpc.group()
+def token() -> None:
+    """Make, list and revoke bearer tokens."""
+
+
+@token.command()
+@click.option("--role", type=_ROLES, required=True, help="public: read; submit: send as well; regulator: restrictions; operator: all.")
+@click.option("--name", required=True, help="Whose it is, such as branch-7.")
+@home_option(_HOME_HELP)
+@json_option
+def new(role: str, name: str, home: Path | None, as_json: bool) -> None:
+    """Make a token and show it, once: only its hash is kept."""
+    from node.rpc.roles import Role
+    from node.rpc.tokens import add_token
+
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    made = add_token(_file(home), name, Role(role), today)
+    answer(as_json, {"name": name, "role": role, "token": made}, [made])
+
+
+@token.command(name="list")
+@home_option(_HOME_HELP)
+@json_option
+def list_(home: Path | None, as_json: bool) -> None:
+    """Names, roles and dates of the tokens."""
+    from node.rpc.tokens import read_tokens
+
+    path = _file(home)
+    found = read_tokens(path) if path.exists() else ()
+    rows = [(item.name, item.role.value, item.created) for item in found]
+    data = {"tokens": [{"name": name, "role": role, "created": created} for name, role, created in rows]}
+    answer(as_json, data, table(rows, ("NAME", "ROLE", "CREATED")))
+
+
+@token.command()
+@click.option("--name", required=True, help="Which one.")
+@home_option(_HOME_HELP)
+@json_option
+def revoke(name: str, home: Path | None, as_json: bool) -> None:
+    """Take a token back."""
+    from node.rpc.tokens import revoke_token
+
+    found = revoke_token(_file(home), name)
+    answer(as_json, {"name": name, "role": found.role.value, "revoked": True}, [f"revoked {name} ({found.role.value})"])
+
+
+def _file(home: Path | None) -> Path:
+    from node.config import Home
+
+    found = Home(home or user_root() / "node")
+    found.require()
+    return found.tokens_file
