@@ -31,6 +31,7 @@ from node.evidence.gossip import EvidenceGossip
 from node.evidence.pool import EvidencePool
 from node.executor import CommittedBlock, LedgerExecutor, load_state, read_admitted, require_known_rules, write_genesis
 from node.gc_tuning import tune_gc
+from node.indexer.task import Index, make_index
 from node.keystore import KeySet, Role, read_key_file
 from node.look_back import check_record_against_chain
 from node.maintenance.pruning import Pruner, Retention
@@ -223,6 +224,7 @@ class _Parts:
     evidence_gossip: EvidenceGossip
     snapshots: SnapshotServer
     pruner: Pruner
+    index: Index | None
     switch: Switch
     backend: NodeBackend
     metrics: NodeMetrics
@@ -243,6 +245,8 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
         await nursery.start(parts.evidence_gossip.run)
         await nursery.start(parts.snapshots.run)
         await nursery.start(parts.pruner.run)
+        if parts.index is not None:
+            await nursery.start(parts.index.indexer.run)
         p2p_address = await nursery.start(parts.switch.run)
         await nursery.start(keep_scores, opened.home.peer_scores_file, parts.switch.scores, parts.clock, parts.warn)
         rpc_address = await nursery.start(serve_rpc, parts.backend, config.rpc, log)
@@ -321,8 +325,12 @@ def _wire(opened: Opened, log: Any) -> _Parts:
         config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus
     )
 
+    index = backend.index = make_index(opened.home, config.index, store.snapshot, document.hash.hex(), log)
+
     def on_committed(committed: CommittedBlock) -> None:
         bus.publish_block(committed)
+        if index is not None:
+            index.indexer.notify()
         switch.set_height(committed.block.header.height)
         _follow_admissions(switch, committed, log)
         measure_block(metrics, committed, len(executor.state.tip.validators))
@@ -342,7 +350,7 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     )
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
-    return _Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, switch, backend, metrics, clock, warn)
+    return _Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, clock, warn)
 
 
 def _follow_admissions(switch: Switch, committed: CommittedBlock, log: Any) -> None:

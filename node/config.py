@@ -101,6 +101,12 @@ class MetricsConfig(Section, frozen=True):
     listen: ListenOrOff = "127.0.0.1:26660"
 
 
+class IndexConfig(Section, frozen=True):
+    """[index]: accounts' histories, holders, prices, beside the chain."""
+
+    backend: Annotated[Literal["sqlite", "off"], Meta(description='"sqlite" (data/index.sqlite) or "off"')] = "sqlite"
+
+
 class Config(Section, frozen=True):
     """All settings of one node."""
 
@@ -112,6 +118,7 @@ class Config(Section, frozen=True):
     workers: WorkersConfig = WorkersConfig()
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
+    index: IndexConfig = IndexConfig()
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -122,6 +129,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "workers": WorkersConfig,
     "log": LogConfig,
     "metrics": MetricsConfig,
+    "index": IndexConfig,
 }
 
 

@@ -12,6 +12,8 @@ METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 LIMIT_EXCEEDED: Final = -32005  # of the range that JSON-RPC leaves to servers
+INDEX_OFF: Final = -32006
+INDEX_UNAVAILABLE: Final = -32007
 
 _MESSAGES: Final = {
     PARSE_ERROR: "Parse error",
@@ -20,6 +22,8 @@ _MESSAGES: Final = {
     INVALID_PARAMS: "Invalid params",
     INTERNAL_ERROR: "Internal error",
     LIMIT_EXCEEDED: "Limit exceeded",
+    INDEX_OFF: "Index off",
+    INDEX_UNAVAILABLE: "Index unavailable",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import accounts, amm, chain, compliance, farm, gov, kyc, pending, staking, transactions, treasury
+from node.rpc import accounts, amm, chain, compliance, farm, gov, history, kyc, pending, staking, transactions, treasury
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -19,6 +19,10 @@ _ACCOUNT: Final = Param("account", Kind.TEXT)
 _ASSET: Final = Param("asset", Kind.TEXT)
 _TX: Final = Param("tx", Kind.BYTES)
 _HASH: Final = Param("hash", Kind.BYTES)
+_START: Final = Param("start", Kind.TEXT, "")
+_LIMIT: Final = Param("limit", Kind.INT, 30)
+_SINCE: Final = Param("since", Kind.TEXT, "")
+_UNTIL: Final = Param("until", Kind.TEXT, "")
 
 METHODS: Final[dict[str, Method]] = {
     "health": Method(chain.health),
@@ -109,6 +113,23 @@ METHODS: Final[dict[str, Method]] = {
     "gov_proposals": Method(gov.gov_proposals, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=20),
     "gov_proposal": Method(gov.gov_proposal, (Param("proposal", Kind.INT),), cost=5),
     "gov_group": Method(gov.gov_group, (Param("group", Kind.TEXT), Param("proposal", Kind.INT, -1)), cost=2),
+    "account_history": Method(
+        history.account_history,
+        (
+            _ACCOUNT, _START, _LIMIT, Param("order", Kind.TEXT, "desc"), Param("asset", Kind.TEXT, ""),
+            Param("counterparty", Kind.TEXT, ""), _SINCE, _UNTIL, Param("min_amount", Kind.TEXT, ""),
+            Param("max_amount", Kind.TEXT, ""), Param("code", Kind.TEXT, ""),
+        ),
+        cost=10,
+    ),
+    "asset_holders": Method(history.asset_holders, (_ASSET, _START, _LIMIT), cost=5),
+    "asset_supply_history": Method(
+        history.asset_supply_history, (_ASSET, _SINCE, _UNTIL, Param("points", Kind.INT, 100)), cost=10
+    ),
+    "pool_candles": Method(history.pool_candles, (_POOL, Param("interval_s", Kind.INT, 3_600), _SINCE, _UNTIL), cost=50),
+    "top_accounts": Method(history.top_accounts, (_ASSET, _LIMIT), cost=5),
+    "recent_txs": Method(history.recent_txs, (_START, _LIMIT), cost=5),
+    "index_status": Method(history.index_status),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,)),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,)),
