@@ -12,6 +12,7 @@ from typing import Final
 
 from node.indexer.amounts import decode_amount
 from node.indexer.database import IndexDatabase
+from node.indexer.schema import TIME_NS_LAST
 from state.primitives.errors import IndexUnavailableError
 from state.primitives.limits import INDEX_SWAPS_MAX
 
@@ -67,7 +68,7 @@ def find_candles(database: IndexDatabase, pool: str, interval_s: int, since_s: i
     query = """SELECT time_ns, amount_a, amount_b FROM swaps WHERE pool = ? AND time_ns >= ? AND time_ns < ?
                ORDER BY time_ns, height, idx, seq LIMIT ?"""
     candles: list[Candle] = []
-    bounds = (pool, since_s * NS_PER_S, until_s * NS_PER_S, INDEX_SWAPS_MAX + 1)
+    bounds = (pool, min(since_s * NS_PER_S, TIME_NS_LAST), min(until_s * NS_PER_S, TIME_NS_LAST), INDEX_SWAPS_MAX + 1)
     for count, (time_ns, raw_a, raw_b) in enumerate(database.rows(query, bounds)):
         if count == INDEX_SWAPS_MAX:
             raise IndexUnavailableError(f"more than {INDEX_SWAPS_MAX} swaps in this time", hint="ask for a shorter time")

@@ -8,7 +8,7 @@ that catching up takes time in proportion to what happened, and no memory.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from heapq import merge
 from typing import Final, NamedTuple
@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from consensus.block import Block
 from consensus.block_id import BlockID
 from consensus.fields import read_time
+from node.indexer.schema import TIME_NS_LAST
 from node.storage import rows as names
 from node.storage.history import page_changes
 from node.storage.leveldb import Snapshot
@@ -79,7 +80,7 @@ class ChainView:
         if row is None:
             return None
         payload = decode(row)
-        return Mark(height, BlockID.from_wire(payload[3]).hash, read_time(payload[4]))
+        return Mark(height, BlockID.from_wire(payload[3]).hash, min(read_time(payload[4]), TIME_NS_LAST))
 
     def block(self, height: int) -> Block:
         """A block."""
@@ -137,7 +138,7 @@ class Changes:
         """Drop the temporary database."""
         self._db.close()
 
-    def by_height(self) -> Iterator[tuple[int, Change]]:
+    def by_height(self) -> Generator[tuple[int, Change], None, None]:
         """(height, change) in order of height, then of key."""
         query = """SELECT key, height, before, LEAD(height) OVER following, LEAD(before) OVER following FROM changes
                    WINDOW following AS (PARTITION BY key ORDER BY height) ORDER BY height, key"""
@@ -146,7 +147,7 @@ class Changes:
                 result = self._rows.get(names.STATE + key) if later is None else following
                 yield height, _change(key, before, result)
 
-    def at_start(self) -> Iterator[Change]:
+    def at_start(self) -> Generator[Change, None, None]:
         """Every holding and supply before the first of these heights, as a change from nothing, in order of key."""
         for count, (key, value) in enumerate(merge(self._still_there(), self._gone(), key=lambda found: found[0])):
             if count % _PAGES_AT_ONCE == 0:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from node.indexer.amounts import decode_amount, encode_amount
 from node.indexer.database import IndexDatabase
+from node.indexer.schema import TIME_NS_LAST
 from state.primitives.limits import INDEX_SCAN_ROWS_MAX
 
 Place = tuple[int, int, int]  # height, index in the block (-1: the block itself), sequence
@@ -155,10 +156,11 @@ def heights_between(database: IndexDatabase, since_ns: int | None, until_ns: int
     """The heights of the blocks from one time to before another; None where there is no bound. Nothing between: (1, 0) or so."""
     low = high = None
     if since_ns is not None:
-        found = database.execute("SELECT height FROM blocks WHERE time_ns >= ? ORDER BY time_ns LIMIT 1", (since_ns,))
+        found = database.execute("SELECT height FROM blocks WHERE time_ns >= ? ORDER BY time_ns LIMIT 1", (min(since_ns, TIME_NS_LAST),))
         low = int(found[0][0]) if found else indexed_height(database) + 1
     if until_ns is not None:
-        found = database.execute("SELECT height FROM blocks WHERE time_ns < ? ORDER BY time_ns DESC LIMIT 1", (until_ns,))
+        query = "SELECT height FROM blocks WHERE time_ns < ? ORDER BY time_ns DESC LIMIT 1"
+        found = database.execute(query, (min(until_ns, TIME_NS_LAST),))
         high = int(found[0][0]) if found else -1
     return low, high
 

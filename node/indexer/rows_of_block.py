@@ -19,7 +19,7 @@ from node.indexer.amounts import encode_amount
 from node.indexer.chain import Change
 from node.indexer.database import Row
 from node.indexer.flows import accounts_of, mentioned, moved_by
-from node.indexer.schema import BLOCK_ITSELF, IN, NEITHER, OUT
+from node.indexer.schema import BLOCK_ITSELF, IN, NEITHER, OUT, TIME_NS_LAST
 from state.modules.operation import FEES_ADDRESS
 from state.receipts import Event, Receipt
 from state.transaction import Transaction
@@ -76,13 +76,16 @@ def rows_of_block(
 ) -> BlockRows:
     """Everything the index keeps of a block. `txs` are its transactions decoded, `changes` what the height did to holdings and supplies."""
     header = block.header
-    height, time_ns = header.height, header.time_ns
+    height, time_ns = header.height, min(header.time_ns, TIME_NS_LAST)
     net: dict[tuple[str, bytes], int] = {}
     tables: dict[str, list[Row]] = {
         "blocks": [(height, header.hash(), time_ns, header.proposer_address, len(block.txs))],
         "txs": [], "events": [], "movements": [], "swaps": [], "supplies": [],
         "evidence": [
-            (height, seq, found.kind.name.lower(), found.address, found.height, found.time_ns, encode_amount(found.power), time_ns)
+            (
+                height, seq, found.kind.name.lower(), found.address, found.height,
+                min(found.time_ns, TIME_NS_LAST), encode_amount(found.power), time_ns,
+            )
             for seq, found in enumerate(misbehavior_of(block.evidence))
         ],
     }  # fmt: skip

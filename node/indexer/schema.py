@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 FORMAT: Final = "1"
+TIME_NS_LAST: Final = (1 << 63) - 1  # 2262: later times stand here as this one, for databases have no larger numbers
 BLOCK_ITSELF: Final = -1
 IN: Final = 1
 OUT: Final = -1

@@ -11,7 +11,13 @@ from node.indexer.queries import first_height, gaps
 from node.indexer.writer import IndexWriter
 from state.modules.operation import MODULE_ACCOUNTS
 from state.primitives.errors import IndexDamagedError
-from tests.node.indexer.ledger_chain import LedgerChain, assert_equal_to_chain, index_holdings, summed_movements, tables_of
+from tests.node.indexer.ledger_chain import (
+    LedgerChain,
+    assert_equal_to_chain,
+    index_holdings,
+    summed_movements,
+    tables_of,
+)
 
 
 @pytest.fixture
