@@ -325,12 +325,8 @@ def _wire(opened: Opened, log: Any) -> _Parts:
         config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus
     )
 
-    index = backend.index = make_index(opened.home, config.index, store.snapshot, document.hash.hex(), log)
-
     def on_committed(committed: CommittedBlock) -> None:
         bus.publish_block(committed)
-        if index is not None:
-            index.indexer.notify()
         switch.set_height(committed.block.header.height)
         _follow_admissions(switch, committed, log)
         measure_block(metrics, committed, len(executor.state.tip.validators))
@@ -343,6 +339,7 @@ def _wire(opened: Opened, log: Any) -> _Parts:
         )
 
     executor.on_committed.append(on_committed)
+    index = _add_index(opened, backend, executor, log)
     metrics.validators.set(len(state.tip.validators))
     metrics.on_scrape(lambda: refresh(metrics, mempool, engine, switch))
     snapshots = SnapshotServer(
@@ -351,6 +348,16 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
     return _Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, clock, warn)
+
+
+def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, log: Any) -> Index | None:
+    """The index of history, told of every height and asked by RPC; None if the settings want none."""
+    chain = opened.document.hash.hex()
+    index = backend.index = make_index(opened.home, opened.config.index, opened.store.snapshot, chain, log)
+    if index is not None:
+        notify = index.indexer.notify
+        executor.on_committed.append(lambda committed: notify())
+    return index
 
 
 def _follow_admissions(switch: Switch, committed: CommittedBlock, log: Any) -> None:

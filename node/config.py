@@ -104,7 +104,10 @@ class MetricsConfig(Section, frozen=True):
 class IndexConfig(Section, frozen=True):
     """[index]: accounts' histories, holders, prices, beside the chain."""
 
-    backend: Annotated[Literal["sqlite", "off"], Meta(description='"sqlite" (data/index.sqlite) or "off"')] = "sqlite"
+    backend: Annotated[
+        Literal["sqlite", "postgresql", "off"], Meta(description='"sqlite" (data/index.sqlite), "postgresql" or "off"')
+    ] = "sqlite"
+    dsn: Annotated[str, Meta(max_length=1_000, description='of PostgreSQL, such as "host=/run/postgresql dbname=qenex"')] = ""
 
 
 class Config(Section, frozen=True):

@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 import trio
 
 from node.config import Home, IndexConfig
-from node.indexer.database import IndexDatabase, SqliteIndex
+from node.indexer.database import IndexDatabase, SqliteIndex, delete_file
+from node.indexer.postgres import PostgresIndex, drop_tables
 from state.primitives.errors import ConfigError, IndexDamagedError, IndexUnavailableError
 
 INDEX_FILE: Final = "index.sqlite"
@@ -17,12 +18,22 @@ T = TypeVar("T")
 Open = Callable[[], IndexDatabase]
 
 
-def opener(home: Home, config: IndexConfig, *, read_only: bool) -> Open:
+def opener(home: Home, config: IndexConfig, *, read_only: bool, unhurried: bool = False) -> Open:
     """How to open the index that the settings name; opening raises `IndexUnavailableError`, `IndexDamagedError`, `ConfigError`."""
     path = home.data_dir / INDEX_FILE
     if config.backend == "sqlite":
-        return lambda: SqliteIndex(path, read_only=read_only)
-    raise ConfigError(f"[index] backend = {config.backend}: there is no index", hint='set it to "sqlite"')
+        return lambda: SqliteIndex(path, read_only=read_only, unhurried=unhurried)
+    if config.backend == "postgresql":
+        return lambda: PostgresIndex(config.dsn, read_only=read_only, unhurried=unhurried)
+    raise ConfigError(f"[index] backend = {config.backend}: there is no index", hint='set it to "sqlite" or "postgresql"')
+
+
+def forget(home: Home, config: IndexConfig) -> None:
+    """Delete the index that the settings name, whatever state it is in. Raises `IndexUnavailableError`."""
+    if config.backend == "postgresql":
+        drop_tables(config.dsn)
+    else:
+        delete_file(home.data_dir / INDEX_FILE)
 
 
 class IndexReader:

@@ -56,12 +56,16 @@ class IndexDatabase(Protocol):
 
 
 class SqliteIndex:
-    """A file beside the chain's database. `pages_max` bounds its size, for tests of full disks."""
+    """A file beside the chain's database. `pages_max` bounds its size, for tests of full disks.
+
+    A question to a `read_only` one ends after `QUERY_S_MAX`, unless it is `unhurried`.
+    """
 
     name = "sqlite"
 
-    def __init__(self, path: Path, *, read_only: bool = False, pages_max: int = 0) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, unhurried: bool = False, pages_max: int = 0) -> None:
         self.path = path
+        self._unhurried = unhurried or not read_only
         self._deadline = float("inf")
         with self._errors():
             if read_only:
@@ -107,7 +111,7 @@ class SqliteIndex:
     def transaction(self) -> Iterator[None]:
         """See `IndexDatabase`."""
         with self._errors():
-            self._deadline = time.monotonic() + QUERY_S_MAX
+            self._deadline = float("inf") if self._unhurried else time.monotonic() + QUERY_S_MAX
             self._db.execute("BEGIN")
             try:
                 yield

@@ -100,10 +100,10 @@ class IndexWriter:
         if mark is None:
             raise IndexDamagedError(f"the store has a state of height {view.start} but no tip of it", hint="join again as a new node")
         is_new = self.height == NEVER
-        query = "SELECT asset, account, amount FROM holdings"
-        old = {} if is_new else {(a, bytes(b)): decode_amount(bytes(c)) for a, b, c in self._db.rows(query)}
         opening = _Opening(self._db, mark, OPENING if is_new else GAP)
         with self._db.transaction(), closing(changes.at_start()) as found:
+            query = "SELECT asset, account, amount FROM holdings"
+            old = {} if is_new else {(a, bytes(b)): decode_amount(bytes(c)) for a, b, c in self._db.rows(query)}
             for change in found:
                 if change.account:
                     opening.add(change.asset, change.account, old.pop((change.asset, change.account), 0), change.after)

@@ -233,7 +233,7 @@ def _describe(database: IndexDatabase) -> dict[str, Any]:
 
 async def _ask(backend: NodeBackend, question: Callable[[IndexDatabase], T]) -> T:
     if backend.index is None:
-        raise RpcError(INDEX_OFF, 'this node keeps no index: [index] backend = "sqlite" in config.toml')
+        raise RpcError(INDEX_OFF, 'there is no index here: a running node keeps one with [index] backend = "sqlite"')
     try:
         return await backend.index.reader.ask(question)
     except (IndexUnavailableError, IndexDamagedError) as error:

@@ -249,5 +249,5 @@ INDEX_SCAN_ROWS_MAX = 50_000  # of an account's history looked through for one p
 INDEX_CANDLES_MAX = 1_000  # of one answer
 INDEX_SWAPS_MAX = 200_000  # that one answer of candles reads: about a second
 INDEX_POINTS_MAX = 500  # of a supply over time
-INDEX_RETRY_S = 5.0  # after a failure of the index's database, then longer
-INDEX_RETRY_S_MAX = 60.0
+INDEX_RETRY_S = 5  # after a failure of the index's database, then longer
+INDEX_RETRY_S_MAX = 60

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from node.indexer import queries
 from node.indexer.amounts import decode_amount, encode_amount
 from node.indexer.candles import NS_PER_S, find_candles, last_swap_s
-from node.indexer.database import IndexDatabase, SqliteIndex
+from node.indexer.database import IndexDatabase
 from node.indexer.queries import (
     ANY_FAILURE,
     Entry,
@@ -37,11 +36,16 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> LedgerChain:
 
 
 @pytest.fixture(scope="module")
-def database(chain: LedgerChain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[IndexDatabase]:
-    opened = SqliteIndex(tmp_path_factory.mktemp("index") / "index.sqlite")
+def database(chain: LedgerChain, new_database: Callable[[], IndexDatabase]) -> IndexDatabase:
+    opened = new_database()
     chain.follow(opened)
-    yield opened
-    opened.close()
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def _one_moment(database: IndexDatabase) -> Iterator[None]:
+    with database.transaction():
+        yield
 
 
 def everything(database: IndexDatabase, account: bytes) -> list[Entry]:
@@ -149,8 +153,8 @@ def test_holders_in_pages(chain: LedgerChain, database: IndexDatabase, limit: in
         assert [(amount, account) for account, amount in found] == expected
 
 
-def test_the_largest_amounts_keep_their_order(tmp_path: Path) -> None:
-    index = SqliteIndex(tmp_path / "index.sqlite")
+def test_the_largest_amounts_keep_their_order(new_database: Callable[[], IndexDatabase]) -> None:
+    index = new_database()
     amounts = [AMOUNT_MAX, AMOUNT_MAX - 1, 1 << 639, (1 << 632) - 1, 1 << 64, (1 << 64) - 1, 256, 255, 1]
     index.put("holdings", [("BIG", bytes([number]) * 32, encode_amount(amount)) for number, amount in enumerate(amounts)])
     assert [holder.amount for holder in find_holders(index, "BIG", None, 100)[0]] == amounts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ async def test_it_tries_again_more_and_more_slowly(
     indexer = make(chain, fail)
     with trio.move_on_after(1_000):
         await indexer.run()
-    waits = [round(later - earlier) for earlier, later in zip(tried, tried[1:], strict=False)]
+    waits = [round(later - earlier) for earlier, later in pairwise(tried)]
     assert waits[:4] == [5, 10, 15, 20] and max(waits) == 60
 
 

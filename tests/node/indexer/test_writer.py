@@ -25,11 +25,6 @@ def chain(tmp_path: Path) -> LedgerChain:
     return LedgerChain(tmp_path)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> IndexDatabase:
-    return SqliteIndex(tmp_path / "index.sqlite")
-
-
 @pytest.mark.parametrize("seed", [1, 2])
 def test_totals_equal_the_state_after_every_operation(tmp_path: Path, database: IndexDatabase, seed: int) -> None:
     chain = LedgerChain(tmp_path, seed)
