@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from node.indexer.amounts import decode_amount
 from node.indexer.database import IndexDatabase
+from node.indexer.rows_of_block import decode_event
 from node.indexer.schema import TABLES, columns_of
 from node.rpc.shapes import time_text
 from state.primitives.errors import ConfigError, HomeError
@@ -53,8 +54,12 @@ def export(database: IndexDatabase, table: str, kind: str, file: Path, heights: 
 
 def _shown(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     shows = [_show_of(column) for column in columns]
+    kind = columns.index("kind") if "data" in columns else -1
     for row in rows:
-        yield tuple(show(value) for show, value in zip(shows, row, strict=True))
+        shown = [show(value) for show, value in zip(shows, row, strict=True)]
+        if kind >= 0:
+            shown[-1] = json.dumps(decode_event(row[kind], row[-1]), ensure_ascii=False)  # `data` is the last column
+        yield tuple(shown)
 
 
 def _show_of(column: str) -> Callable[[Any], Any]:

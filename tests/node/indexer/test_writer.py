@@ -8,6 +8,7 @@ import pytest
 
 from node.indexer.database import IndexDatabase, SqliteIndex, clear
 from node.indexer.queries import first_height, gaps
+from node.indexer.rows_of_block import decode_event
 from node.indexer.writer import IndexWriter
 from state.modules.operation import MODULE_ACCOUNTS
 from state.primitives.errors import IndexDamagedError
@@ -60,6 +61,14 @@ def test_the_events_of_blocks_themselves_are_in_it(chain: LedgerChain, database:
     kinds = {kind for (kind,) in database.execute("SELECT DISTINCT kind FROM events WHERE idx = -1")}
     assert {"proposal_refunded", "sponsorship_ended"} <= kinds
     assert database.execute("SELECT COUNT(*) FROM movements WHERE idx = -1 AND kind = 'proposal_refunded'")[0][0] > 0
+
+
+def test_events_are_read_back_as_they_were(chain: LedgerChain, database: IndexDatabase) -> None:
+    chain.grow(20, 50)
+    chain.follow(database)
+    for height, index, sequence, kind, data in database.execute("SELECT * FROM events WHERE idx >= 0"):
+        event = chain.receipts[height][index].events[sequence]
+        assert (event.type, dict(event.attributes)) == (kind, decode_event(kind, data))
 
 
 @pytest.mark.parametrize("back", [1, 3, 20])
