@@ -15,6 +15,7 @@ from node.indexer.schema import TABLES, columns_of, statements
 from state.primitives.errors import ConfigError, IndexDamagedError, IndexUnavailableError
 
 _CONNECT_S: Final = 5
+_LOCK_MS: Final = 3_000
 _WRITERS_LOCK: Final = 0x51454E4558  # QENEX
 _DAMAGED: Final = ("XX001", "XX002")  # data_corrupted, index_corrupted
 
@@ -45,8 +46,10 @@ class PostgresIndex:
                 self.execute("SET default_transaction_read_only = on")
                 self.execute(f"SET statement_timeout = {0 if unhurried else round(QUERY_S_MAX * 1_000)}")
             return
-        if not self.execute("SELECT pg_try_advisory_lock(?)", (_WRITERS_LOCK,))[0][0]:
-            raise IndexUnavailableError("another node writes this index", hint="give every node a database of its own")
+        # the server lets go of a lock a moment after its owner is gone
+        self.execute(f"SET lock_timeout = {_LOCK_MS}")
+        self.execute("SELECT pg_advisory_lock(?)", (_WRITERS_LOCK,))
+        self.execute("SET lock_timeout = 0")
         self.execute("SET synchronous_commit = off")  # a crash of the server may cost the last batches: they come again from the store
         self.execute("SET client_min_messages = warning")
         for statement in statements(blob="BYTEA", table_tail=""):
@@ -96,6 +99,8 @@ class PostgresIndex:
             text = " ".join(str(error).split())
             if error.sqlstate in _DAMAGED:
                 raise IndexDamagedError(f"the index in PostgreSQL is damaged: {text}", hint=REINDEX) from error
+            if isinstance(error, self._psycopg.errors.LockNotAvailable):
+                raise IndexUnavailableError("another node writes this index", hint="give every node a database of its own") from error
             if isinstance(error, self._psycopg.errors.QueryCanceled):
                 raise IndexUnavailableError(
                     f"the question takes longer than {QUERY_S_MAX:g} s", hint="ask for a shorter time"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -65,6 +66,16 @@ def test_a_connection_that_is_lost_leaves_what_was_committed(postgres: PostgresS
     assert chain.follow(again) == 8
     assert_equal_to_chain(again, chain)
     again.close()
+
+
+def test_a_writer_that_has_just_gone_is_waited_for(postgres: PostgresServer) -> None:
+    """The server keeps a lock for a moment after its owner is gone, in which a new writer once was refused."""
+    dsn = postgres.new_database()
+    going = PostgresIndex(dsn)
+    last = Timer(0.3, going.close)
+    last.start()
+    PostgresIndex(dsn).close()
+    last.join()
 
 
 def test_settings_and_making_it_again(postgres: PostgresServer, tmp_path: Path) -> None:
