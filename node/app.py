@@ -33,6 +33,7 @@ from node.evidence.gossip import EvidenceGossip
 from node.evidence.pool import EvidencePool
 from node.executor import CommittedBlock, LedgerExecutor, load_state, read_admitted, require_known_rules, write_genesis
 from node.gc_tuning import tune_gc
+from node.indexer.task import Index, make_index
 from node.keystore import KeySet, Role, read_key_file
 from node.look_back import check_record_against_chain
 from node.maintenance.pruning import Pruner, Retention
@@ -228,6 +229,7 @@ class _Parts:
     evidence_gossip: EvidenceGossip
     snapshots: SnapshotServer
     pruner: Pruner
+    index: Index | None
     switch: Switch
     backend: NodeBackend
     metrics: NodeMetrics
@@ -250,6 +252,8 @@ async def _run_node(opened: Opened, *, task_status: trio.TaskStatus[None] = trio
         await nursery.start(parts.evidence_gossip.run)
         await nursery.start(parts.snapshots.run)
         await nursery.start(parts.pruner.run)
+        if parts.index is not None:
+            await nursery.start(parts.index.indexer.run)
         p2p_address = await nursery.start(parts.switch.run)
         await nursery.start(keep_scores, opened.home.peer_scores_file, parts.switch.scores, parts.clock, parts.warn)
         serve = partial(serve_rpc, access=access, tls=tls)
@@ -344,6 +348,7 @@ def _wire(opened: Opened, log: Any) -> _Parts:
         )
 
     executor.on_committed.append(on_committed)
+    index = _add_index(opened, backend, executor, log)
     observer = Observer(metrics, opened.home, store, executor, mempool, engine, switch, evidence, own_address, clock.now_ns)
     monitor = backend.monitor = make_monitor(opened.home, config, metrics, observer, clock, log)
     snapshots = SnapshotServer(
@@ -351,7 +356,17 @@ def _wire(opened: Opened, log: Any) -> _Parts:
     )
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
-    return _Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, switch, backend, metrics, monitor, clock, warn)
+    return _Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, warn)
+
+
+def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, log: Any) -> Index | None:
+    """The index of history, told of every height and asked by RPC; None if the settings want none."""
+    chain = opened.document.hash.hex()
+    index = backend.index = make_index(opened.home, opened.config.index, opened.store.snapshot, chain, log)
+    if index is not None:
+        notify = index.indexer.notify
+        executor.on_committed.append(lambda committed: notify())
+    return index
 
 
 def _follow_admissions(switch: Switch, committed: CommittedBlock, log: Any) -> None:

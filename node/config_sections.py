@@ -119,6 +119,15 @@ class AlertsConfig(Section, frozen=True):
     smtp_password_file: FileOrNone = ""
 
 
+class IndexConfig(Section, frozen=True):
+    """[index]: accounts' histories, holders, prices, beside the chain."""
+
+    backend: Annotated[
+        Literal["sqlite", "postgresql", "off"], Meta(description='"sqlite" (data/index.sqlite), "postgresql" or "off"')
+    ] = "sqlite"
+    dsn: Annotated[str, Meta(max_length=1_000, description='of PostgreSQL, such as "host=/run/postgresql dbname=qenex"')] = ""
+
+
 class Config(Section, frozen=True):
     """All settings of one node."""
 
@@ -131,6 +140,7 @@ class Config(Section, frozen=True):
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
     alerts: AlertsConfig = AlertsConfig()
+    index: IndexConfig = IndexConfig()
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -142,4 +152,5 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "log": LogConfig,
     "metrics": MetricsConfig,
     "alerts": AlertsConfig,
+    "index": IndexConfig,
 }

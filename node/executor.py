@@ -275,6 +275,8 @@ class LedgerExecutor:
             ("p", height, encode_trusted(pq_commit.to_wire())),
             ("e", height, encode_trusted([receipt.to_wire() for receipt in receipts])),
         ]
+        if execution.result.events:
+            rows.append(("f", height, encode_trusted([event.to_wire() for event in execution.result.events])))
         if state.tip.next_validators != old.next_validators:
             rows.append(("v", height + 2, encode_trusted(state.tip.next_validators.to_wire())))
         return HeightBatch(

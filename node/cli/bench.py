@@ -147,6 +147,26 @@ def farm(operations: int, as_json: bool) -> None:
 
 
 @bench.command()
+@click.option("--txs", type=click.IntRange(1), default=20_000, show_default=True, help="Transfers to index.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Where the temporary databases go; the disk matters [default: the system's temporary directory].",
+)
+@json_option
+def index(txs: int, directory: Path | None, as_json: bool) -> None:
+    """Measure the index of history: taking blocks in, a page of an account's history, a search by hash."""
+    from node.bench.index import run_index
+
+    with tempfile.TemporaryDirectory(prefix="qenex-bench-", dir=directory) as scratch:
+        data = run_index(txs, Path(scratch)).to_json()
+    lines = [f"{txs} transactions, {data['rows']} rows in {data['seconds']} s: {data['transactions_per_second']} transactions per second"]
+    lines.append(f"a page of history: p50 {data['history_p50_us']} us, p99 {data['history_p99_us']} us")
+    lines.append(f"a search by hash: p50 {data['search_p50_us']} us, p99 {data['search_p99_us']} us")
+    answer(as_json, data, [*lines, f"{data['bytes']} bytes"])
+
+
+@bench.command()
 @click.option("--accounts", type=click.IntRange(0), required=True, help="How many accounts the home's state holds.")
 @home_option("The home to make.", required=True)
 @json_option

@@ -34,6 +34,8 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "light": ("node.cli.light", "light", "Verify headers from nodes you do not trust; a verifying RPC proxy."),
     "doctor": ("node.cli.doctor", "doctor", "Look at a stopped node's home: what is wrong, what to do."),
     "rollback": ("node.cli.maintenance", "rollback", "Undo the last height of a stopped node, or down to a height."),
+    "reindex": ("node.cli.index", "reindex", "Make a stopped node's index of history again."),
+    "index": ("node.cli.index", "index", "How far the index of history is; write its tables into files."),
     "export": ("node.cli.maintenance", "export_command", "Write a stopped node's whole state into one file."),
     "import": ("node.cli.maintenance", "import_command", "Make a new home's database from an exported state."),
     "audit": ("node.cli.audit", "audit", "Check whole states against the rules of the ledger."),

@@ -15,6 +15,7 @@ from node.cli.query_amm import COMMANDS as AMM_COMMANDS
 from node.cli.query_compliance import COMMANDS as COMPLIANCE_COMMANDS
 from node.cli.query_farm import COMMANDS as FARM_COMMANDS
 from node.cli.query_gov import COMMANDS as GOV_COMMANDS
+from node.cli.query_history import COMMANDS as HISTORY_COMMANDS
 from node.cli.query_kyc import COMMANDS as KYC_COMMANDS
 from node.cli.query_pending import COMMANDS as PENDING_COMMANDS
 from node.cli.query_treasury import COMMANDS as TREASURY_COMMANDS
@@ -40,6 +41,7 @@ for _command in (
     *PENDING_COMMANDS,
     *TREASURY_COMMANDS,
     *ACCOUNT_COMMANDS,
+    *HISTORY_COMMANDS,
 ):
     query.add_command(_command)
 

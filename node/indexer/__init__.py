@@ -1,1 +1,1 @@
-"""node.indexer - rows that find transactions by what their events say, written with the block itself."""
+"""node.indexer - what was: rows that find transactions, written with the block; and the index of all history, made beside the chain."""

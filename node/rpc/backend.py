@@ -12,6 +12,7 @@ from genesis.document import Document
 from node.clock import Clock
 from node.engine import Engine
 from node.executor import LedgerExecutor
+from node.indexer.task import Index
 from node.mempool.mempool import Mempool
 from node.rpc import shapes
 from node.rpc.errors import RpcError, failed
@@ -64,6 +65,7 @@ class NodeBackend:
         self.monitor: Monitor | None = None  # of a running node, once it is made
         bus.updates_at = self.updates_at
         self.genesis_json = b""  # rendered once, when it is first asked for
+        self.index: Index | None = None  # set once the index runs; without one, methods about history say so
         self.block_at: Callable[[int], Block] = lru_cache(maxsize=BLOCKS_CACHED)(self._block_at)
         self.receipts_at: Callable[[int], tuple[Receipt, ...]] = lru_cache(maxsize=BLOCKS_CACHED)(self._receipts_at)
 

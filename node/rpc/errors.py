@@ -17,6 +17,8 @@ INTERNAL_ERROR: Final = -32603
 UNAUTHENTICATED: Final = -32001  # this and the next ones are of the range that JSON-RPC leaves to servers
 FORBIDDEN: Final = -32003
 LIMIT_EXCEEDED: Final = -32005
+INDEX_OFF: Final = -32006
+INDEX_UNAVAILABLE: Final = -32007
 HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403}  # of a request that is one call; everything else is 200
 
 MESSAGES: Final = {
@@ -28,6 +30,8 @@ MESSAGES: Final = {
     UNAUTHENTICATED: "Unauthorized",
     FORBIDDEN: "Forbidden",
     LIMIT_EXCEEDED: "Limit exceeded",
+    INDEX_OFF: "Index off",
+    INDEX_UNAVAILABLE: "Index unavailable",
 }
 
 

@@ -12,6 +12,7 @@ from node.rpc import (
     consensus,
     farm,
     gov,
+    history,
     kyc,
     monitoring,
     network,
@@ -35,6 +36,10 @@ _ACCOUNT: Final = Param("account", Kind.TEXT)
 _ASSET: Final = Param("asset", Kind.TEXT)
 _TX: Final = Param("tx", Kind.BYTES)
 _HASH: Final = Param("hash", Kind.BYTES)
+_START: Final = Param("start", Kind.TEXT, "")
+_LIMIT: Final = Param("limit", Kind.INT, 30)
+_SINCE: Final = Param("since", Kind.TEXT, "")
+_UNTIL: Final = Param("until", Kind.TEXT, "")
 
 METHODS: Final[dict[str, Method]] = {
     "health": Method(chain.health, role=None),
@@ -135,6 +140,23 @@ METHODS: Final[dict[str, Method]] = {
     "node_health": Method(monitoring.node_health, cost=5),
     "node_alerts": Method(monitoring.node_alerts, cost=5),
     "node_metrics": Method(monitoring.node_metrics, cost=20),
+    "account_history": Method(
+        history.account_history,
+        (
+            _ACCOUNT, _START, _LIMIT, Param("order", Kind.TEXT, "desc"), Param("asset", Kind.TEXT, ""),
+            Param("counterparty", Kind.TEXT, ""), _SINCE, _UNTIL, Param("min_amount", Kind.TEXT, ""),
+            Param("max_amount", Kind.TEXT, ""), Param("code", Kind.TEXT, ""),
+        ),
+        cost=10,
+    ),
+    "asset_holders": Method(history.asset_holders, (_ASSET, _START, _LIMIT), cost=5),
+    "asset_supply_history": Method(
+        history.asset_supply_history, (_ASSET, _SINCE, _UNTIL, Param("points", Kind.INT, 100)), cost=10
+    ),
+    "pool_candles": Method(history.pool_candles, (_POOL, Param("interval_s", Kind.INT, 3_600), _SINCE, _UNTIL), cost=50),
+    "top_accounts": Method(history.top_accounts, (_ASSET, _LIMIT), cost=5),
+    "recent_txs": Method(history.recent_txs, (_START, _LIMIT), cost=5),
+    "index_status": Method(history.index_status),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,), role=Role.SUBMIT),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,), role=Role.SUBMIT),

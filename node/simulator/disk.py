@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
 from node.signer import Signer, SignerRecord, SignRequest
 from node.simulator.keys import SimKeys
+from node.storage.leveldb import Snapshot
 from node.wal import Wal
 from state.primitives.errors import ConsensusLogError, StorageError
 from state.primitives.keys import PrivateKey
@@ -26,6 +27,29 @@ FULL: Final = "full"
 
 class Killed(BaseException):
     """The process ends here, as by SIGKILL: nothing of the node may catch it."""
+
+
+class MemorySnapshot:
+    """See `node.storage.leveldb.Snapshot`: a copy."""
+
+    def __init__(self, rows: Mapping[bytes, bytes]) -> None:
+        self._rows = dict(sorted(rows.items()))
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Snapshot`."""
+        return self._rows.get(key)
+
+    def scan(self, start: bytes, stop: bytes, *, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
+        """See `Snapshot`."""
+        return iter([(key, value if values else b"") for key, value in self._rows.items() if start <= key < stop])
+
+    def scan_ranges(self, ranges: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        """See `Snapshot`."""
+        return (row for start, stop in ranges for row in self.scan(start, stop))
+
+    def close(self) -> None:
+        """See `Snapshot`."""
+        self._rows = {}
 
 
 class MemoryDatabase:
@@ -77,6 +101,11 @@ class MemoryDatabase:
 
     def compact(self, start: bytes, stop: bytes) -> None:
         """See `Database`."""
+
+    def snapshot(self) -> Snapshot:
+        """See `Database`."""
+        self._check()
+        return MemorySnapshot(self._disk.rows)
 
     def poison(self) -> None:
         """See `Database`."""

@@ -28,7 +28,7 @@ class StoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class HeightBatch:
-    """What one height leaves behind, encoded. `height_rows` are (letter of b c p e v, height, bytes); `tip` is for `Store.tip`.
+    """What one height leaves behind, encoded. `height_rows` are (letter of b c p e f v, height, bytes); `tip` is for `Store.tip`.
 
     `offences` are the names of what its evidence proves.
     """

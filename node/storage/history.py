@@ -31,7 +31,8 @@ def _root_of(page: bytes) -> bytes | None:
     return None if root == _NO_ROOT else root
 
 
-def _changes_of(page: bytes) -> Iterable[tuple[bytes, bytes | None]]:
+def page_changes(page: bytes) -> Iterable[tuple[bytes, bytes | None]]:
+    """(raw key, value before) of everything in an undo page. Raises `StorageCorruptError`."""
     try:
         changes: Iterable[tuple[bytes, bytes | None]] = unpack(page[HASH_BYTES:], bytes_max=UNDO_PAGE_BYTES_MAX)
         return changes
@@ -53,7 +54,7 @@ class History:
     def find(self, key: bytes, height: int, tip: int) -> tuple[bool, bytes | None]:
         """(True, the key's value at a height) if a page tells, else (False, None): it is as it is at the tip."""
         for page in self._pages(key_hash(key)[0], height, tip):
-            for changed, before in _changes_of(page):
+            for changed, before in page_changes(page):
                 if changed == key:
                     return True, before
         return False, None
@@ -64,7 +65,7 @@ class History:
         ranges = [undo_range(shard, height - 1, height) for shard in range(SHARDS)]
         for rows in self._db.scan_ranges(ranges):
             for _, page in rows:
-                found.update(_changes_of(page))
+                found.update(page_changes(page))
         return found
 
     def roots_at(self, height: int, tip: int, latest: Sequence[bytes | None]) -> list[bytes | None]:
@@ -80,7 +81,7 @@ class History:
         """(kh, raw key, value) of everything in a shard at a height, in the tree's order. Not while a height is being written."""
         then: dict[bytes, tuple[bytes, bytes | None]] = {}
         for page in self._pages(shard, height, tip):
-            for changed, before in _changes_of(page):
+            for changed, before in page_changes(page):
                 then.setdefault(key_hash(changed), (changed, before))
         gone = iter(sorted(then.items()))
         waiting = next(gone, None)
@@ -108,7 +109,7 @@ class History:
         """What has changed in a shard since a height: raw key to its value then."""
         then: dict[bytes, bytes | None] = {}
         for page in self._pages(shard, height, tip):
-            for changed, before in _changes_of(page):
+            for changed, before in page_changes(page):
                 then.setdefault(changed, before)
         return then
 
@@ -124,7 +125,7 @@ class History:
         for shard in [kh[0]] if is_present else shards_around(past.roots, kh[0]):
             own: dict[bytes, bytes | None] = {}
             for page in self._pages(shard, height, tip):
-                for changed, before in _changes_of(page):
+                for changed, before in page_changes(page):
                     own.setdefault(changed, before)
             changes = past.changes[shard] = []
             for changed, value in own.items():

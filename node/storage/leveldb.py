@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import plyvel
 
@@ -21,6 +21,29 @@ _OTHER_FILES = 10  # that LevelDB keeps open beside its tables
 _TABLES_MIN = 64  # what LevelDB itself insists on
 # A closed handle raises RuntimeError, which a reader that is still iterating meets
 _FAILURES = (plyvel.Error, OSError, RuntimeError)
+
+
+class Snapshot(Protocol):
+    """The rows of a database as they were at one moment, whatever is written meanwhile; may be read in another thread.
+
+    Errors are `StorageError` and `StorageCorruptError`. A snapshot keeps what was deleted since on the disk: close it soon.
+    """
+
+    def get(self, key: bytes) -> bytes | None:
+        """The row's value, checksum verified, or None."""
+        ...
+
+    def scan(self, start: bytes, stop: bytes, *, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start <= key < stop in order; without `values` each value is empty."""
+        ...
+
+    def scan_ranges(self, ranges: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of each range (start, stop), ascending, one after the other, with one iterator for all."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
 
 
 class Database(Protocol):
@@ -52,6 +75,10 @@ class Database(Protocol):
 
     def compact(self, start: bytes, stop: bytes) -> None:
         """Give deleted rows' space back; may take long."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """All rows as they are now."""
         ...
 
     def poison(self) -> None:
@@ -150,6 +177,11 @@ class LevelDb:
         except _FAILURES as error:
             raise self._poison("compact", error) from error
 
+    def snapshot(self) -> Snapshot:
+        """See `Database`."""
+        self._check()
+        return _LevelDbSnapshot(self.path, self._db.snapshot())
+
     def poison(self) -> None:
         """See `Database`."""
         self._failed = True
@@ -178,15 +210,62 @@ class LevelDb:
 
     def _poison(self, action: str, error: Exception) -> StorageError | StorageCorruptError:
         self._failed = True
-        if isinstance(error, plyvel.CorruptionError):
-            return StorageCorruptError(
-                f"the database in {self.path} is damaged: {error}",
-                hint="restore it from a snapshot, or empty the data folder's db and let the node catch up again",
-            )
-        return StorageError(
-            f"the database in {self.path} cannot {action}: {error}",
-            hint="check the disk and its free space, then start the node again",
+        return _failure(self.path, action, error)
+
+
+class _LevelDbSnapshot:
+    """See `Snapshot`. It poisons nothing: what only reads history may fail without ending the node."""
+
+    def __init__(self, path: Path, snapshot: Any) -> None:
+        self._path = path
+        self._snapshot = snapshot
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Snapshot`."""
+        try:
+            return self._snapshot.get(key, verify_checksums=True)  # type: ignore[no-any-return]
+        except _FAILURES as error:
+            raise _failure(self._path, "read", error) from error
+
+    def scan(self, start: bytes, stop: bytes, *, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
+        """See `Snapshot`."""
+        try:
+            with self._snapshot.iterator(start=start, stop=stop, include_value=values, verify_checksums=True) as rows:
+                if values:
+                    yield from rows
+                else:
+                    for key in rows:
+                        yield key, b""
+        except _FAILURES as error:
+            raise _failure(self._path, "read", error) from error
+
+    def scan_ranges(self, ranges: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        """See `Snapshot`."""
+        try:
+            with self._snapshot.raw_iterator(verify_checksums=True) as place:
+                for start, stop in ranges:
+                    place.seek(start)
+                    while place.valid() and (key := place.key()) < stop:
+                        yield key, place.value()
+                        place.next()
+        except _FAILURES as error:
+            raise _failure(self._path, "read", error) from error
+
+    def close(self) -> None:
+        """See `Snapshot`."""
+        self._snapshot.close()
+
+
+def _failure(path: Path, action: str, error: Exception) -> StorageError | StorageCorruptError:
+    if isinstance(error, plyvel.CorruptionError):
+        return StorageCorruptError(
+            f"the database in {path} is damaged: {error}",
+            hint="restore it from a snapshot, or empty the data folder's db and let the node catch up again",
         )
+    return StorageError(
+        f"the database in {path} cannot {action}: {error}",
+        hint="check the disk and its free space, then start the node again",
+    )
 
 
 def _open_error(path: Path, error: Exception) -> StorageError | StorageCorruptError:

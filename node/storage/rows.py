@@ -8,6 +8,7 @@
 | u | shard (1), height (8) | undo page: root of the shard before (32, zeros if empty), ((raw key, value before or nil), ...) |
 | t | height | root |
 | b c p e v | height | block, commit, post-quantum commit, receipts, validators from that height on |
+| f | height | events of the block itself, beside those of its transactions; absent if there were none |
 | g | height | the tip after that height, for going back to it |
 | o | offence | height of the block that carries the proof |
 | x | transaction hash | height (8), index (4) |
@@ -38,7 +39,7 @@ TX: Final = b"x"
 OFFENCE: Final = b"o"
 TIP_AT: Final = b"g"
 INDEX: Final = b"i"
-HEIGHT_LETTERS_PRUNED: Final = ("b", "c", "p", "e", "g")  # validators stay: a set may begin long before it is asked for
+HEIGHT_LETTERS_PRUNED: Final = ("b", "c", "p", "e", "f", "g")  # validators stay: a set may begin long before it is asked for
 
 Row: TypeAlias = tuple[bytes, bytes | None]  # None deletes
 

@@ -22,7 +22,7 @@ from node.storage.batch import StoreOptions as StoreOptions
 from node.storage.bulk import fill_database
 from node.storage.cache import ValueCache
 from node.storage.history import History, encode_undo
-from node.storage.leveldb import Database, LevelDb
+from node.storage.leveldb import Database, LevelDb, Snapshot
 from node.storage.proving import absence_from, existence_from
 from node.storage.prune import DerivedRows, compaction_steps, no_rows, prune_heights
 from node.storage.rows import Row, after, height_bytes
@@ -347,6 +347,10 @@ class Store:
         """Index rows with start <= key < stop."""
         for key, value in self._db.scan(names.INDEX + start, names.INDEX + stop, reverse=reverse):
             yield key[1:], value
+
+    def snapshot(self) -> Snapshot:
+        """Every row as it is on disk now, which may be one height beyond what readers see."""
+        return self._db.snapshot()
 
     # housekeeping
 

@@ -132,6 +132,20 @@ class ExportFileError(CorruptError):
     name = "EXPORT_FILE"
 
 
+class IndexUnavailableError(LocalError):
+    """The index of the chain's history is off, behind a server that does not answer, or on a disk that takes nothing more."""
+
+    code = 2220
+    name = "INDEX_UNAVAILABLE"
+
+
+class IndexDamagedError(CorruptError):
+    """The index cannot be read, contradicts the chain, or is another chain's or version's. It can always be made again."""
+
+    code = 2221
+    name = "INDEX_DAMAGED"
+
+
 # 2300: consensus, log, signer
 
 

@@ -243,3 +243,12 @@ SEARCH_MATCHES_MAX = 10_000  # beyond this a search must be narrowed
 SEARCH_ROWS_AT_ONCE = 500  # index rows read between two turns of everybody else: 1 ms
 SEARCH_BLOCKS_MAX = 1_000  # blocks whose receipts one search may read
 SEARCH_RECEIPTS_MAX = 100_000  # receipts that one search may compare: 1 s, in turns
+
+# Index
+INDEX_PAGE_MAX = 100  # rows of one answer
+INDEX_SCAN_ROWS_MAX = 50_000  # of an account's history looked through for one page; the cursor goes on from there
+INDEX_CANDLES_MAX = 1_000  # of one answer
+INDEX_SWAPS_MAX = 200_000  # that one answer of candles reads: about a second
+INDEX_POINTS_MAX = 500  # of a supply over time
+INDEX_RETRY_S = 5  # after a failure of the index's database, then longer
+INDEX_RETRY_S_MAX = 60
