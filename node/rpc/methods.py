@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.rpc import accounts, amm, chain, compliance, farm, gov, kyc, pending, staking, transactions, treasury
+from node.rpc import (
+    accounts,
+    amm,
+    chain,
+    compliance,
+    explorer_lists,
+    farm,
+    gov,
+    kyc,
+    pending,
+    staking,
+    transactions,
+    treasury,
+)
 from node.rpc.method import Method
 from node.rpc.params import Kind, Param
 
@@ -46,6 +59,8 @@ METHODS: Final[dict[str, Method]] = {
     "consensus_state": Method(chain.consensus_state),
     "account": Method(chain.account, (Param("address", Kind.TEXT),)),
     "asset": Method(chain.asset, (Param("code", Kind.TEXT),)),
+    "asset_list": Method(explorer_lists.asset_list, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=10),
+    "tx_decode": Method(explorer_lists.tx_decode, (_TX,)),
     "stake_validators": Method(staking.stake_validators, cost=20),
     "stake_validator": Method(staking.stake_validator, (Param("validator", Kind.TEXT),)),
     "stake_delegation": Method(
