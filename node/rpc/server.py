@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from node.config import RpcConfig
+from node.explorer.routes import explorer_routes
 from node.rpc.budget import Budgets, Spend
 from node.rpc.connections import serve_connections
 from node.rpc.dispatch import answer_body, answer_uri, encode_error
@@ -124,7 +125,7 @@ def make_app(backend: RpcBackend, methods: Methods, config: RpcConfig, damage: D
     starlette = Starlette(
         routes=[
             Route("/", post, methods=["POST"]),
-            Route("/", index, methods=["GET"]),
+            *explorer_routes(index, config.explorer),
             WebSocketRoute("/websocket", websocket),
             Route("/{method}", get, methods=["GET"]),
         ],
