@@ -135,6 +135,7 @@ async function show() {
   document.title = `${title} · QENEX explorer`;
   fill(main, h("h1", {}, title), body);
   main.removeAttribute("aria-busy");
+  main.dataset.shown = location.hash; // of what is on the page, which a link may be ahead of
   if (show.wasCalled) main.focus({ preventScroll: true });
   show.wasCalled = true;
   scrollTo(0, 0);
