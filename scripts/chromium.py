@@ -20,6 +20,7 @@ from typing import Any
 import trio
 from trio_websocket import WebSocketConnection, open_websocket_url
 
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 START_S_MAX = 60.0
 STOP_S_MAX = 20.0
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
@@ -91,14 +92,15 @@ class Browser:
             while not await self.evaluate(f"Boolean({condition})"):
                 await trio.sleep(POLL_S)
             return
-        raise TimeoutError(f"not within {seconds:.0f} s: {condition}; the page says {await self.evaluate('document.body.innerText.slice(0, 600)')}")
+        shown = await self.evaluate("document.body.innerText.slice(0, 600)")
+        raise TimeoutError(f"not within {seconds:.0f} s: {condition}; the page says {shown}")
 
     async def press(self, key: str) -> None:
         """A key, down and up."""
         text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
         code = {"Tab": 9, "Enter": 13, "Escape": 27}.get(key, ord(key[0]))
-        for kind in ("keyDown", "keyUp"):
-            await self.command("Input.dispatchKeyEvent", type=kind, key=key, text=text if kind == "keyDown" else "", windowsVirtualKeyCode=code)
+        for kind, typed in (("keyDown", text), ("keyUp", "")):
+            await self.command("Input.dispatchKeyEvent", type=kind, key=key, text=typed, windowsVirtualKeyCode=code)
 
     async def write(self, text: str) -> None:
         """Text into what has the focus."""

@@ -12,6 +12,7 @@ const color = (name) => getComputedStyle(document.documentElement).getPropertyVa
 export function chart(description, { x, series, isTime = true, yLabel = "", xLabel = "", yMax = null }) {
   const place = h("div", { class: "chart", role: "img", "aria-label": description });
   const draw = (width) => {
+    entry.plot?.destroy();
     place.replaceChildren();
     const axis = { stroke: color("--muted"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
     const hasBars = series.some(({ kind }) => kind === "bars");
@@ -23,7 +24,7 @@ export function chart(description, { x, series, isTime = true, yLabel = "", xLab
       points: { show: x.length < 40, size: 5, fill: color("--panel") },
       paths: kind === "bars" ? uPlot.paths.bars({ size: [0.7, 60] }) : kind === "steps" ? uPlot.paths.stepped({ align: 1 }) : undefined,
     }));
-    new uPlot({
+    entry.plot = new uPlot({
       width,
       height: HEIGHT,
       cursor: { drag: { x: false, y: false } },
@@ -34,6 +35,7 @@ export function chart(description, { x, series, isTime = true, yLabel = "", xLab
     }, [x, ...series.map(({ values }) => values)], place);
   };
   const entry = { place, draw };
+  sweep();
   new ResizeObserver(([{ contentRect }]) => {
     const width = Math.floor(contentRect.width);
     if (width > 0 && width !== entry.width) {
@@ -53,10 +55,17 @@ function tickText(value) {
   return String(+value.toPrecision(6));
 }
 
+// A chart listens to the window: one that has left the page must be told to stop.
+function sweep() {
+  for (const entry of drawn) {
+    if (entry.place.isConnected) continue;
+    entry.plot.destroy();
+    drawn.delete(entry);
+  }
+}
+
 /** Draw what is still on the page again, in the colours of now. */
 export function redrawAll() {
-  for (const entry of drawn) {
-    if (entry.place.isConnected) entry.draw(entry.width);
-    else drawn.delete(entry);
-  }
+  sweep();
+  for (const entry of drawn) entry.draw(entry.width);
 }

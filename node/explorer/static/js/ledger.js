@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { short } from "./format.js";
 import { tipHeight } from "./live.js";
 import { place } from "./router.js";
-import { attempt, optional } from "./rpc.js";
+import { attempt, indexed, optional } from "./rpc.js";
 
 const ASSETS_PAGE = 100;
 const ASSETS_MAX = 1_000;
@@ -108,8 +108,8 @@ export async function searchRecent(query, count) {
 
 /** Recent transactions, newest first: [{hash, height, index, code}], with raw bytes where they came along. */
 export async function recentTransactions(limit) {
-  const listed = await optional("recent_txs", { start: 0, limit });
-  if (listed) return listed.items.map((item) => ({ hash: item.hash, height: Number(item.height), index: item.index, code: item.code }));
+  const listed = await indexed("recent_txs", { limit });
+  if (listed?.items) return listed.items.map((item) => ({ hash: item.hash, height: Number(item.height), index: item.index, code: item.code }));
   const found = await searchRecent("", limit);
   return (found?.txs ?? []).map((tx) => ({ hash: tx.hash, height: Number(tx.height), index: tx.index, code: tx.tx_result.code, tx: tx.tx, result: tx.tx_result }));
 }

@@ -77,11 +77,13 @@ class Context {
         isWanted = true;
         return;
       }
-      if (at && part.contains(document.activeElement)) return;
+      if (at && (document.hidden || isUsed(part))) return;
       [isBusy, isWanted, at] = [true, false, Date.now()];
       try {
         const built = await build();
+        const places = [...part.querySelectorAll(".scroll")].map((table) => table.scrollLeft);
         if (!this.isOver) fill(part, built);
+        part.querySelectorAll(".scroll").forEach((table, i) => table.scrollTo(places[i] ?? 0, 0));
       } catch (error) {
         if (!this.isOver && !part.querySelector(".card, table, dl")) fill(part, trouble(error));
       }
@@ -103,6 +105,12 @@ class Context {
     this.isOver = true;
     for (const ending of this.endings) ending();
   }
+}
+
+// Whether the keyboard is in a part of the page, or somebody has marked text there.
+function isUsed(part) {
+  const selection = getSelection();
+  return Boolean(part.querySelector(":focus-visible")) || (!selection.isCollapsed && part.contains(selection.anchorNode));
 }
 
 function trouble(error) {

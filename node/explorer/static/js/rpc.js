@@ -35,6 +35,16 @@ export async function optional(method, params = {}) {
   }
 }
 
+/** As `optional`, for what an index answers: undefined also when it refuses, because the page has another way or does without. */
+export async function indexed(method, params = {}) {
+  try {
+    return await optional(method, params);
+  } catch (error) {
+    if (error instanceof RpcError) return undefined;
+    throw error;
+  }
+}
+
 /** As `call`; `fallback` when the node answers with an error. */
 export async function attempt(method, params = {}, fallback = null) {
   try {

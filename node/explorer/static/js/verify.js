@@ -206,7 +206,7 @@ export function verifyBlock(ask, height) {
     await list.step("Its transactions give the header's data hash", async () => {
       const hashes = await Promise.all(block.data.txs.map((tx) => sha256(fromBase64(tx))));
       must(equal(await merkleRoot(hashes), fromHex(signed.header.data_hash)), "the transactions give another hash");
-      return `${hashes.length} transactions, ${signed.header.data_hash}`;
+      return `${hashes.length} ${hashes.length === 1 ? "transaction" : "transactions"}, ${signed.header.data_hash}`;
     });
     await checkDecided(list, ask, signed, status.node_info.network);
   });

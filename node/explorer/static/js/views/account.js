@@ -5,7 +5,7 @@ import { short, unix, utc, words } from "../format.js";
 import { accountLink, assetLink, blockLink, farmLink, loadScales, money, poolLink, searchRecent, stakeAsset, txLink, validatorLink } from "../ledger.js";
 import { percentOfPpm } from "../amounts.js";
 import { place } from "../router.js";
-import { attempt, call, optional } from "../rpc.js";
+import { attempt, call, indexed, optional } from "../rpc.js";
 import { showFields, showValue } from "../operations.js";
 import { recordCheck } from "./proof.js";
 
@@ -93,17 +93,23 @@ async function pendingOf(address) {
 }
 
 async function history(address, start) {
-  const indexed = await optional("account_history", { account: address, start, limit: HISTORY, order: "desc" });
-  if (indexed) {
-    return card("History", table("History", [
-      { title: "Time", cell: (row) => (typeof row.time === "string" && row.time.includes("T") ? utc(row.time) : unix(row.time)) },
-      { title: "Transaction", cell: (row) => txLink(row.hash) },
-      { title: "What", cell: (row) => words(row.kind) },
-      { title: "Amount", num: true, cell: (row) => (row.asset ? [{ in: "+", out: "−" }[row.direction] ?? "", money(row.amount, row.asset)] : "–") },
-      { title: "Other side", cell: (row) => accountLink(row.counterparty) },
-      { title: "Result", cell: (row) => (row.code ? badge(String(row.code), "bad") : badge("OK", "good")) },
-    ], indexed.items), indexed.next ? h("p", { class: "pages" }, h("a", { href: `${place("account", address)}?start=${encodeURIComponent(indexed.next)}` }, "Older")) : null);
-  }
+  const found = await indexed("account_history", { account: address, limit: HISTORY, order: "desc", ...(start ? { start } : {}) });
+  if (found?.items) return listed(address, found);
+  return searched(address);
+}
+
+function listed(address, found) {
+  return card("History", table("History", [
+    { title: "Time", cell: (row) => (typeof row.time === "string" && row.time.includes("T") ? utc(row.time) : unix(row.time)) },
+    { title: "Transaction", cell: (row) => txLink(row.hash) },
+    { title: "What", cell: (row) => words(row.kind) },
+    { title: "Amount", num: true, cell: (row) => (row.asset ? [{ in: "+", out: "−" }[row.direction] ?? "", money(row.amount, row.asset)] : "–") },
+    { title: "Other side", cell: (row) => accountLink(row.counterparty) },
+    { title: "Result", cell: (row) => (row.code ? badge(String(row.code), "bad") : badge("OK", "good")) },
+  ], found.items), found.next ? h("p", { class: "pages" }, h("a", { href: `${place("account", address)}?start=${encodeURIComponent(found.next)}` }, "Older")) : null);
+}
+
+async function searched(address) {
   const found = await Promise.all(SEARCHED.map((name) =>
     searchRecent(`${name}='${address}'`, HISTORY)));
   const byHash = new Map(found.flatMap((answer) => answer?.txs ?? []).map((tx) => [tx.hash, tx]));

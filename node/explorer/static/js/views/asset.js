@@ -5,7 +5,7 @@ import { chart } from "../charts.js";
 import { percentOf, percentOfPpm, toPixelNumber } from "../amounts.js";
 import { unix, words } from "../format.js";
 import { accountLink, assetLink, assets, loadScales, money, poolLink, scaleOf } from "../ledger.js";
-import { attempt, call, optional } from "../rpc.js";
+import { attempt, call, indexed, optional } from "../rpc.js";
 import { recordCheck } from "./proof.js";
 
 const HOLDERS = 25;
@@ -88,7 +88,7 @@ async function poolsOf(code) {
 
 async function supplyChart(code) {
   const now = Math.floor(Date.now() / 1_000);
-  const found = await optional("asset_supply_history", { asset: code, since: now - DAYS_S, until: now, points: 100 });
+  const found = await indexed("asset_supply_history", { asset: code, since: now - DAYS_S, until: now, points: 100 });
   const points = found?.points ?? found?.items ?? [];
   if (points.length < 2) return null;
   const unit = 10n ** BigInt(scaleOf(code));
@@ -99,7 +99,7 @@ async function supplyChart(code) {
 }
 
 async function holdersOf(code, supply) {
-  const found = await optional("asset_holders", { asset: code, start: "", limit: HOLDERS });
+  const found = await indexed("asset_holders", { asset: code, limit: HOLDERS });
   if (!found) return card("Holders", note("This node keeps no list of who holds what."));
   const rows = found.items ?? found.holders ?? [];
   return card("Holders", table("Holders", [

@@ -7,7 +7,7 @@ import { fromBase64 } from "../bytes.js";
 import { unix } from "../format.js";
 import { accountLink, assetLink, blockLink, loadScales, money, poolLink, searchRecent, txLink } from "../ledger.js";
 import { amountOf, decode, naturalOf } from "../msgpack.js";
-import { attempt, call, optional } from "../rpc.js";
+import { attempt, call, indexed, optional } from "../rpc.js";
 import { simulator } from "../simulator.js";
 import { recordCheck } from "./proof.js";
 
@@ -131,11 +131,12 @@ async function swaps(pool) {
 async function history(name) {
   const { pool } = await call("amm_pool", { pool: name });
   const now = Math.floor(Date.now() / 1_000);
-  const candles = await optional("pool_candles", { pool: name, interval_s: 900, since: now - 86_400, until: now });
+  const candles = await indexed("pool_candles", { pool: name, interval_s: 900, since: now - 86_400, until: now });
   const items = candles?.items ?? candles?.candles;
-  if (items?.length > 1 && items[0].close !== undefined) {
+  const closes = (items ?? []).map((item) => closeOf(item.close, pool));
+  if (closes.length > 1 && closes.every(Number.isFinite)) {
     return card("Price in the last day", chart(`Price of ${pool.asset_a} in ${pool.asset_b} in the last day`, {
-      x: items.map((item) => Number(item.time ?? item.start)), series: [{ label: pool.asset_b, values: items.map((item) => Number(item.close?.ppm ?? item.close)), kind: "steps" }],
+      x: items.map((item) => Number(item.time ?? item.start)), series: [{ label: pool.asset_b, values: closes, kind: "steps" }],
     }));
   }
   const { rows } = await swapsOf(pool, SWAPS);
@@ -150,6 +151,12 @@ async function history(name) {
   return card(`Price paid in the last ${shown.length} blocks with swaps`, chart(`Price of ${pool.asset_a} in ${pool.asset_b} that swaps paid, by height`, {
     x: shown.map((row) => row.height), series: [{ label: pool.asset_b, values: shown.map(priceOf), kind: "line" }], isTime: false, yLabel: `${pool.asset_b} for 1 ${pool.asset_a}`, xLabel: "height",
   }));
+}
+
+// A price of an index: a fraction of base units, or a number in units already. Pixels only.
+function closeOf(price, pool) {
+  if (price?.numerator === undefined) return Number(price);
+  return toPixelNumber(BigInt(price.numerator) * 10n ** BigInt(pool.scale_a), BigInt(price.denominator) * 10n ** BigInt(pool.scale_b));
 }
 
 // How much of b can be bought, and of a, before the price has moved by so much: constant product, before the fee. Pixels only.
