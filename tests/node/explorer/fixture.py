@@ -17,10 +17,12 @@ from node.maintenance.inspect import make_backend, serve_stopped
 from node.maintenance.opening import open_stopped
 from node.rpc import shapes
 from node.rpc.client import Client
+from node.storage.store import Store
 from state.primitives.codec import encode, encode_amount
 from state.primitives.ids import format_address
 from state.primitives.keys import KeyKind, PrivateKey
 from state.primitives.limits import AMOUNT_MAX
+from state.proofs import Absence, Existence, decode_proof
 from state.validators import Validator, ValidatorSet
 from tests.node.maintenance.chain import make_home
 
@@ -34,13 +36,13 @@ async def make_fixture(root: Path) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     with open_stopped(home, read_only=True) as node:
         backend = make_backend(node, "stopped", "00" * 20, "1")
-        decided = _decide(backend.block_at(HEIGHT).header)
+        decided, forged = _decide(backend.block_at(HEIGHT).header), _forge(node.store)
         async with trio.open_nursery() as nursery:
             address = await nursery.start(serve_stopped, backend, RpcConfig(listen="127.0.0.1:0"))
             async with Client(f"http://{address}") as client:
                 found = await _record(client, answers)
             nursery.cancel_scope.cancel()
-    return {"answers": answers, "height": HEIGHT, **found, "decided": decided, **_encoded()}
+    return {"answers": answers, "height": HEIGHT, **found, "decided": decided, "forged": forged, **_encoded()}
 
 
 async def _record(client: Client, answers: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +102,22 @@ def _decide(header: Any) -> dict[str, Any]:
         "enough": shapes.commit(commit(Flag.COMMIT, Flag.COMMIT, Flag.ABSENT, Flag.NIL)),
         "too_few": shapes.commit(commit(Flag.COMMIT, Flag.NIL, Flag.COMMIT, Flag.ABSENT)),
     }
+
+
+def _forge(store: Store) -> dict[str, Any]:
+    """Proofs that records which are there are not: their true neighbours, which are none of each other, one side of them, or themselves."""
+    leaves = []
+    for key, _ in store.state_keys(b" "):
+        found = decode_proof(store.prove(key)[1])
+        assert isinstance(found, Existence)
+        leaves.append((found.kh, key, found))
+    leaves.sort(key=lambda leaf: leaf[0])
+    assert len(leaves) > 5
+    forged = []
+    for (_, _, left), (kh, key, own), (_, _, right) in zip(leaves, leaves[1:], leaves[2:], strict=False):
+        for sides in ((left, right), (left, None), (None, right), (left, own), (own, right), (None, None)):
+            forged.append([key.hex(), Absence(kh, *sides).encode().hex()])
+    return {"root": store.root.hex(), "proofs": forged}
 
 
 def _encoded() -> dict[str, Any]:

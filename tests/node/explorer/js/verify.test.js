@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fromBase64, fromHex, toHex } from "../js/bytes.js";
+import { concat, fromBase64, fromHex, toHex } from "../js/bytes.js";
 import { CommitError, headerHash, validatorsHash, verifyCommit } from "../js/consensus.js";
+import { messageField } from "../js/proto.js";
 import { decodeProof, ProofError, verifyStateProof } from "../js/stateproof.js";
 import { keyOf, verifyBlock, verifyRecord, verifyTransaction } from "../js/verify.js";
 import { asker, fixture, flipBase64, flipHex } from "./fixture.js";
@@ -60,6 +61,21 @@ test("a flipped bit anywhere in a proof is refused", async () => {
     }
     for (const length of [0, 1, proof.length - 1]) assert.throws(() => decodeProof(proof.subarray(0, length)), ProofError);
   }
+});
+
+test("a proof has one spelling", async () => {
+  const { response } = fixture.answers[`abci_query height=${height - 1} path=${paths[0]} prove=True`];
+  const proof = fromBase64(response.proofOps.ops[0].data);
+  const { key } = decodeProof(proof);
+  const start = toHex(proof).indexOf(toHex(key)) / 2 - 2; // the key's field: a tag, a length, 32 bytes
+  const body = concat(proof.subarray(start + 34), proof.subarray(start, start + 34));
+  assert.throws(() => decodeProof(messageField(1, body)), /canonical/);
+});
+
+test("no forged absence of what is there is believed", async () => {
+  const { root, proofs } = fixture.forged;
+  assert.ok(proofs.length > 20);
+  for (const [key, proof] of proofs) await assert.rejects(verifyStateProof(fromHex(root), fromHex(key), null, fromHex(proof)), ProofError);
 });
 
 test("a proof of another record is refused", async () => {

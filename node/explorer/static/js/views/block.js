@@ -7,7 +7,7 @@ import { decodeAll, signerLink, txLink, validatorNames } from "../ledger.js";
 import { summary } from "../operations.js";
 import { place } from "../router.js";
 import { attempt, call } from "../rpc.js";
-import { sha256 } from "../sha256.js";
+import { isAvailable, sha256 } from "../sha256.js";
 import { verifyBlock } from "../verify.js";
 import { checkButton } from "../checks.js";
 
@@ -58,12 +58,12 @@ export async function view({ args: [height] }) {
 async function transactions(raws, results) {
   const shown = raws.slice(0, SHOWN_MAX);
   const decoded = await decodeAll(shown);
-  const hashes = await Promise.all(shown.map(async (raw, i) => decoded[i]?.hash ?? toHex(await sha256(fromBase64(raw)))));
+  const hashes = await Promise.all(shown.map(async (raw, i) => decoded[i]?.hash ?? (isAvailable() ? toHex(await sha256(fromBase64(raw))) : "")));
   const rows = shown.map((_, i) => ({ index: i, hash: hashes[i], decoded: decoded[i], result: results[i] }));
   const rest = raws.length - shown.length;
   return [table("Transactions", [
     { title: "Number", cell: (row) => row.index },
-    { title: "Hash", cell: (row) => txLink(row.hash) },
+    { title: "Hash", cell: (row) => (row.hash ? txLink(row.hash) : "–") },
     { title: "Operations", cell: (row) => h("code", {}, summary(row.decoded)) },
     { title: "Result", cell: (row) => (row.result.code ? badge(`${row.result.code} ${row.result.log}`, "bad") : badge("OK", "good")) },
   ], rows, "This block has no transactions."), rest > 0 ? note(`and ${count(rest)} more; tx_search finds them.`) : null];
