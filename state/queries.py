@@ -232,12 +232,16 @@ def get_holdings(reader: Reader, address: bytes, codes: Sequence[str] | None = N
     return holdings
 
 
+def get_asset_count(reader: Reader) -> int:
+    """How many assets there are."""
+    raw = reader.get(ASSET_LIST_KEY)
+    return decode_record(ASSET_LIST_KEY, raw)[0] if raw is not None else 0
+
+
 def get_asset_codes(reader: Reader, start: int, limit: int) -> tuple[str, ...]:
     """Codes of `limit` assets in order of creation, from number `start`."""
-    raw = reader.get(ASSET_LIST_KEY)
-    count = decode_record(ASSET_LIST_KEY, raw)[0] if raw is not None else 0
     codes = []
-    for number in range(start, min(count, start + limit)):
+    for number in range(start, min(get_asset_count(reader), start + limit)):
         key = asset_number_key(number)
         entry = reader.get(key)
         if entry is not None:

@@ -24,6 +24,7 @@ SUPERVISORS = ("node/cli/main.py", "node/driver.py")
 # Tests that need what a machine may not have; each says why it is skipped.
 SKIPS = (
     "tests/conftest.py",  # the markers `needs` and `root`
+    "tests/node/explorer/tools.py",  # Node.js, Chromium
     "tests/node/indexer/conftest.py",  # PostgreSQL's own server
     "tests/node/indexer/test_export.py",  # the optional package for Parquet
 )

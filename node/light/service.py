@@ -93,7 +93,7 @@ def run_proxy(settings: LightSettings, listen: str, warn: Warn, say: Callable[[s
     async def work() -> int:
         async with open_client(settings, warn) as (client, rpc), trio.open_nursery() as nursery:
             backend = LightBackend(client, rpc, metadata.version("qenex-node"))
-            config = RpcConfig(listen=listen, subscribers_max=0)
+            config = RpcConfig(listen=listen, subscribers_max=0, explorer=False)
 
             async def serve(*, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
                 await serve_rpc(backend, config, structlog.get_logger(), methods=METHODS, task_status=task_status)

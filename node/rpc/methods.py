@@ -10,6 +10,7 @@ from node.rpc import (
     chain,
     compliance,
     consensus,
+    explorer_lists,
     farm,
     gov,
     history,
@@ -70,6 +71,8 @@ METHODS: Final[dict[str, Method]] = {
     "dump_consensus_state": Method(consensus.dump_consensus_state, cost=20),
     "account": Method(chain.account, (Param("address", Kind.TEXT),)),
     "asset": Method(chain.asset, (Param("code", Kind.TEXT),)),
+    "asset_list": Method(explorer_lists.asset_list, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=10),
+    "tx_decode": Method(explorer_lists.tx_decode, (_TX,)),
     "stake_validators": Method(staking.stake_validators, cost=20),
     "stake_validator": Method(staking.stake_validator, (Param("validator", Kind.TEXT),)),
     "stake_delegation": Method(

@@ -19,6 +19,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from node.config_sections import RpcConfig
+from node.explorer.routes import explorer_routes
 from node.rpc.access import Access
 from node.rpc.connections import serve_connections
 from node.rpc.endpoints import READ_SECONDS_MAX, Endpoints
@@ -88,8 +89,7 @@ def make_app(
     starlette = Starlette(
         routes=[
             Route("/", answers.post, methods=["POST"]),
-            Route("/", answers.index, methods=["GET"]),
-            Route("/methods", answers.index, methods=["GET"]),
+            *explorer_routes(answers.index, config.explorer),
             Route("/openapi.json", answers.openapi, methods=["GET"]),
             Route("/ready", answers.ready, methods=["GET"]),
             WebSocketRoute("/websocket", answers.websocket),

@@ -68,7 +68,7 @@ async def test_every_reading_method_answers(home: Path) -> None:
                 found = (await client.call("tx_search", query="tx.height = 3"))["txs"]
                 ARGUMENTS["tx"] = ARGUMENTS["tx_status"] = {"hash": _b64(found[0]["hash"])}
                 raw = found[0]["tx"]
-                ARGUMENTS["check_tx"] = ARGUMENTS["simulate"] = {"tx": raw}
+                ARGUMENTS["check_tx"] = ARGUMENTS["simulate"] = ARGUMENTS["tx_decode"] = {"tx": raw}
                 account = json.loads(json.dumps(await client.call("genesis")))["genesis"]["app_state"]["document"]
                 ARGUMENTS["account"] = {"address": account["accounts"][0]["address"]}
                 validator = status_validator(await client.call("validators"))
