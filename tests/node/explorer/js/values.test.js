@@ -9,7 +9,6 @@ import { compare, fromBase64, fromHex, toBase64, toHex } from "../js/bytes.js";
 import { ago, duration, millis, short, unix, utc } from "../js/format.js";
 import { amountOf, decode, MalformedError, naturalOf } from "../js/msgpack.js";
 import { timestamp } from "../js/proto.js";
-import { healthParts, healthScore } from "../js/score.js";
 import { fixture } from "./fixture.js";
 
 test("msgpack: every integer as the node writes it", () => {
@@ -101,16 +100,4 @@ test("times", () => {
   assert.equal(duration(7_300).replaceAll("\u00a0", " "), "2 h");
   assert.equal(unix(0), "–");
   assert.equal(short("abcdefghijklmnop", 3, 3), "abc…nop");
-});
-
-test("health: every point has its figure", () => {
-  const well = { secondsSinceBlock: 1, secondsPerBlock: 1, catchingUp: false, peers: 3, validators: 4, powerSigned: 40n, powerTotal: 40n, roundsAboveZero: 0, blocksLookedAt: 60, missedVotes: 0, window: 100, waiting: 0 };
-  assert.equal(healthScore(healthParts(well)), 100);
-  const worse = [["secondsSinceBlock", 20], ["catchingUp", true], ["peers", 1], ["powerSigned", 30n], ["roundsAboveZero", 10], ["missedVotes", 3], ["waiting", 30_000]];
-  for (const [name, value] of worse) assert.ok(healthScore(healthParts({ ...well, [name]: value })) < 100, name);
-  const dead = healthParts({ ...well, secondsSinceBlock: 1e6, catchingUp: true, peers: 0, powerSigned: 0n, roundsAboveZero: 60, missedVotes: 100, waiting: 1e6 });
-  assert.equal(healthScore(dead), 0);
-  assert.equal(healthParts({ ...well, missedVotes: null, window: null }).length, 6);
-  assert.equal(healthScore(healthParts({ ...well, validators: 1, peers: 0 })), 100);
-  assert.ok(healthParts(well).every((part) => part.reason.length > 10));
 });

@@ -88,23 +88,21 @@ async function poolsOf(code) {
 
 async function supplyChart(code) {
   const now = Math.floor(Date.now() / 1_000);
-  const found = await indexed("asset_supply_history", { asset: code, since: now - DAYS_S, until: now, points: 100 });
-  const points = found?.points ?? found?.items ?? [];
+  const found = await indexed("asset_supply_history", { asset: code, since: String(now - DAYS_S), until: String(now), points: 100 });
+  const points = found?.items ?? [];
   if (points.length < 2) return null;
   const unit = 10n ** BigInt(scaleOf(code));
-  const seconds = (time) => (typeof time === "string" && time.includes("T") ? Date.parse(time) / 1_000 : Number(time));
   return card("Supply in the last week", chart(`Supply of ${code} in the last week`, {
-    x: points.map((point) => seconds(point.time)), series: [{ label: code, values: points.map((point) => toPixelNumber(BigInt(point.supply), unit)), kind: "steps" }],
+    x: points.map((point) => Date.parse(point.time) / 1_000), series: [{ label: code, values: points.map((point) => toPixelNumber(BigInt(point.supply), unit)), kind: "steps" }],
   }));
 }
 
 async function holdersOf(code, supply) {
   const found = await indexed("asset_holders", { asset: code, limit: HOLDERS });
   if (!found) return card("Holders", note("This node keeps no list of who holds what."));
-  const rows = found.items ?? found.holders ?? [];
   return card("Holders", table("Holders", [
-    { title: "Account", cell: (row) => accountLink(row.account ?? row.address) },
-    { title: "Balance", num: true, cell: (row) => money(row.balance ?? row.amount, code) },
-    { title: "Share", num: true, cell: (row) => percentOf(row.balance ?? row.amount, supply) },
-  ], rows));
+    { title: "Account", cell: (row) => accountLink(row.account) },
+    { title: "Balance", num: true, cell: (row) => money(row.amount, code) },
+    { title: "Share", num: true, cell: (row) => percentOf(row.amount, supply) },
+  ], found.items));
 }

@@ -2,18 +2,24 @@
 
 import { badge, card, facts, h, note, table } from "../dom.js";
 import { count, short } from "../format.js";
-import { call } from "../rpc.js";
+import { call, optional } from "../rpc.js";
 import { peerMap } from "../peermap.js";
 
 export const title = () => "Network";
 
-const latencyOf = (peer) => peer.connection_status?.rtt_ms ?? peer.rtt_ms ?? null;
+// From ping to pong, in milliseconds; null until a peer has answered one.
+function latencies(metrics) {
+  return (peer) => {
+    const seconds = metrics?.[`qenex_peer_round_trip_seconds{peer_id="${peer.node_info.id}"}`];
+    return seconds === undefined ? null : Math.round(seconds * 10_000) / 10;
+  };
+}
 
 export function view(context) {
   return context.live(async () => {
-    const [status, net] = await Promise.all([call("status"), call("net_info")]);
+    const [status, net, figures] = await Promise.all([call("status"), call("net_info"), optional("node_metrics")]);
+    const latencyOf = latencies(figures?.metrics);
     const bytes = (text) => (BigInt(text) > 9_999_999n ? `${count(BigInt(text) / 1_000_000n)} MB` : `${count(BigInt(text) / 1_000n)} kB`);
-    const hasLatency = net.peers.some((peer) => latencyOf(peer) !== null);
     return [
       card("", facts([
         ["This node", status.node_info.moniker],
@@ -23,7 +29,7 @@ export function view(context) {
         ["Peers", net.n_peers],
       ])),
       card("Map of the links", net.peers.length ? peerMap(status.node_info, net.peers, latencyOf) : note("This node has no peers."),
-        h("p", { class: "small" }, "Only this node's own links are known to it: arrows point from who dialled. ", hasLatency ? "" : "Round-trip times are not measured by this node.")),
+        h("p", { class: "small" }, "Only this node's own links are known to it: arrows point from who dialled.")),
       card("Peers", table("Peers", [
         { title: "Name", cell: (row) => row.node_info.moniker },
         { title: "Id", cell: (row) => h("span", { class: "mono", title: row.node_info.id }, short(row.node_info.id)) },

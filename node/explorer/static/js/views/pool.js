@@ -131,12 +131,12 @@ async function swaps(pool) {
 async function history(name) {
   const { pool } = await call("amm_pool", { pool: name });
   const now = Math.floor(Date.now() / 1_000);
-  const candles = await indexed("pool_candles", { pool: name, interval_s: 900, since: now - 86_400, until: now });
-  const items = candles?.items ?? candles?.candles;
-  const closes = (items ?? []).map((item) => closeOf(item.close, pool));
-  if (closes.length > 1 && closes.every(Number.isFinite)) {
+  const candles = await indexed("pool_candles", { pool: name, interval_s: 900, since: String(now - 86_400), until: String(now) });
+  const items = candles?.items ?? [];
+  const closes = items.map((item) => closeOf(item.close, pool));
+  if (closes.length > 1) {
     return card("Price in the last day", chart(`Price of ${pool.asset_a} in ${pool.asset_b} in the last day`, {
-      x: items.map((item) => Number(item.time ?? item.start)), series: [{ label: pool.asset_b, values: closes, kind: "steps" }],
+      x: items.map((item) => Date.parse(item.time) / 1_000), series: [{ label: pool.asset_b, values: closes, kind: "steps" }],
     }));
   }
   const { rows } = await swapsOf(pool, SWAPS);
@@ -153,10 +153,10 @@ async function history(name) {
   }));
 }
 
-// A price of an index: a fraction of base units, or a number in units already. Pixels only.
+// The index gives prices as fractions, base units of b for one of a: "b/a", or "b". Pixels only.
 function closeOf(price, pool) {
-  if (price?.numerator === undefined) return Number(price);
-  return toPixelNumber(BigInt(price.numerator) * 10n ** BigInt(pool.scale_a), BigInt(price.denominator) * 10n ** BigInt(pool.scale_b));
+  const [b, a = "1"] = price.split("/");
+  return toPixelNumber(BigInt(b) * 10n ** BigInt(pool.scale_a), BigInt(a) * 10n ** BigInt(pool.scale_b));
 }
 
 // How much of b can be bought, and of a, before the price has moved by so much: constant product, before the fee. Pixels only.
