@@ -14,6 +14,7 @@ from math import log2
 from pathlib import Path
 from typing import Any, Final
 
+from consensus.block import Block
 from node.config import Home
 from node.engine import Engine
 from node.evidence.pool import EvidencePool
@@ -74,6 +75,7 @@ class Observer:
         self._signed: deque[bool] = deque(maxlen=SIGNED_BLOCKS)
         self._offences: deque[int] = deque()  # heights at which one was punished
         self._violations: deque[int] = deque()  # heights at which an invariant did not hold
+        self._voters: ValidatorSet | None = None  # on the block before; the first block that is seen does not say
         self._validators: ValidatorSet = executor.state.tip.validators  # of the block that comes
         self._params = executor.state.tip.params
         self._last_time_ns = executor.state.tip.last_block_time_ns
@@ -92,13 +94,15 @@ class Observer:
     def measure_block(self, committed: CommittedBlock) -> None:
         """A block was committed."""
         metrics, header, tip = self.metrics, committed.block.header, self._executor.state.tip
-        members, self._validators = self._validators, tip.validators
+        voters, members = self._voters, self._validators
+        self._voters, self._validators = members, tip.validators
         metrics.height.set(header.height)
         metrics.latest_height.set(header.height)
         metrics.rounds.set(committed.commit.round)
         metrics.validators.set(len(tip.validators))
         metrics.validators_power.set(tip.validators.total_power)
-        self._measure_votes(committed, members)
+        if voters is not None:
+            self._measure_votes(committed.block, voters)
         self._measure_offences(committed, members)
         self._total_txs += len(committed.txs)
         metrics.num_txs.set(len(committed.txs))
@@ -119,23 +123,23 @@ class Observer:
             metrics.param_updates.inc()
         metrics.invariant_checks.inc(sum(len(tx.calls) for tx in committed.txs) + 1)
 
-    def _measure_votes(self, committed: CommittedBlock, members: ValidatorSet) -> None:
-        """Who is in the commit of this block; `members` voted on it."""
-        metrics, parts = self.metrics, committed.commit.signatures
+    def _measure_votes(self, block: Block, voters: ValidatorSet) -> None:
+        """Who is in the commit that this block fixes for the one before, late votes included. `voters` voted on that."""
+        metrics, parts = self.metrics, block.last_commit.signatures
         missing = [index for index, part in enumerate(parts) if not part.signature]
-        power = sum(members.validators[index].power for index in missing if index < len(members.validators))
+        power = sum(voters.validators[index].power for index in missing)
         metrics.missing_validators.set(len(missing))
         metrics.missing_power.set(power)
-        self._missing_share = power / members.total_power if members.total_power else 0.0
-        place = members.index_of(self._own)
-        metrics.own_power.set(members.validators[place].power if place >= 0 else 0)
+        self._missing_share = power / voters.total_power
+        place = voters.index_of(self._own)
+        metrics.own_power.set(voters.validators[place].power if place >= 0 else 0)
         if place < 0:
             self._signed.clear()  # whoever does not vote misses nothing; that it does not is another figure
-        elif place < len(parts):
+        else:
             has_signed = bool(parts[place].signature)
             self._signed.append(has_signed)
             if has_signed:
-                metrics.own_last_signed.set(committed.block.header.height)
+                metrics.own_last_signed.set(block.last_commit.height)
             else:
                 self._missed += 1
                 metrics.own_missed.set(self._missed)

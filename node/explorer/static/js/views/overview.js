@@ -18,7 +18,7 @@ export function view(context) {
   const showRound = async () => {
     const [{ round_state: state }, names] = await Promise.all([call("consensus_state"), validatorNames()]);
     const [height, round, step] = state["height/round/step"].split("/");
-    const proposer = state.proposer ? [" · proposer ", signerLink(names, state.proposer.address)] : null;
+    const proposer = state.proposer?.address ? [" · proposer ", signerLink(names, state.proposer.address)] : null;
     if (now.contains(document.activeElement)) return;
     now.replaceChildren(h("span", {}, `Height ${count(height)} · round ${round} · `, h("strong", {}, STEPS[step] ?? `step ${step}`), proposer));
   };
