@@ -29,6 +29,7 @@ from crash_node import kinds
 from killtest import QENEX, bring_up, compare, end_on_signals, height_of
 
 STEP_SECONDS_MAX = 20.0
+KIND_SECONDS_MAX = 90.0  # the steps of voting come when the victim has caught up, beside other work late
 MENDING = ("file truncate", "file sync")  # a start does these after a torn write
 
 
@@ -58,7 +59,7 @@ class Matrix:
             for number in range(1, each + 1):
                 if is_mending:
                     await self.kill_at("file write:2", "torn")
-                if await self.kill_at(f"{kind}:{1 if is_mending else number}", mode):
+                if await self.kill_at(f"{kind}:{1 if is_mending else number}", mode, KIND_SECONDS_MAX):
                     counts = self.table.setdefault(kind, {})
                     counts[mode] = counts.get(mode, 0) + 1
                 elif kind not in self.table:
@@ -74,14 +75,14 @@ class Matrix:
                     heights = [await trio.to_thread.run_sync(height_of, url) for url in self.nodes.urls]
                     print(f"{mode} {step}/{steps}: {self.kills} kills, heights {heights}", file=sys.stderr)
 
-    async def kill_at(self, step: str, mode: str) -> bool:
+    async def kill_at(self, step: str, mode: str, seconds_max: float = STEP_SECONDS_MAX) -> bool:
         """Whether the step came within its time, and the node died there."""
         home = self.nodes.home / f"node{self.victim}"
         command = [sys.executable, str(Path(__file__).with_name("crash_node.py")), step, mode, "start", "--home", str(home)]
         log = home / "crash.log"
         with log.open("wb") as file:
             child = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
-        with trio.move_on_after(STEP_SECONDS_MAX) as scope:
+        with trio.move_on_after(seconds_max) as scope:
             while child.poll() is None:
                 await trio.sleep(0.02)
         if scope.cancelled_caught:
