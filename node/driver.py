@@ -40,7 +40,7 @@ from consensus.vote import Proposal, Vote
 from node.clock import Clock
 from node.crash import leaf_of, write_bundle
 from node.look_back import check_record_against_chain, note_own_signature
-from node.own_key import require_not_convicted, require_not_said_otherwise, require_one_instance
+from node.own_key import note_conviction, require_not_said_otherwise, require_one_instance
 from node.pacing import compute_pace
 from node.roles import ChainState, Executor, Outbox
 from node.signer import Signer, SignRequest, Step
@@ -102,6 +102,7 @@ class Driver:
         self._timer_count = 0
         self._recent: deque[object] = deque(maxlen=RECENT_INPUTS_MAX)
         self._jobs: dict[trio.CancelScope, None] = {}
+        self._has_signed = False
         self._refused_height = 0  # the signer refused: nothing more is signed in it
         self._started = False  # the core works on state.height + 1
         self._replaying = False
@@ -266,6 +267,7 @@ class Driver:
             self._refused_height = message.height
             self._warn("signer", error)
             return None
+        self._has_signed = True
         return m.Signed(message.with_signatures(signature, pq_signature))
 
     def _require_alone(self, signer: Signer, message: Vote | Proposal) -> None:
@@ -275,7 +277,7 @@ class Driver:
         note_own_signature(signer, decision.commit, decision.block.header.time_ns, self._started_ns, self._warn)
 
     def _require_innocent(self, signer: Signer, decision: m.Decide) -> None:
-        require_not_convicted(decision.block, signer.address)  # at the end: the block is durable, so a second start goes on after it
+        note_conviction(decision.block, signer.address, self._has_signed, self._warn)
 
     def _must_abstain(self, height: int) -> bool:
         """Whether nothing may be signed in `height`, because what was signed in it before is not known in full."""

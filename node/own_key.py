@@ -7,12 +7,14 @@ nothing is decided here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from consensus import messages as m
 from consensus.block import Block
 from consensus.core import Core
 from consensus.evidence import Evidence
 from consensus.vote import Proposal, Vote
-from state.primitives.errors import DoubleSignError
+from state.primitives.errors import DoubleSignError, QenexError
 
 
 def require_one_instance(core: Core, address: bytes, item: m.Input) -> None:
@@ -45,14 +47,17 @@ def require_not_said_otherwise(core: Core, address: bytes, message: Vote | Propo
         raise _make_error("proposals", message.height, message.round)
 
 
-def require_not_convicted(block: Block, address: bytes) -> None:
-    """Look at the proofs of a decided block. Raises `DoubleSignError` if we are accused.
+def note_conviction(block: Block, address: bytes, has_signed: bool, warn: Callable[[str, QenexError], None]) -> None:
+    """Look at the proofs of a block that is durable. Raises `DoubleSignError` if we are accused and have signed since our start.
 
-    Our signer does not sign twice, so somebody else has the key.
+    Our signer does not sign twice, so somebody else has the key. A node that has signed nothing since its start does no harm: started
+    again, it follows also blocks with more proofs, and says so.
     """
     for item in block.evidence:
         if any(found.address == address for found in item.misbehavior()):
-            raise make_convicted_error(item)
+            if has_signed:
+                raise make_convicted_error(item)
+            warn("consensus", make_convicted_error(item))
 
 
 def make_convicted_error(item: Evidence) -> DoubleSignError:

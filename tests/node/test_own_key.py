@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from consensus import messages as m
-from node.own_key import require_not_said_otherwise, require_one_instance
-from state.primitives.errors import DoubleSignError
+from consensus.evidence import DuplicateVoteEvidence
+from node.own_key import note_conviction, require_not_said_otherwise, require_one_instance
+from state.primitives.errors import DoubleSignError, QenexError
 from tests.consensus.world import BASE_NS, PRECOMMIT, PREVOTE, Scene
 
 
@@ -80,3 +83,23 @@ def test_what_another_instance_has_proposed_otherwise_is_not_signed() -> None:
     require_not_said_otherwise(scene.core, address, scene.proposal(0, "A"))
     with pytest.raises(DoubleSignError, match="two different proposals"):
         require_not_said_otherwise(scene.core, address, scene.proposal(0, "B"))
+
+
+def test_a_proof_in_a_block_stops_who_has_signed_and_is_said_by_who_has_not() -> None:
+    """Failed before: a node that was started again met the next block with a proof, and stopped again."""
+    scene = scene_at(3)
+    members = scene.validators.validators
+    proof = DuplicateVoteEvidence.of(scene.vote(3, PREVOTE, 0, "A"), scene.vote(3, PREVOTE, 0, None), scene.validators, BASE_NS)
+    block = replace(scene.block("A"), evidence=(proof,))
+    said: list[QenexError] = []
+
+    def warn(_who: str, error: QenexError) -> None:
+        said.append(error)
+
+    with pytest.raises(DoubleSignError, match="others have a proof that this validator's key signed"):
+        note_conviction(block, members[3].address, True, warn)
+    assert said == []
+    note_conviction(block, members[3].address, False, warn)
+    assert [error.code for error in said] == [DoubleSignError.code]
+    note_conviction(block, members[2].address, True, warn)
+    assert len(said) == 1
