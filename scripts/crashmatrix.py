@@ -82,13 +82,16 @@ class Matrix:
         log = home / "crash.log"
         with log.open("wb") as file:
             child = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
-        with trio.move_on_after(seconds_max) as scope:
-            while child.poll() is None:
-                await trio.sleep(0.02)
+        try:
+            with trio.move_on_after(seconds_max) as scope:
+                while child.poll() is None:
+                    await trio.sleep(0.02)
+        finally:  # also when the script is stopped
+            if child.poll() is None:
+                child.send_signal(signal.SIGKILL)
+                child.wait()
         if scope.cancelled_caught:
             self.not_reached += 1
-            child.send_signal(signal.SIGKILL)
-            child.wait()
             return False
         text = log.read_text(errors="replace")
         found = re.search(r"fail point \d+ \w+ (.+)", text)
