@@ -1,7 +1,8 @@
 """Every built-in alert rule fires on a running network because its condition was brought about, and clears because it is over.
 
-Real homes, stores, links and RPC, in one process. The rules are the built-in ones with shorter waits, and smaller thresholds where the
-built-in one would take minutes; a network that is well fires none of them.
+Only that of a node left alone is part of every test run; the others are drills (`scripts/test --drill`). Real homes, stores, links and RPC, in
+one process. The rules are the built-in ones with shorter waits, and smaller thresholds where the built-in one would take minutes; a network
+that is well fires none of them.
 """
 
 from __future__ import annotations
@@ -236,6 +237,7 @@ async def all_well(net: Net) -> None:
         await net.until(lambda found: found["score"] > 99 and not found["firing"], index, "node_health")
 
 
+@pytest.mark.drill
 async def test_a_validator_that_is_away(net: Net) -> None:
     await all_well(net)
     await net.stop(3)  # a quarter of the power
@@ -254,6 +256,7 @@ async def test_a_validator_that_is_away(net: Net) -> None:
     assert has_shown(net, "absence")
 
 
+@pytest.mark.drill
 async def test_a_validator_that_was_away_for_a_moment(net: Net) -> None:
     await all_well(net)
     await net.stop(3)
@@ -281,6 +284,7 @@ async def test_a_node_that_is_left_alone(net: Net) -> None:
     assert read["cometbft_mempool_failed_txs_total"] > 0 and read["qenex_invariant_checks_total"] > 0
 
 
+@pytest.mark.drill
 async def test_things_that_are_wrong(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     await all_well(net)
     home = Home(net.root / "node0")
@@ -345,6 +349,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.root
+@pytest.mark.drill
 async def test_the_rules_of_the_disk_fire_and_clear(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observer, "WALK_S", 0.05)
     monkeypatch.setattr(observer, "SAMPLE_S", 0.1)
