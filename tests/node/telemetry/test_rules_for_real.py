@@ -1,8 +1,8 @@
 """Every built-in alert rule fires on a running network because its condition was brought about, and clears because it is over.
 
-Only that of a node left alone is part of every test run; the others are drills (`scripts/test --drill`). Real homes, stores, links and RPC, in
-one process. The rules are the built-in ones with shorter waits, and smaller thresholds where the built-in one would take minutes; a network
-that is well fires none of them.
+Only that of a node left alone is part of every test run; the others are drills (`scripts/test --drill`). Real homes, stores, links and
+RPC, in one process. The rules are the built-in ones with shorter waits, and smaller thresholds where the built-in one would take minutes; a
+network that is well fires none of them.
 """
 
 from __future__ import annotations
@@ -368,6 +368,7 @@ async def test_the_rules_of_the_disk_fire_and_clear(small_disk: Path, monkeypatc
                 while "DiskLow" not in await net.firing(0):  # by being large
                     file.write(bytes(1024 * 1024))
                     file.flush()
+                    await trio.sleep(0.1)
             await net.fires(0, "DiskLow")
             filler.unlink()
             await net.clears(0, "DiskLow", "DiskFullSoon")
