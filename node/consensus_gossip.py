@@ -172,8 +172,8 @@ class ConsensusGossip:
     def _repair(self, view: HeightState) -> None:
         now_ns = self._clock.monotonic_ns()
         for name, peer in self._peers.items():
-            if peer.summary is None or (peer.summary.step is Step.COMMIT and peer.summary.height >= view.height):
-                continue  # it has decided: nothing of this height helps it
+            if peer.summary is None or (peer.summary.step is Step.COMMIT and peer.summary.height >= view.height - 1):
+                continue  # it has its quorum: no vote of that height helps it, and the next begins when its interval is over
             missing = {_key(message): message for message in compute_missing(view, peer.summary, GOSSIP_REPAIR_MAX)}
             since = peer.missing_since = {key: peer.missing_since.get(key, now_ns) for key in missing}
             due = [

@@ -188,7 +188,10 @@ def _run(parts: Any, run_sweep: Any, options: dict[str, Any], count: int) -> Any
             speed = totals.scenarios / totals.seconds if totals.seconds else 0.0
             progress.update(task, advance=part.count, description=f"{part.generator} {speed:.1f}/s, {wrong} failures")
 
-        return run_sweep(parts, options["jobs"] or os.cpu_count() or 1, on_part)
+        def on_height(height: int) -> None:
+            progress.update(task, description=f"{parts[0].generator} at height {height} of {options['heights']}")
+
+        return run_sweep(parts, options["jobs"] or os.cpu_count() or 1, on_part, on_height)
 
 
 def _replay(item: Any, options: dict[str, Any]) -> str:

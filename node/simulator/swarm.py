@@ -35,8 +35,9 @@ def run_swarm(
     faults: str = "all",
     mask: frozenset[int] = frozenset(),
     trace: Callable[[str], None] | None = None,
+    on_height: Callable[[int], None] | None = None,
 ) -> Verdict:
-    """One swarm. `validators` 0: 4 to 7 by the seed. Raises KeyError for an unknown profile of faults."""
+    """One swarm. `validators` 0: 4 to 7 by the seed. `on_height` is told of progress. Raises KeyError for an unknown profile of faults."""
     profile = FAULT_PROFILES[faults]
     run: Any = trio._core._run
     was_deterministic, before = run._ALLOW_DETERMINISTIC_SCHEDULING, run._r.getstate()
@@ -47,7 +48,7 @@ def run_swarm(
     parent = _MEMORY_FOLDER if _MEMORY_FOLDER.is_dir() else None
     try:
         with tempfile.TemporaryDirectory(prefix="qenex-swarm-", dir=parent) as folder:
-            world = World(seed, validators, heights, profile, mask, Path(folder), trace)
+            world = World(seed, validators, heights, profile, mask, Path(folder), trace, on_height)
             clock = trio.testing.MockClock(autojump_threshold=0)
             trio.run(world.play, clock=clock)
             return world.verdict()

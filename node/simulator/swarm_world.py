@@ -90,6 +90,7 @@ class World:
     mask: frozenset[int]
     folder: Path
     trace: Callable[[str], None] | None = None
+    on_height: Callable[[int], None] | None = None
     sometimes: dict[str, int] = field(default_factory=dict)
     faults_drawn: int = 0
     stuck: list[str] = field(default_factory=list)
@@ -304,6 +305,8 @@ class World:
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         deadline = trio.current_time() + seconds
         while trio.current_time() < deadline:
+            if self.on_height is not None:
+                self.on_height(self.best())
             if condition():
                 return True
             if self.is_healed:

@@ -114,13 +114,13 @@ class Totals:
                     self.failures.append(Failure(part.generator, verdict.seed, kind, messages[0]))
 
 
-def run_part(part: Part) -> Done:
+def run_part(part: Part, on_height: Callable[[int], None] | None = None) -> Done:
     """Every seed of a part. With a bug it stops at the first that is caught."""
     started = time.process_time()
-    return Done(_run_seeds(part), time.process_time() - started)
+    return Done(_run_seeds(part, on_height), time.process_time() - started)
 
 
-def _run_seeds(part: Part) -> list[Verdict]:
+def _run_seeds(part: Part, on_height: Callable[[int], None] | None) -> list[Verdict]:
     if part.bug:
         with planted(part.bug) as bug:
             verdicts = []
@@ -132,7 +132,9 @@ def _run_seeds(part: Part) -> list[Verdict]:
     seeds = range(part.first, part.first + part.count)
     if part.generator == LOCKSTEP:
         return [run_lockstep(seed, validators=part.validators, exceeds=part.faults == "accountability") for seed in seeds]
-    return [run_swarm(seed, validators=part.validators, heights=part.heights, faults=part.faults) for seed in seeds]
+    return [
+        run_swarm(seed, validators=part.validators, heights=part.heights, faults=part.faults, on_height=on_height) for seed in seeds
+    ]
 
 
 def make_parts(generator: str, first: int, count: int, validators: int, heights: int, faults: str, bug: str = "") -> list[Part]:
@@ -144,11 +146,13 @@ def make_parts(generator: str, first: int, count: int, validators: int, heights:
     ]
 
 
-def run_sweep(parts: list[Part], jobs: int, on_part: Callable[[Part, Totals], None]) -> Totals:
-    """Run parts in `jobs` processes and add them up."""
+def run_sweep(
+    parts: list[Part], jobs: int, on_part: Callable[[Part, Totals], None], on_height: Callable[[int], None] | None = None
+) -> Totals:
+    """Run parts in `jobs` processes and add them up. `on_height` is told of the progress of swarms, in this process only."""
     totals = Totals()
     started = time.monotonic()
-    for part, done in _run_parts(parts, jobs):
+    for part, done in _run_parts(parts, jobs, on_height):
         totals.add(part, done)
         totals.seconds = time.monotonic() - started
         on_part(part, totals)
@@ -171,10 +175,12 @@ def hunt(bug: str, first: int, budget: int, validators: int, jobs: int) -> tuple
     return 0, ""
 
 
-def _run_parts(parts: list[Part], jobs: int) -> Iterator[tuple[Part, Done]]:
+def _run_parts(
+    parts: list[Part], jobs: int, on_height: Callable[[int], None] | None = None
+) -> Iterator[tuple[Part, Done]]:
     if jobs <= 1 or len(parts) == 1:
         for part in parts:
-            yield part, run_part(part)
+            yield part, run_part(part, on_height)
         return
     context = multiprocessing.get_context("spawn")
     with context.Pool(min(jobs, len(parts)), initializer=_end_with_parent) as pool:

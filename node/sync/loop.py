@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 import trio
 
-from node.clock import Clock
+from node.clock import NS_PER_S, Clock
 from node.network import SYNC, Inbound, Network, NetworkEvent, PeerDown, PeerUp
 from node.sync.messages import (
     BlockAnswer,
@@ -190,9 +190,12 @@ class SyncLoop:
     # asking
 
     async def _ask(self) -> None:
+        looked_ns = -NS_PER_S
         while True:
             now_ns = self._clock.monotonic_ns()
-            self._complain(self._plan.expire(now_ns))
+            if now_ns - looked_ns >= TICK_S * NS_PER_S:  # not with every message: each look goes over all peers
+                looked_ns = now_ns
+                self._complain(self._plan.expire(now_ns))
             for request in self._plan.requests(now_ns):
                 if not self._network.send(request.peer, SYNC, encode_message(BlockRequest(request.height))):
                     self._plan.not_sent(request)

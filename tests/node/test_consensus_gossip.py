@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ import trio
 import trio.testing
 
 from consensus.block_id import BlockID
-from consensus.gossip import Summary
+from consensus.gossip import RoundSummary, Summary
 from consensus.messages import Step
 from consensus.vote import Proposal, Vote, VoteType
 from node.consensus_gossip import decode_message, encode_messages, encode_summary
-from node.network import CONSENSUS
+from node.network import CONSENSUS, Inbound
 from node.simulator.cluster import Cluster, Witness
 from state.params import ConsensusParams
 from state.primitives.codec import encode_trusted
@@ -113,6 +114,32 @@ async def test_lost_pushes_are_repaired(tmp_path: Path, autojump_clock: trio.tes
     cluster.check_agreement()
     blocks = cluster.nodes[0].store.blocks
     assert all(blocks[height].commit.round == 0 for height in range(started + 1, started + 8))
+
+
+@pytest.mark.parametrize(("step", "is_served"), [(Step.COMMIT, False), (Step.PRECOMMIT, True)])
+async def test_a_peer_that_waits_for_its_next_height_needs_no_votes_of_this_one(
+    step: Step, is_served: bool, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """One height behind and decided: it waits for its block interval. The precommits it lacks decided nothing."""
+    cluster = Cluster(tmp_path, params=ConsensusParams(block_interval_ms=2_000))
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        await cluster.until_height(2)
+        peer = cluster.network.add("peer")
+        cluster.network.connect("peer", "node0")
+        decided = cluster.nodes[0].height - 1
+        held = RoundSummary(0, (), 0b1111, True, 0, step is Step.COMMIT)
+        peer.send("node0", CONSENSUS, encode_summary(Summary(decided, 0, step, (held,))))
+        await trio.sleep(0.5)
+        assert cluster.nodes[0].height == decided + 1
+        nursery.cancel_scope.cancel()
+    served = set()
+    with suppress(trio.WouldBlock):
+        while True:
+            event = peer.channel(CONSENSUS).receive_nowait()
+            message = decode_message(event.payload) if isinstance(event, Inbound) else None
+            served |= {(vote.height, vote.validator_index) for vote in message} if isinstance(message, list) else set()
+    assert any(height == decided for height, _ in served) is is_served
 
 
 async def test_garbage_is_reported_and_harmless(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
