@@ -1,4 +1,4 @@
-"""One node of a swarm: the production parts, wired as `node.app` wires them, on the simulated machine. See `node.simulator.swarm`."""
+"""One node of a swarm: the production parts, wired as `node.wiring` wires them, on the simulated machine. See `node.simulator.swarm`."""
 
 from __future__ import annotations
 

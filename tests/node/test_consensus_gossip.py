@@ -15,7 +15,8 @@ from consensus.block_id import BlockID
 from consensus.gossip import RoundSummary, Summary
 from consensus.messages import Step
 from consensus.vote import Proposal, Vote, VoteType
-from node.consensus_gossip import decode_message, encode_messages, encode_summary
+from node.clock import NS_PER_S
+from node.consensus_gossip import RELAY_DELAY_NS, decode_message, encode_messages, encode_summary
 from node.network import CONSENSUS, Inbound
 from node.simulator.cluster import Cluster, Witness
 from state.params import ConsensusParams
@@ -130,7 +131,7 @@ async def test_a_peer_that_waits_for_its_next_height_needs_no_votes_of_this_one(
         decided = cluster.nodes[0].height - 1
         held = RoundSummary(0, (), 0b1111, True, 0, step is Step.COMMIT)
         peer.send("node0", CONSENSUS, encode_summary(Summary(decided, 0, step, (held,))))
-        await trio.sleep(0.5)
+        await trio.sleep(10 * RELAY_DELAY_NS / NS_PER_S)  # of virtual time: ten times what a repair waits
         assert cluster.nodes[0].height == decided + 1
         nursery.cancel_scope.cancel()
     served = set()

@@ -18,11 +18,12 @@ import trio
 from genesis.document import Document, compute_node_id
 from genesis.rules import check
 from genesis.testnet import NetworkOptions, NodePlan, plan_network
-from node.app import _run_node, open_home
+from node.app import run_opened
 from node.config import Home, Overrides
 from node.config_sections import Config, MetricsConfig, P2pConfig, RpcConfig, WorkersConfig
 from node.driver import Driver
 from node.homes import create_home, install_genesis
+from node.opening import open_home
 from node.rpc.client import Client
 from node.storage.store import Store
 from state.params import ConsensusParams
@@ -80,7 +81,7 @@ async def run_node(root: Path, *, task_status: trio.TaskStatus[None]) -> None:
     with ExitStack() as stack:
         opened = open_home(root, Overrides(), stack)
         try:
-            await _run_node(opened, task_status=task_status)
+            await run_opened(opened, task_status=task_status)
         except* DoubleSignError:
             pass
 

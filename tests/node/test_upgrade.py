@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from genesis.build import build_changes
-from node import app
+from node import opening
 from node.app import _report
 from node.cli.output import EXIT_UPGRADE
 from node.crash import leaf_of
@@ -36,7 +36,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         record = encode_record(UPGRADES_KEY, ((2, HEIGHT, "second", b""),))
         return tuple(sorted([*build_changes(document), (UPGRADES_KEY, record)]))
 
-    monkeypatch.setattr(app, "build_changes", with_plan)
+    monkeypatch.setattr(opening, "build_changes", with_plan)
     return make_network(tmp_path / "net")
 
 

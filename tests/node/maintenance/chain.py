@@ -16,7 +16,6 @@ from consensus.block import Block
 from consensus.commit import Commit, CommitSig, Flag, HybridVerifier, PqCommit
 from consensus.vote import VoteType, vote_sign_bytes
 from genesis.testnet import ASSET, NetworkOptions
-from node.app import Opened, open_home
 from node.bench.signing import LoadAccount, TransferPlan, sign_transfers
 from node.cli.main import main
 from node.clock import SystemClock
@@ -25,6 +24,7 @@ from node.executor import LedgerExecutor
 from node.keystore import Role, read_key_file
 from node.mempool.mempool import Mempool
 from node.mempool.pool import Pool
+from node.opening import Opened, open_home
 from node.signer import SignRequest, Step
 from node.testnet.files import create_network
 from node.workers import InlineChecker

@@ -13,10 +13,11 @@ import msgspec
 import trio
 
 from genesis.testnet import NetworkOptions
-from node.app import _run_node, open_home
+from node.app import run_opened
 from node.config import Overrides, load_config, render_config
 from node.config_sections import MetricsConfig, WorkersConfig
 from node.keystore import Role, read_key_file
+from node.opening import open_home
 from node.rpc.client import Client
 from node.testnet.files import create_network
 from state.params import ConsensusParams
@@ -59,7 +60,7 @@ def no_passphrase(path: Path) -> bytes:
 
 async def run_node(home: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     with ExitStack() as stack:
-        await _run_node(open_home(home, Overrides(), stack), task_status=task_status)
+        await run_opened(open_home(home, Overrides(), stack), task_status=task_status)
 
 
 def make_live(root: Path, validators: int, **rpc: Any) -> Live:

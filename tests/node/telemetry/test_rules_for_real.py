@@ -23,7 +23,7 @@ import trio
 from consensus.vote import Vote
 from genesis import testnet
 from genesis.testnet import NetworkOptions, NetworkPlan, plan_network
-from node.app import _run_node, open_home
+from node.app import run_opened
 from node.cli.main import main
 from node.config import Home, Overrides
 from node.config_sections import AlertsConfig, Config, MempoolConfig, MetricsConfig, P2pConfig, RpcConfig, WorkersConfig
@@ -32,6 +32,7 @@ from node.engine import Engine
 from node.homes import create_home, install_genesis
 from node.keystore import KeySet, Role, write_key_file
 from node.network import CONSENSUS
+from node.opening import open_home
 from node.rpc.client import Client
 from node.telemetry import observer
 from node.telemetry.audit_note import AuditNote, write_audit_note
@@ -82,7 +83,7 @@ class Net:
         with ExitStack() as stack, scope:
             opened = open_home(self.root / f"node{index}", Overrides(), stack)
             try:
-                await _run_node(opened, task_status=task_status)
+                await run_opened(opened, task_status=task_status)
             except* DoubleSignError:
                 pass
         ended.set()

@@ -1,0 +1,152 @@
+"""Opening a home: settings, genesis, keys, store, signer record, log, in this order, each checked before the next.
+
+What an operator can mend is a `QenexError` with a hint. Nothing runs yet; parts are made in `node.wiring`.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from consensus.validation import ChainTip
+from genesis.build import build_changes, build_params, build_validators
+from genesis.document import Document, parse
+from node.config import Home, Overrides, StateSync, load_config, split_listen
+from node.config_sections import Config
+from node.executor import load_state, require_known_rules, write_genesis
+from node.keystore import KeySet, Role, read_key_file
+from node.look_back import check_record_against_chain
+from node.roles import ChainState
+from node.signer import Signer
+from node.statesync.run import join_network
+from node.storage.store import Store, StoreOptions
+from node.tips import find_commit
+from node.wal import Wal
+from p2p.handshake import PROTOCOL_VERSION, Greeting
+from p2p.identity import NodeIdentity
+from state.primitives.errors import (
+    ConfigError,
+    HomeError,
+    KeyFileError,
+    QenexError,
+)
+from state.primitives.limits import GENESIS_BYTES_MAX
+
+VERSION: Final = metadata.version("qenex-node")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A home with everything in it open and checked."""
+
+    home: Home
+    config: Config
+    document: Document
+    identity: NodeIdentity
+    store: Store
+    state: ChainState
+    signer: Signer | None
+    wal: Wal
+
+
+def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
+    """Open a home; what is opened is closed by `stack`. Raises `QenexError` with a hint for everything an operator can mend."""
+    home = Home(root)
+    home.require()
+    config = load_config(home.config_file, overrides=overrides.settings)
+    document = parse(_read_genesis(home.genesis_file))
+    identity = NodeIdentity(_read_keys(home.node_key_file, Role.NODE, overrides).key.seed)
+    if overrides.state_sync is not None and not home.db_dir.exists():
+        _join(home, config, document, identity, overrides.state_sync)
+    store = open_store(home, config, document)
+    stack.callback(store.close)
+    state = load_state(store)
+    if state.tip.chain_id != document.chain_id:
+        raise ConfigError(f"the database in {home.db_dir} is of chain {state.tip.chain_id}", hint="genesis.json is another network's")
+    require_known_rules(state.tip)
+    signer = _open_signer(home, document, state, overrides)
+    position = 0
+    if signer is not None:
+        stack.callback(signer.close)
+        check_record_against_chain(signer, state.height, lambda height: find_commit(store, height))
+        if signer.record.height == state.height + 1:
+            position = signer.record.log_position
+    wal = Wal.open(home.wal_dir, document.hash, state.height + 1, signed_position=position)
+    stack.callback(wal.close)
+    return Opened(home, config, document, identity, store, state, signer, wal)
+
+
+def _read_genesis(path: Path) -> bytes:
+    """The bytes of genesis.json, which is no secret: any mode will do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(GENESIS_BYTES_MAX + 1)
+    except OSError as error:
+        raise HomeError(f"cannot read {path}: {error.strerror}", hint="get the document from another operator") from error
+
+
+def _join(home: Home, config: Config, document: Document, identity: NodeIdentity, wanted: StateSync) -> None:
+    """Make the database from peers' snapshots."""
+    log = structlog.get_logger()
+
+    def warn(who: str, error: QenexError) -> None:
+        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)
+
+    greeting = make_greeting(config, document, 0)
+    join_network(home, config, document, identity, greeting, store_options(config), wanted, warn, lambda text: log.info(text))
+
+
+def store_options(config: Config) -> StoreOptions:
+    """The store's bounds as the operator set them."""
+    settings = config.storage
+    return StoreOptions(settings.cache_bytes, settings.values_max, settings.leaves_max, tree_worker=config.workers.tree)
+
+
+def open_store(home: Home, config: Config, document: Document) -> Store:
+    """The store of a home; a new one gets the first state of its genesis document."""
+    options = store_options(config)
+    home.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = Store.open(home.db_dir, options) if home.db_dir.exists() else Store.create(home.db_dir, options)
+    if not store.tip:
+        validators = build_validators(document)
+        tip = ChainTip.at_genesis(
+            document.chain_id,
+            document.initial_height,
+            document.time_ns,
+            validators,
+            b"",
+            build_params(document).consensus,
+        )
+        write_genesis(store, tip, build_changes(document), validators)
+    return store
+
+
+def _read_keys(path: Path, role: Role, overrides: Overrides) -> KeySet:
+    def passphrase(file: Path) -> bytes:
+        if overrides.passphrase is None:
+            raise KeyFileError(f"{file} is encrypted", hint="give --passphrase-file or set QENEX_PASSPHRASE")
+        return overrides.passphrase(file)
+
+    return read_key_file(path, passphrase, role=role)
+
+
+def _open_signer(home: Home, document: Document, state: ChainState, overrides: Overrides) -> Signer | None:
+    if not home.validator_key_file.exists():
+        return None
+    keys = _read_keys(home.validator_key_file, Role.VALIDATOR, overrides)
+    if overrides.accept_empty_signer_record:
+        return Signer.open_or_accept_empty(
+            home.signer_file, document.hash, keys.key, keys.pq_key, abstain_through=state.height + 1
+        )
+    return Signer.open(home.signer_file, document.hash, keys.key, keys.pq_key)
+
+
+def make_greeting(config: Config, document: Document, height: int) -> Greeting:
+    """What this node says of itself to a peer."""
+    listen = config.p2p.listen if split_listen(config.p2p.listen)[1] else ""
+    return Greeting(PROTOCOL_VERSION, document.hash, VERSION, config.moniker, listen, (), height)

@@ -1,0 +1,179 @@
+"""The composition root: makes the parts of a node and tells each of those it works with. Parts are wired here and nowhere else.
+
+Nothing is started here; no part's work is done here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from consensus.commit import HybridVerifier
+from node.clock import SystemClock
+from node.config import split_listen
+from node.engine import Edges, Engine
+from node.evidence.gossip import EvidenceGossip
+from node.evidence.pool import EvidencePool
+from node.executor import CommittedBlock, LedgerExecutor, read_admitted
+from node.indexer.task import Index, make_index
+from node.maintenance.pruning import Pruner, Retention
+from node.mempool.gossip import MempoolGossip
+from node.mempool.mempool import ACCOUNT_TXS_MAX, Mempool
+from node.mempool.pool import Pool
+from node.opening import VERSION, Opened, make_greeting
+from node.peer_scores import load_scores
+from node.rpc.backend import NodeBackend
+from node.rpc.events import EventBus
+from node.source import StoreSource
+from node.statesync.server import SnapshotServer
+from node.telemetry.metrics import NodeMetrics
+from node.telemetry.monitor import Monitor, make_monitor
+from node.telemetry.observer import Observer
+from node.workers import InlineChecker, WorkerPool, default_worker_count, make_checker
+from p2p.channels import BLOCK, CONSENSUS, EVIDENCE, MEMPOOL, SNAPSHOT, SYNC
+from p2p.limits import LinkLimits
+from p2p.switch import Switch, SwitchSettings, parse_peers
+from state.primitives.errors import (
+    QenexError,
+)
+from state.view import RecordCache
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A wired node, not yet running."""
+
+    checker: InlineChecker | WorkerPool
+    engine: Engine
+    gossip: MempoolGossip
+    evidence_gossip: EvidenceGossip
+    snapshots: SnapshotServer
+    pruner: Pruner
+    index: Index | None
+    switch: Switch
+    backend: NodeBackend
+    metrics: NodeMetrics
+    monitor: Monitor
+    clock: SystemClock
+    warn: Callable[[str, QenexError], None]
+
+
+def wire(opened: Opened, log: Any) -> Parts:
+    """Make the parts and tell each of those it works with."""
+    config, document, store, state = opened.config, opened.document, opened.store, opened.state
+    clock, verifier, bus = SystemClock(), HybridVerifier(), EventBus()
+    workers = config.workers.signatures
+    checker = make_checker(default_worker_count(2) if workers == "auto" else workers)
+    records = RecordCache(store, state.height)
+    own_address = b"" if opened.signer is None else opened.signer.address
+    executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
+
+    def warn(who: str, error: QenexError) -> None:
+        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)
+
+    switch = _make_switch(opened, clock, warn)
+    metrics = NodeMetrics(document.chain_id)
+    pool = Pool(config.mempool.txs_max, config.mempool.bytes_max, ACCOUNT_TXS_MAX)
+
+    def on_added(hashes: list[bytes], source: str) -> None:
+        gossip.added(hashes, source)
+        engine.notify_txs()
+
+    mempool = Mempool(
+        pool, records, document.hash, checker, clock, lambda h: store.tx_location(h) is not None, on_added
+    )
+    executor.attach(mempool)
+    gossip = MempoolGossip(switch, switch.inbound(MEMPOOL), pool.get, pool.hashes, mempool.submit)
+    edges = Edges(
+        network=switch,
+        consensus_channel=switch.inbound(CONSENSUS),
+        block_channel=switch.inbound(BLOCK),
+        sync_channel=switch.inbound(SYNC),
+        source=StoreSource(store),
+        executor=executor,
+        find_tx=pool.get,
+        wal=opened.wal,
+        signer=opened.signer,
+        clock=clock,
+        verifier=verifier,
+        data_directory=opened.home.data_dir,
+        warn=warn,
+    )
+    engine = Engine(edges, state)
+    evidence = EvidencePool(
+        opened.home.evidence_file,
+        document.chain_id,
+        own_address,
+        executor.history,
+        lambda: executor.state.tip,
+        verifier,
+        warn,
+    )
+    executor.attach_evidence(evidence)
+    evidence_gossip = EvidenceGossip(switch, switch.inbound(EVIDENCE), evidence, engine.sync.height_of)
+    backend = NodeBackend(
+        config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus
+    )
+
+    def on_committed(committed: CommittedBlock) -> None:
+        bus.publish_block(committed)
+        switch.set_height(committed.block.header.height)
+        _follow_admissions(switch, committed, log)
+        observer.measure_block(committed)
+        log.info(
+            "block committed",
+            height=committed.block.header.height,
+            round=committed.commit.round,
+            txs=len(committed.txs),
+            app_hash=committed.app_hash,
+        )
+
+    executor.on_committed.append(on_committed)
+    index = _add_index(opened, backend, executor, log)
+    observer = Observer(metrics, opened.home, store, executor, mempool, engine, switch, evidence, own_address, clock.now_ns)
+    monitor = backend.monitor = make_monitor(opened.home, config, metrics, observer, clock, log)
+    snapshots = SnapshotServer(
+        switch, switch.inbound(SNAPSHOT), store, StoreSource(store), config.storage.snapshot_interval
+    )
+    retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
+    pruner = Pruner(store, retention, lambda: executor.state.tip, log)
+    return Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, warn)
+
+
+def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, log: Any) -> Index | None:
+    """The index of history, told of every height and asked by RPC; None if the settings want none."""
+    chain = opened.document.hash.hex()
+    index = backend.index = make_index(opened.home, opened.config.index, opened.store.snapshot, chain, log)
+    if index is not None:
+        notify = index.indexer.notify
+        executor.on_committed.append(lambda committed: notify())
+    return index
+
+
+def _follow_admissions(switch: Switch, committed: CommittedBlock, log: Any) -> None:
+    """Who may be a peer is in the state: when a block changes it, whoever is no longer admitted is disconnected."""
+    if committed.admitted is not None:
+        log.info("admitted nodes changed", nodes=len(committed.admitted))
+        switch.set_admitted(committed.admitted)
+
+
+def _make_switch(opened: Opened, clock: SystemClock, warn: Callable[[str, QenexError], None]) -> Switch:
+    config, document = opened.config, opened.document
+    host, port = split_listen(config.p2p.listen)
+    greeting = make_greeting(config, document, opened.state.height)
+    limits = LinkLimits(inbound_max=config.p2p.inbound_max, handshakes_max=config.p2p.handshakes_max)
+    admitted = read_admitted(opened.store)
+    settings = SwitchSettings(host, port, parse_peers(config.p2p.peers), admitted, limits)
+    return Switch(
+        settings,
+        opened.identity,
+        greeting,
+        now_ns=clock.now_ns,
+        jitter=random.SystemRandom().random,
+        warn=warn,
+        scores=load_scores(opened.home.peer_scores_file, trio.current_time(), clock.now_ns(), warn),
+    )
