@@ -1,8 +1,8 @@
-// What CosmJS makes of a node: every method it has, and its subscriptions. Prints one JSON object. Usage: node client.mjs URL TX_BASE64
+// What CosmJS makes of a node: every method it has, and its subscriptions. Prints one JSON object. Usage: node client.mjs URL TX_BASE64 TX_BASE64
 import { Comet38Client, connectComet } from "@cosmjs/tendermint-rpc";
 
-const [url, txBase64] = process.argv.slice(2);
-const tx = Buffer.from(txBase64, "base64");
+const [url, ...txs] = process.argv.slice(2);
+const [tx, second] = txs.map((text) => Buffer.from(text, "base64"));
 const found = { connected: (await connectComet(url)).constructor.name };
 const client = await Comet38Client.connect(url);
 
@@ -17,6 +17,8 @@ found.firstCommitSignatures = (await client.block(1)).block.lastCommit;
 found.commit = (await client.commit(1)).commit.signatures.length;
 found.canonical = (await client.commit(1)).canonical;
 found.validators = (await client.validatorsAll(1)).validators.length;
+const page = await client.validators({ height: 1, page: 2, per_page: 3 });
+found.validatorsPage = [page.validators.length, page.total];
 found.blockchain = (await client.blockchain(1, 2)).blockMetas.length;
 found.unconfirmed = (await client.numUnconfirmedTxs()).total;
 
@@ -39,16 +41,29 @@ found.txHeight = byHash.height;
 found.txProofTotal = byHash.proof.proof.total;
 found.txEvents = byHash.result.events.map((event) => event.type);
 const search = await client.txSearchAll({ query: `tx.height = ${sent.height}` });
+const found1 = await client.txSearch({ query: `tx.height = ${sent.height}`, page: 1, per_page: 1 });
+found.searchedPage = [found1.txs.length, found1.totalCount >= 1];
 found.searched = search.txs.some((item) => Buffer.from(item.hash).equals(Buffer.from(sent.hash)));
 const results = await client.blockResults(sent.height);
 found.results = results.results.length;
 found.resultCodes = results.results.map((result) => result.code);
 found.blockSearch = (await client.blockSearch({ query: `block.height = ${sent.height}` })).totalCount;
+found.blockSearchAll = (await client.blockSearchAll({ query: `block.height <= ${sent.height}` })).totalCount === sent.height;
 const query = await client.abciQuery({ path: "/supply/QNX", data: new Uint8Array(), prove: true });
 found.queryBytes = query.value.length;
 found.proofOps = query.proof.ops.length;
+found.async = (await client.broadcastTxAsync({ tx: second })).hash.length;
+while (events.txs.length < 2) await new Promise((resolve) => setTimeout(resolve, 50));
 while (!events.txs.includes(sent.height)) await new Promise((resolve) => setTimeout(resolve, 50));
 found.blocksInOrder = events.blocks.every((height, i) => i === 0 || height === events.blocks[i - 1] + 1);
 found.headers = events.headers.length > 0;
+client.disconnect();
+socket.disconnect();
+// every method of the client but those of its own life was called above
+const source = (await import("node:fs")).readFileSync(new URL(import.meta.url), "utf8");
+const own = new Set(["constructor", "detectVersion", "doCall"]);
+const methods = Object.getOwnPropertyNames(Comet38Client.prototype).filter((name) => !own.has(name));
+found.methods = methods.length;
+found.notCalled = methods.filter((name) => !new RegExp(`\\.${name}\\(`).test(source));
 console.log(JSON.stringify(found));
 process.exit(0);

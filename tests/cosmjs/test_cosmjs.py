@@ -36,14 +36,17 @@ def network(tmp_path: Path) -> Iterator[Path]:
         subprocess.run([*QENEX, "testnet", "down", "--home", str(home)], check=True, timeout=60)
 
 
-async def sign_transfer(home: Path) -> bytes:
+async def sign_transfers(home: Path) -> list[bytes]:
     alice, bob = (
         read_key_file(home / "keys" / f"{name}.json", lambda _: b"", role=Role.USER) for name in ("alice", "bob")
     )
-    sender, recipient = parse_address(alice.account), parse_address(bob.account)
     async with Client(URL) as client:
-        ops = [call("asset.transfer", asset="QNX", to=recipient, amount=5, tag="")]
-        return await client.sign_operations(ops, sender, [(sender, 0, alice.key)])
+        raws = []
+        for payer, payee in ((alice, bob), (bob, alice)):
+            sender = parse_address(payer.account)
+            ops = [call("asset.transfer", asset="QNX", to=parse_address(payee.account), amount=5, tag="")]
+            raws.append(await client.sign_operations(ops, sender, [(sender, 0, payer.key)]))
+        return raws
 
 
 @pytest.mark.cosmjs
@@ -58,8 +61,8 @@ def test_comet38client(network: Path, tmp_path: Path) -> None:
     node = shutil.which("node")
     assert npm and node, "this test needs Node and npm"
     subprocess.run([npm, "install", "--silent", "--no-audit", "--no-fund"], cwd=work, check=True, timeout=200)
-    raw = trio.run(sign_transfer, network)
-    arguments = [node, "client.mjs", URL, base64.b64encode(raw).decode("ascii")]
+    raws = trio.run(sign_transfers, network)
+    arguments = [node, "client.mjs", URL, *(base64.b64encode(raw).decode("ascii") for raw in raws)]
     done = subprocess.run(arguments, cwd=work, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -73,6 +76,9 @@ def test_comet38client(network: Path, tmp_path: Path) -> None:
     assert found["txHeight"] == found["sentHeight"] > 1
     assert found["txProofTotal"] >= 1
     assert found["txEvents"] == ["transfer"]
+    assert (found["validatorsPage"], found["searchedPage"], found["async"]) == ([1, 4], [1, True], 32)
+    assert found["blockSearchAll"] is True
+    assert (found["methods"] >= 22, found["notCalled"]) == (True, [])
     assert found["searched"] is True
     assert found["results"] >= 1
     assert set(found["resultCodes"]) == {0}
