@@ -31,7 +31,8 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    for name in ("killtest", "chaos", "chaos_relay", "crash_node", "crashmatrix", "double_signing_node", "tour", "tour_story", "tour_rest"):
+    tours = ("tour", "tour_story", "tour_rest")
+    for name in ("killtest", "clients", "chaos", "chaos_relay", "crash_node", "crashmatrix", "double_signing_node", *tours):
         sys.modules.pop(name, None)
 
 

@@ -21,7 +21,7 @@ def own_gc() -> Iterator[None]:
 
 
 def test_every_transfer_is_indexed(tmp_path: Path) -> None:
-    data = run_index(50, tmp_path).to_json()
+    data = run_index(50, tmp_path)["sqlite"].to_json()
     # a transaction, its event and a line for each of the two; before that what the accounts had
     assert data["transactions"] == 50 and isinstance(data["rows"], int) and data["rows"] >= 50 * 4 + 50
     assert all(isinstance(value, int | float) and value > 0 for value in data.values())

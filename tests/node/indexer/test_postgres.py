@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from threading import Timer
 
 import pytest
 
+from node.bench.index import run_index
 from node.config import Home
 from node.config_sections import IndexConfig
 from node.indexer.access import forget, opener
@@ -102,3 +104,18 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
     with pytest.raises(ConfigError, match="needs the package psycopg"):
         PostgresIndex("")
+
+
+def test_the_bench_measures_it_beside_sqlite(postgres: PostgresServer, tmp_path: Path) -> None:
+    dsn = postgres.new_database()
+    threshold = gc.get_threshold()
+    try:
+        reports = run_index(50, tmp_path, dsn)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
+    assert reports["postgresql"].rows == reports["sqlite"].rows >= 250
+    assert min(reports["postgresql"].history_us) > 0
+    left = PostgresIndex(dsn, read_only=True)
+    assert left.execute("SELECT COUNT(*) FROM information_schema.tables WHERE table_name = 'txs'") == [(0,)]
+    left.close()
