@@ -1,6 +1,7 @@
 """Every key of the state and the form of the record behind it. No rule about what may be stored goes in here.
 
-A raw key is a space, one letter (or, since those are all taken, a digit), and the rest: at most 255 bytes. A value is a canonical msgpack array and never empty.
+A raw key is a space, one letter (or a digit: all letters are taken), and the rest: at most 255 bytes. A value is a canonical msgpack
+array and never empty.
 In memory a record is a plain tuple with amounts as integers; `DECODE` and `ENCODE` translate, chosen by the letter, so that
 each record is decoded at most once and encoded at most once per block. Absent means zero or nothing, never "unknown".
 

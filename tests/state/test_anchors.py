@@ -154,7 +154,8 @@ def test_a_foreign_operation_may_not_write_anchors(world: World) -> None:
 
 def test_the_audit_of_a_whole_state(world: World) -> None:
     assert anchored(world, "alice", "node", 9) == Code.OK
-    records = {key: world.read(key) for key in (anchors_key(ALICE), anchored_log_key(ALICE, "node"), *(anchor_key(ALICE, "node", n) for n in (0, 1)))}
+    keys = (anchors_key(ALICE), anchored_log_key(ALICE, "node"), anchor_key(ALICE, "node", 0), anchor_key(ALICE, "node", 1))
+    records = {key: world.read(key) for key in keys}
     assert audit_anchors(records.items()) == ()
     assert audit_state(world.records()).problems == ()
     last = records[anchor_key(ALICE, "node", 1)]
