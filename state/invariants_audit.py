@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping
 
 from state.primitives.codec import Value
 from state.primitives.limits import ANCHORED_LOGS_MAX
-from state.schema_audit import ANCHOR, ANCHOR_ACCOUNT, ANCHOR_LIST_KEY_BYTES, anchor_key, anchored_log_key, anchors_key, split_anchor_key
+from state.schema_audit import (
+    ANCHOR,
+    ANCHOR_ACCOUNT,
+    ANCHOR_LIST_KEY_BYTES,
+    anchor_key,
+    anchored_log_key,
+    anchors_key,
+    split_anchor_key,
+)
 from state.view import View
 
 

@@ -17,7 +17,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal
 
 import msgspec
 
@@ -64,7 +64,7 @@ def parse_moment(text: str, option: str, *, is_end: bool) -> Moment:
     if _NUMBER.match(text):
         return Moment(number=int(text))
     try:
-        found = datetime.datetime.fromisoformat(text)
+        found = datetime.datetime.fromisoformat(text if text[4:5] == "-" else "")
     except ValueError:
         raise ConfigError(
             f"{option} {text} is neither a time nor the number of an entry", hint="such as 2026-01-31, 2026-01-31T12:00:00Z, or 1200"
@@ -108,7 +108,8 @@ def find_cut(path: Path, first: Moment, last: Moment, progress: Progress = lambd
             done += len(line)
             progress(done, size)
     if begin is None or end is None:
-        raise ConfigError(f"{path} has no entries between these two", hint=f"it has {checker.head.entries}; qenex audit list shows the last")
+        hint = f"it has {checker.head.entries}; qenex audit list shows the last"
+        raise ConfigError(f"{path} has no entries between these two", hint=hint)
     return CutHead(
         log=name,
         first=begin.number,
@@ -132,8 +133,6 @@ def _is_to(entry: Entry, moment: Moment) -> bool:
 
 def write_cut(path: Path, head: CutHead, kind: str, out: BinaryIO, progress: Progress = lambda done, size: None) -> None:
     """Write the entries that `find_cut` has found, checked once more. `kind` is jsonl or csv."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     start = msgspec.json.encode(head) + b"\n"
     out.write(start if kind == "jsonl" else b"# " + start + ",".join(COLUMNS).encode() + b"\n")
     checker = Checker()
@@ -145,23 +144,19 @@ def write_cut(path: Path, head: CutHead, kind: str, out: BinaryIO, progress: Pro
             progress(done, size)
             if entry.number < head.first:
                 continue
-            if kind == "jsonl":
-                out.write(line)
-            else:
-                writer.writerow(_to_row(entry))
-                out.write(text.getvalue().encode())
-                text.seek(0)
-                text.truncate()
+            out.write(line if kind == "jsonl" else _to_csv(entry).encode())
             if entry.number == head.last:
                 break
     if checker.head != Head(head.last, head.last_hash):
         raise AuditLogDamagedError("the log changed while it was read", hint="run it again")
 
 
-def _to_row(entry: Entry) -> tuple[Any, ...]:
+def _to_csv(entry: Entry) -> str:
     detail = msgspec.json.encode(entry.detail, order="deterministic").decode()
     shown = (entry.number, format_time(entry.time_ns), entry.time_ns, entry.actor, entry.action)
-    return (*shown, detail, entry.previous, entry.hash)
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow((*shown, detail, entry.previous, entry.hash))
+    return text.getvalue()
 
 
 def read_cut(file: BinaryIO) -> tuple[CutHead, Iterator[bytes]] | None:
@@ -180,31 +175,37 @@ def read_cut(file: BinaryIO) -> tuple[CutHead, Iterator[bytes]] | None:
 
 def _read_rows(file: BinaryIO, offset: int) -> Iterator[bytes]:
     """The lines of the log that the rows of a CSV stand for."""
-    file.seek(offset)
-    # closing a wrapper would close the file, which is its opener's
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    taken: list[str] = []  # of the row that is being read; a text may have line ends in it
+
+    def texts() -> Iterator[str]:
+        for line in read_lines(file, offset):
+            taken.append(line.decode("utf-8"))
+            yield taken[-1]
+
     number = 0
     try:
-        rows = csv.reader(text, strict=True)
+        rows = csv.reader(texts(), strict=True)
         if tuple(next(rows, ())) != COLUMNS:
             raise AuditLogDamagedError("the column names of the cut are not what was written")
         for row in rows:
             number += 1
-            yield _from_row(row, number)
+            if number == 1:
+                taken.pop(0)  # the column names
+            line = _from_row(row, number, "".join(taken))
+            taken.clear()
+            yield line
     except (csv.Error, UnicodeDecodeError) as error:
         raise AuditLogDamagedError(f"row {number + 1} of the cut cannot be read: {error}") from None
-    finally:
-        text.detach()
 
 
-def _from_row(row: list[str], place: int) -> bytes:
+def _from_row(row: list[str], place: int, text: str) -> bytes:
     try:
-        number, time, time_ns, actor, action, detail, previous, own = row
+        number, _, time_ns, actor, action, detail, previous, own = row
         entry = Entry(int(number), int(time_ns), actor, action, msgspec.json.decode(detail), previous, own)
         line = write_line(entry)
         read = read_line(line, entry.number)
     except (ValueError, TypeError, msgspec.MsgspecError) as error:
         raise AuditLogDamagedError(f"row {place} of the cut is no entry: {error}") from None
-    if row != [str(item) for item in _to_row(read)]:
-        raise AuditLogDamagedError(f"row {place} of the cut, entry {number}, was changed: it is not spelled as it was written ({time})")
+    if text != _to_csv(read):
+        raise AuditLogDamagedError(f"row {place} of the cut, entry {number}, was changed: it is not spelled as it was written")
     return line

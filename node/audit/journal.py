@@ -291,7 +291,7 @@ class Journal:
             return  # the next one to open it finds an end that was cut off, or entries that nobody was promised
 
     def _write_note(self) -> None:
-        """In place, in one call and one sector. It may be behind, after a power failure or on a disk that takes nothing, and never ahead."""
+        """In place, in one call and one sector. After a power failure, or on a disk that takes nothing, it is behind; never ahead."""
         with suppress(OSError):
             self._put_note()
 

@@ -122,10 +122,9 @@ def select_last(
         size = os.fstat(file.fileno()).st_size
         end = find_offset(file, before) if before else size
         found: list[Entry] = []
-        walked = looked_from = 0
-        for line in read_backwards(file, end):
+        looked_from = 0
+        for walked, line in enumerate(read_backwards(file, end), 1):
             entry = read_line(line)
-            walked += 1
             looked_from = entry.number
             if _fits(entry.actor, actor) and _fits(entry.action, action):
                 found.append(entry)

@@ -1,7 +1,7 @@
 """Whether a log is what was written: its hashes, the note of its last entry, and the anchors that the chain keeps of it.
 
-The hashes find every change that leaves one line as it was; the note finds an end that is missing; only an anchor finds a log that was written
-anew, since whoever has the file can make all hashes again. Asking a node for anchors is the caller's.
+The hashes find every change that leaves one line as it was; the note finds an end that is missing; only an anchor finds a log that was
+written anew, since whoever has the file can make all hashes again. Asking a node for anchors is the caller's.
 """
 
 from __future__ import annotations

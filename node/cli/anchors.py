@@ -1,4 +1,4 @@
-"""`qenex tx audit anchor` and `qenex query anchors`: anchors of audit logs on the chain. What a log is, is `node.audit`'s; JSON is the RPC's own."""
+"""`qenex tx audit anchor` and `qenex query anchors`: anchors of audit logs on the chain. JSON is the RPC's own."""
 
 from __future__ import annotations
 
@@ -55,5 +55,6 @@ def anchors(account: str, log: str, start: int, limit: int, node: str, home: Pat
         return found
 
     found = ask_node(node, ask)
-    rows, fields = (found["anchors"], ("number", "entries", "head", "height", "time")) if log else (found["logs"], ("log", "anchors", "entries"))
+    fields = ("number", "entries", "head", "height", "time") if log else ("log", "anchors", "entries")
+    rows = found["anchors"] if log else found["logs"]
     answer(as_json, found, table([[str(row[name]) for name in fields] for row in rows], fields))
