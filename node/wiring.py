@@ -86,7 +86,6 @@ def wire(opened: Opened, log: Any) -> Parts:
     switch = _make_switch(opened, clock, warn)
     metrics = NodeMetrics(document.chain_id)
     audit = AuditWriter(Journal(opened.home.audit_log_file), clock.now_ns, warn, log)
-    switch.on_banned = note_ban(audit)
     pool = Pool(config.mempool.txs_max, config.mempool.bytes_max, ACCOUNT_TXS_MAX)
 
     def on_added(hashes: list[bytes], source: str) -> None:
@@ -135,31 +134,29 @@ def wire(opened: Opened, log: Any) -> Parts:
         _follow_admissions(switch, committed, log)
         observer.measure_block(committed)
         note_convictions(audit, committed, own_address)
-        log.info(
-            "block committed",
-            height=committed.block.header.height,
-            round=committed.commit.round,
-            txs=len(committed.txs),
-            app_hash=committed.app_hash,
-        )
+        _log_block(committed, log)
 
     executor.on_committed.append(on_committed)
     index = _add_index(opened, backend, executor, log)
     observer = Observer(metrics, opened.home, store, executor, mempool, engine, switch, evidence, own_address, clock.now_ns)
     monitor = backend.monitor = make_monitor(opened.home, config, metrics, observer, clock, log)
-    monitor.on_alert = note_alert(audit)
+    switch.on_banned, monitor.on_alert = note_ban(audit), note_alert(audit)
     anchorer = observer.anchorer = _make_anchorer(opened, audit, mempool, clock, warn)
     backend.audit = observer.audit = audit
-    snapshots = SnapshotServer(
-        switch, switch.inbound(SNAPSHOT), store, StoreSource(store), config.storage.snapshot_interval
-    )
+    snapshots = SnapshotServer(switch, switch.inbound(SNAPSHOT), store, StoreSource(store), config.storage.snapshot_interval)
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
-    requests = RequestLog(audit, trio.current_time)
     return Parts(
         checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, warn,
-        audit, requests, anchorer,
+        audit, RequestLog(audit, trio.current_time), anchorer,
     )  # fmt: skip
+
+
+def _log_block(committed: CommittedBlock, log: Any) -> None:
+    header = committed.block.header
+    log.info(
+        "block committed", height=header.height, round=committed.commit.round, txs=len(committed.txs), app_hash=committed.app_hash
+    )
 
 
 def _make_anchorer(

@@ -26,7 +26,7 @@ WINDOW_S: Final = 60.0
 CALLERS_MAX: Final = 4_096  # whose refusals are told apart; the rest are counted together
 OTHERS: Final = "others"
 NAMES_MAX: Final = 12  # accounts, and assets, of one call that are named; all are in the hash
-_ADDRESS: Final = re.compile(r"qx1[02-9ac-hj-np-z]{59}", re.ASCII)
+_ADDRESS: Final = re.compile(r"qx1[02-9ac-hj-np-z]{58}", re.ASCII)
 _ASSETS: Final = ("asset", "code", "pool", "asset_in", "asset_out", "path")
 _WALKED_MAX: Final = 1_000
 
