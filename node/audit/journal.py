@@ -140,7 +140,8 @@ class Journal:
                 with self._locked():
                     old = _describe(self.path)
                     kept = _free_name(self.path, "set-aside")
-                    note_path(self.path).unlink(missing_ok=True)
+                    with suppress(FileNotFoundError):
+                        os.rename(note_path(self.path), note_path(kept))
                     os.rename(self.path, kept)
                     self._forget()
                 with self._locked():

@@ -78,8 +78,12 @@ def read_log_name(path: Path) -> str:
         return log_name(Checker().take(first)) if first else ""
 
 
-def verify(path: Path, anchors: Sequence[Anchor] = (), progress: Progress = lambda done, size: None) -> Verified:
+def verify(
+    path: Path, anchors: Sequence[Anchor] = (), progress: Progress = lambda done, size: None, *, needs_note: bool = True
+) -> Verified:
     """Read a log or a cut from beginning to end. `anchors` are of this very log, in their order.
+
+    A log in its home has the note of its last entry; a copy of one need not, if `needs_note` is False.
 
     Raises `ConfigError` if there is no file, `AuditLogUnavailableError` if it cannot be read; what is wrong with it is in the answer.
     """
@@ -94,7 +98,7 @@ def verify(path: Path, anchors: Sequence[Anchor] = (), progress: Progress = lamb
             return _failed(error.message)
         if found is None:
             note = read_note(path)
-            if note is None and size:
+            if note is None and size and needs_note:
                 problems.append(f"{note_path(path)}, the note of the last entry, is missing or cannot be read")
             file.seek(0)
         else:

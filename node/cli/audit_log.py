@@ -72,7 +72,7 @@ def verify_command(home: Path | None, file: Path | None, url: str | None, accoun
         except AuditLogDamagedError:
             log = ""  # what is wrong with it is said below
         anchors, more = _ask_anchors(url, _find_account(account, home), log, prove)
-    found = verify(path, anchors, _show_progress(as_json))
+    found = verify(path, anchors, _show_progress(as_json), needs_note=file is None)
     found = found._replace(problems=(*found.problems, *more))
     answer(as_json, {"file": str(path), **found.to_json()}, _describe(path, found, asked=url is not None))
     return EXIT_FAILED if found.problems else EXIT_OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ async def test_reads_are_recorded_anchored_and_proved(tmp_path: Path, monkeypatc
         good = await trio.to_thread.run_sync(verify, "--prove")
         assert (good.code, good.data["problems"]) == (0, []), good
         assert int(good.data["anchored_entries"]) >= wanted and good.data["anchors_checked"] >= 1
+        await _check_anchors_by_hand(live, home, tokens, monkeypatch)
         copy = home.audit_log_file.read_bytes()
         (tmp_path / "copy").mkdir()
         other = Home(tmp_path / "copy")
@@ -145,6 +147,31 @@ async def _check_entries_by_rpc(ask: Asking, alice: str) -> None:
     assert [entry["number"] for entry in before["entries"]] == ["1", "2"]
     for wrong in ({"limit": 0}, {"limit": 101}, {"before": -1}):
         assert "error" in await ask(Role.OPERATOR, "audit_entries", **wrong)
+
+
+async def _check_anchors_by_hand(live: Live, home: Home, tokens: dict[Role, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QENEX_TOKEN", tokens[Role.SUBMIT])
+    bob = live.root / "keys" / "bob.json"
+
+    def run(*arguments: object) -> Any:
+        return qenex(*arguments, "--node", live.url, "--json")
+
+    sent = ("--from", bob, "--home", home.root, "--wait")
+    teller = ("tx", "audit", "anchor", "--log", "teller/1", "--entries", "5", "--head", "ab" * 32, *sent)
+    assert (await trio.to_thread.run_sync(run, *teller)).code == 0
+    again = await trio.to_thread.run_sync(run, *teller)
+    assert (again.code, again.data["code_name"]) == (1, "ASSERT_FAILED")  # it has not grown
+    assert (await trio.to_thread.run_sync(run, "audit", "anchor", *sent)).code == 0
+    address = format_address(live.recipient)
+    shown = (await trio.to_thread.run_sync(run, "query", "anchors", address, "--log", "teller/1")).data
+    assert shown["logs"][0]["log"] == "teller/1" and len(shown["logs"]) == 2
+    assert [(row["entries"], row["head"]) for row in shown["anchors"]] == [("5", "ab" * 32)]
+    verified = qenex_verify(home, live.url, address)
+    assert (await trio.to_thread.run_sync(verified)).code == 0
+
+
+def qenex_verify(home: Home, url: str, account: str) -> Callable[[], Any]:
+    return lambda: qenex("audit", "verify", "--home", home.root, "--rpc", url, "--account", account, "--prove", "--json")
 
 
 async def _check_that_nothing_is_answered_unrecorded(ask: Asking, home: Home, alice: str) -> None:
