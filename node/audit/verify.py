@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from node.audit.chain import Checker, Head, log_name
+from node.audit.chain import Checker, Head, log_name, read_line
 from node.audit.cut import CutHead, Progress, format_time, read_cut
 from node.audit.journal import Note, note_path, read_note
-from node.audit.reading import open_log, read_lines
-from state.primitives.errors import AuditLogDamagedError
+from node.audit.reading import open_log, read_backwards, read_lines
+from state.primitives.errors import AuditLogDamagedError, QenexError
 
 
 class Anchor(NamedTuple):
@@ -76,6 +76,27 @@ def read_log_name(path: Path) -> str:
             return cut[0].log
         first = next(read_lines(file), b"")
         return log_name(Checker().take(first)) if first else ""
+
+
+def find_problem(path: Path, *, is_deep: bool) -> str:
+    """What is wrong with a home's log, or nothing: its end, and with `is_deep` all of it. No log is none that is wrong."""
+    if not path.exists():
+        return ""
+    try:
+        if is_deep:
+            return next(iter(verify(path).problems), "")
+        note = read_note(path)
+        with open_log(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if note is None:
+                return f"{note_path(path)}, the note of the last entry, is missing or cannot be read" if size else ""
+            if size < note.size:
+                return f"the end of {path} is missing: it had {note.head.entries} entries"
+            last = read_line(next(read_backwards(file, note.size), b""), note.head.entries) if note.size else None
+    except QenexError as error:
+        return error.message
+    is_same = last is None or Head(last.number, last.hash) == note.head
+    return "" if is_same else f"entry {note.head.entries} of {path} is not the one that was written there"
 
 
 def verify(
