@@ -66,19 +66,21 @@ def verify_command(home: Path | None, file: Path | None, url: str | None, accoun
     path = file if file is not None else _home(home).audit_log_file
     anchors: list[Anchor] = []
     more: list[str] = []
+    others: list[str] = []
     if url is not None:
         try:
             log = read_log_name(path)
         except AuditLogDamagedError:
             log = ""  # what is wrong with it is said below
-        anchors, more = _ask_anchors(url, _find_account(account, home), log, prove)
+        anchors, more, others = _ask_anchors(url, _find_account(account, home), log, prove)
     found = verify(path, anchors, _show_progress(as_json), needs_note=file is None)
     found = found._replace(problems=(*found.problems, *more))
-    answer(as_json, {"file": str(path), **found.to_json()}, _describe(path, found, asked=url is not None))
+    data = {"file": str(path), **found.to_json(), "other_logs": others}
+    answer(as_json, data, _describe(path, found, others, asked=url is not None))
     return EXIT_FAILED if found.problems else EXIT_OK
 
 
-def _describe(path: Path, found: Verified, *, asked: bool) -> list[str]:
+def _describe(path: Path, found: Verified, others: list[str], *, asked: bool) -> list[str]:
     data = found.to_json()
     what = "a cut: entries" if found.is_cut else "entries"
     lines = [f"{path}: {what} {found.first} to {found.head.entries} of {found.log or 'no log'}"]
@@ -91,6 +93,8 @@ def _describe(path: Path, found: Verified, *, asked: bool) -> list[str]:
         lines.append(f"{found.torn} bytes at the end are no entry: {why}")
     if asked:
         lines.append(f"anchors compared: {found.anchors}; the chain confirms it up to entry {found.anchored}")
+    if others and not found.problems:
+        lines.append(f"the account has anchored other logs too, which this one does not stand for: {', '.join(others)}")
     lines += found.problems[:PROBLEMS_SHOWN]
     if len(found.problems) > PROBLEMS_SHOWN:
         lines.append(f"and {len(found.problems) - PROBLEMS_SHOWN} more")
@@ -116,8 +120,8 @@ def _find_account(account: str | None, home: Path | None) -> str:
     return read_key_info(found.root / key).account
 
 
-def _ask_anchors(url: str, account: str, log: str, prove: bool) -> tuple[list[Anchor], list[str]]:
-    """(the anchors of a log, what is wrong with that there are none)."""
+def _ask_anchors(url: str, account: str, log: str, prove: bool) -> tuple[list[Anchor], list[str], list[str]]:
+    """(the anchors of a log, what is wrong with that there are none, which other logs the account has anchored)."""
     from node.audit.verify import Anchor
     from node.cli.asking import ask_node
     from state.schema import decode_record
@@ -141,10 +145,11 @@ def _ask_anchors(url: str, account: str, log: str, prove: bool) -> tuple[list[An
         return found, logs
 
     anchors, logs = ask_node(url, ask)
+    others = [f"{row['log']} ({row['entries']} entries)" for row in logs if row["log"] != log]
     if anchors:
-        return anchors, []
-    others = ", ".join(f"{row['log']} ({row['entries']} entries)" for row in logs)
-    return [], [f"{account} has anchored no log {log or '(this one has no name)'}; it has anchored {others or 'none at all'}"]
+        return anchors, [], others
+    missing = f"{account} has anchored no log {log or '(this one has no name)'}; it has anchored {', '.join(others) or 'none at all'}"
+    return [], [missing], others
 
 
 @click.command("export")

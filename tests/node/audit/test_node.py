@@ -166,8 +166,8 @@ async def _check_anchors_by_hand(live: Live, home: Home, tokens: dict[Role, str]
     shown = (await trio.to_thread.run_sync(run, "query", "anchors", address, "--log", "teller/1")).data
     assert shown["logs"][0]["log"] == "teller/1" and len(shown["logs"]) == 2
     assert [(row["entries"], row["head"]) for row in shown["anchors"]] == [("5", "ab" * 32)]
-    verified = qenex_verify(home, live.url, address)
-    assert (await trio.to_thread.run_sync(verified)).code == 0
+    verified = await trio.to_thread.run_sync(qenex_verify(home, live.url, address))
+    assert (verified.code, verified.data["other_logs"]) == (0, ["teller/1 (5 entries)"]), verified
 
 
 def qenex_verify(home: Home, url: str, account: str) -> Callable[[], Any]:
