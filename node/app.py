@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 import trio
 
+from node.audit.life import note_end, note_start
 from node.config import Overrides, split_listen
 from node.gc_tuning import tune_gc
 from node.opening import VERSION, Opened, open_home
@@ -26,7 +27,7 @@ from node.rpc.tls import open_tls
 from node.stop_deadline import StopDeadline
 from node.telemetry.logs import configure_logs
 from node.telemetry.metrics import NodeMetrics, serve_metrics
-from node.wiring import wire
+from node.wiring import Parts, wire
 from node.workers import WorkerPool
 from state.primitives.errors import (
     ConfigError,
@@ -72,12 +73,29 @@ async def _run(opened: Opened, deadline: StopDeadline) -> int:
 
 
 async def run_opened(opened: Opened, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Wire everything and run it until cancelled."""
-    log = structlog.get_logger()
-    config = opened.config
-    parts = wire(opened, log)
+    """Wire everything and run it until cancelled. The audit log hears of the beginning before anybody is answered, and of the end."""
+    parts = wire(opened, structlog.get_logger())
+    note_start(parts.audit, opened.config, VERSION, opened.state.height)
+    try:
+        await _run_parts(opened, parts, task_status)
+    except BaseException as error:
+        _end_audit(parts, error)
+        raise
+    _end_audit(parts, None)
+
+
+def _end_audit(parts: Parts, error: BaseException | None) -> None:
+    parts.requests.flush(is_last=True)
+    note_end(parts.audit, parts.backend.height, error)
+    parts.audit.close()
+
+
+async def _run_parts(opened: Opened, parts: Parts, task_status: trio.TaskStatus[None]) -> None:
+    log, config = structlog.get_logger(), opened.config
     access, tls = open_access(opened.home.tokens_file, config.rpc, trio.current_time, log), open_tls(opened.home.root, config.rpc)
     async with trio.open_nursery() as nursery:
+        await nursery.start(parts.audit.run)
+        await nursery.start(parts.requests.run)
         if isinstance(parts.checker, WorkerPool):
             await nursery.start(parts.checker.run)
         await nursery.start(parts.engine.run)
@@ -89,12 +107,14 @@ async def run_opened(opened: Opened, *, task_status: trio.TaskStatus[None] = tri
             await nursery.start(parts.index.indexer.run)
         p2p_address = await nursery.start(parts.switch.run)
         await nursery.start(keep_scores, opened.home.peer_scores_file, parts.switch.scores, parts.clock, parts.warn)
-        serve = partial(serve_rpc, access=access, tls=tls)
+        serve = partial(serve_rpc, access=access, tls=tls, requests=parts.requests)
         rpc_address = await nursery.start(serve, parts.backend, config.rpc, log)
         log.info("listening", p2p=p2p_address, rpc=rpc_address, node_id=parts.switch.id)
         await nursery.start(parts.monitor.run)
         if config.metrics.listen:
             await _start_metrics(nursery, parts.metrics, config.metrics.listen)
+        if parts.anchorer is not None:
+            await nursery.start(parts.anchorer.run)
         tune_gc()
         task_status.started()
 

@@ -98,6 +98,11 @@ class Home:
         """When the state was last audited, and what came of it."""
         return self.data_dir / "audit"
 
+    @property
+    def audit_log_file(self) -> Path:
+        """Who did what to this node; see `node.audit.journal`."""
+        return self.data_dir / "audit_log"
+
     def require(self) -> None:
         """Raise `HomeError` unless this looks like a home that `qenex init` or `qenex testnet` made."""
         if not self.root.is_dir():

@@ -129,6 +129,15 @@ class IndexConfig(Section, frozen=True):
     dsn: Annotated[str, Meta(max_length=1_000, description='of PostgreSQL, such as "host=/run/postgresql dbname=qenex"')] = ""
 
 
+class AuditConfig(Section, frozen=True):
+    """[audit]: the audit log's anchors in the chain; see docs/audit.md."""
+
+    anchor_key: Annotated[
+        str, Meta(max_length=4_096, description='a user\'s key file, relative to the home, or "" for no anchors')
+    ] = ""
+    anchor_interval_s: Annotated[int, Meta(ge=1, le=604_800, description="1 to 604800 (seconds between anchors)")] = 3_600
+
+
 class Config(Section, frozen=True):
     """All settings of one node."""
 
@@ -142,6 +151,7 @@ class Config(Section, frozen=True):
     metrics: MetricsConfig = MetricsConfig()
     alerts: AlertsConfig = AlertsConfig()
     index: IndexConfig = IndexConfig()
+    audit: AuditConfig = AuditConfig()
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -154,4 +164,5 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "metrics": MetricsConfig,
     "alerts": AlertsConfig,
     "index": IndexConfig,
+    "audit": AuditConfig,
 }

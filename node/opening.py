@@ -52,6 +52,7 @@ class Opened:
     state: ChainState
     signer: Signer | None
     wal: Wal
+    anchor_key: KeySet | None = None  # of the account that anchors the audit log
 
 
 def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
@@ -60,6 +61,7 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
     home.require()
     config = load_config(home.config_file, overrides=overrides.settings)
     document = parse(_read_genesis(home.genesis_file))
+    anchor_key = _read_anchor_key(home, config, overrides)
     identity = NodeIdentity(_read_keys(home.node_key_file, Role.NODE, overrides).key.seed)
     if overrides.state_sync is not None and not home.db_dir.exists():
         _join(home, config, document, identity, overrides.state_sync)
@@ -78,7 +80,7 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
             position = signer.record.log_position
     wal = Wal.open(home.wal_dir, document.hash, state.height + 1, signed_position=position)
     stack.callback(wal.close)
-    return Opened(home, config, document, identity, store, state, signer, wal)
+    return Opened(home, config, document, identity, store, state, signer, wal, anchor_key)
 
 
 def _read_genesis(path: Path) -> bytes:
@@ -133,6 +135,15 @@ def _read_keys(path: Path, role: Role, overrides: Overrides) -> KeySet:
         return overrides.passphrase(file)
 
     return read_key_file(path, passphrase, role=role)
+
+
+def _read_anchor_key(home: Home, config: Config, overrides: Overrides) -> KeySet | None:
+    if not config.audit.anchor_key:
+        return None
+    keys = _read_keys(home.root / config.audit.anchor_key, Role.USER, overrides)
+    if not keys.account:
+        raise ConfigError(f"[audit] anchor_key: the key {keys.name} names no account", hint="qenex keys import --account says which")
+    return keys
 
 
 def _open_signer(home: Home, document: Document, state: ChainState, overrides: Overrides) -> Signer | None:

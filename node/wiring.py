@@ -13,6 +13,11 @@ from typing import Any
 import trio
 
 from consensus.commit import HybridVerifier
+from node.audit.anchoring import Anchorer
+from node.audit.journal import Journal
+from node.audit.life import note_alert, note_ban, note_convictions
+from node.audit.requests import RequestLog
+from node.audit.writer import AuditWriter
 from node.clock import SystemClock
 from node.config import split_listen
 from node.engine import Edges, Engine
@@ -60,6 +65,9 @@ class Parts:
     monitor: Monitor
     clock: SystemClock
     warn: Callable[[str, QenexError], None]
+    audit: AuditWriter
+    requests: RequestLog
+    anchorer: Anchorer | None
 
 
 def wire(opened: Opened, log: Any) -> Parts:
@@ -77,6 +85,7 @@ def wire(opened: Opened, log: Any) -> Parts:
 
     switch = _make_switch(opened, clock, warn)
     metrics = NodeMetrics(document.chain_id)
+    audit = AuditWriter(Journal(opened.home.audit_log_file), clock.now_ns, warn, log)
     pool = Pool(config.mempool.txs_max, config.mempool.bytes_max, ACCOUNT_TXS_MAX)
 
     def on_added(hashes: list[bytes], source: str) -> None:
@@ -124,24 +133,40 @@ def wire(opened: Opened, log: Any) -> Parts:
         switch.set_height(committed.block.header.height)
         _follow_admissions(switch, committed, log)
         observer.measure_block(committed)
-        log.info(
-            "block committed",
-            height=committed.block.header.height,
-            round=committed.commit.round,
-            txs=len(committed.txs),
-            app_hash=committed.app_hash,
-        )
+        note_convictions(audit, committed, own_address)
+        _log_block(committed, log)
 
     executor.on_committed.append(on_committed)
     index = _add_index(opened, backend, executor, log)
     observer = Observer(metrics, opened.home, store, executor, mempool, engine, switch, evidence, own_address, clock.now_ns)
     monitor = backend.monitor = make_monitor(opened.home, config, metrics, observer, clock, log)
-    snapshots = SnapshotServer(
-        switch, switch.inbound(SNAPSHOT), store, StoreSource(store), config.storage.snapshot_interval
-    )
+    switch.on_banned, monitor.on_alert = note_ban(audit), note_alert(audit)
+    anchorer = observer.anchorer = _make_anchorer(opened, audit, mempool, clock, warn)
+    backend.audit = observer.audit = audit
+    snapshots = SnapshotServer(switch, switch.inbound(SNAPSHOT), store, StoreSource(store), config.storage.snapshot_interval)
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
-    return Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, warn)
+    return Parts(
+        checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, warn,
+        audit, RequestLog(audit, trio.current_time), anchorer,
+    )  # fmt: skip
+
+
+def _log_block(committed: CommittedBlock, log: Any) -> None:
+    header = committed.block.header
+    log.info(
+        "block committed", height=header.height, round=committed.commit.round, txs=len(committed.txs), app_hash=committed.app_hash
+    )
+
+
+def _make_anchorer(
+    opened: Opened, audit: AuditWriter, mempool: Mempool, clock: SystemClock, warn: Callable[[str, QenexError], None]
+) -> Anchorer | None:
+    """What anchors the audit log; None if the settings name no key for it."""
+    if opened.anchor_key is None:
+        return None
+    interval_s = opened.config.audit.anchor_interval_s
+    return Anchorer(audit, opened.anchor_key, opened.store, mempool.submit, opened.document.hash, interval_s, clock.now_ns, warn)
 
 
 def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, log: Any) -> Index | None:

@@ -77,6 +77,7 @@ class Switch:
         self._greeting = greeting
         self._now_ns = now_ns
         self._warn = warn
+        self.on_banned: Callable[[str, QenexError], None] | None = None  # hears of each ban, and of what it is for
         self._transport = TcpTransport(identity) if transport is None else transport
         self._notices = Notices()
         self._refusals: dict[int, int] = {}
@@ -314,6 +315,8 @@ class Switch:
     def _penalise(self, peer_id: str, error: QenexError) -> None:
         if peer_id in self._admitted and self.scores.penalise(peer_id, error, trio.current_time()):
             self.disconnect(peer_id, f"banned: {error.message}")
+            if self.on_banned is not None:
+                self.on_banned(peer_id, error)
 
     def _notice(self, who: str, error: QenexError) -> None:
         self._refusals[error.code] = self._refusals.get(error.code, 0) + 1

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from state.invariants import check_asset_totals
 from state.invariants_accounts import audit_accounts
 from state.invariants_amm import audit_amm
+from state.invariants_audit import audit_anchors
 from state.invariants_claims import audit_claims
 from state.invariants_compliance import audit_compliance
 from state.invariants_farm import audit_farm
@@ -52,6 +53,7 @@ AUDITS: Final[tuple[tuple[str, Callable[[Records], tuple[str, ...]]], ...]] = (
     ("kyc", audit_kyc),
     ("account", audit_accounts),
     ("gov", audit_gov),
+    ("audit", audit_anchors),
 )
 
 _CALENDAR_MINUTE_BYTES: Final = 10

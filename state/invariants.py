@@ -16,6 +16,7 @@ from typing import Final
 
 from state.invariants_accounts import check_accounts, is_confirmed_change
 from state.invariants_amm import check_amm
+from state.invariants_audit import check_anchors
 from state.invariants_claims import check_claims
 from state.invariants_compliance import check_compliance, check_definition
 from state.invariants_farm import check_farm
@@ -75,6 +76,7 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
     "limits": check_rules,
     "account": check_accounts,
     "gov": check_gov,
+    "audit": check_anchors,
 }
 # the same for records that the operations of several modules write
 _OF_LETTER: Final = {CLAIM: check_claims, OVERSIGHT: check_acts}

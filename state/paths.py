@@ -13,6 +13,7 @@ from state.primitives.ids import check_asset_code, parse_address
 from state.primitives.limits import STATE_KEY_BYTES_MAX
 from state.queries_accounts import ACCOUNT_PATHS
 from state.queries_amm import check_pool
+from state.queries_audit import AUDIT_PATHS
 from state.queries_farm import FARM_PATHS
 from state.queries_gov import GOV_PATHS
 from state.queries_kyc import KYC_PATHS
@@ -70,7 +71,7 @@ def resolve_path(path: str, data: bytes = b"") -> bytes:
     /restrictions, and those of `state.queries_kyc`. Central banks: /bank/CODE /dealers/CODE /dealer/ADDRESS/CODE
     /redemption/CODE/NUMBER /credit-lines/CODE /credit-line/ADDRESS/CODE. Governance: /proposal/N /voters/N /vote/N/ADDRESS /governance
     /proposals /upgrades /breakers /group/ADDRESS /group/ADDRESS/N /admission/validator/ADDRESS /admission/node/HEX /nodes.
-    /params/GROUP.
+    Anchors: /anchors/ADDRESS /anchors/ADDRESS/LOG /anchor/ADDRESS/LOG/N. /params/GROUP.
     Raises `MalformedError` for any other path or a mistyped name.
     """
     name, *rest = path.strip("/").split("/")
@@ -125,4 +126,5 @@ _PATHS: Final[dict[tuple[str, int], Callable[..., bytes]]] = {
     ("restrictions", 0): lambda: MARKED_KEY,
     **PENDING_PATHS,
     **ACCOUNT_PATHS,
+    **AUDIT_PATHS,
 }

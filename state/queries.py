@@ -26,6 +26,7 @@ from state.primitives.keys import KeyKind
 from state.queries_accounts import ACCOUNT_SHOW, get_sessions
 from state.queries_amm import show_members, show_pool_list, show_position
 from state.queries_amm import show_pool as show_amm_pool
+from state.queries_audit import AUDIT_SHOW
 from state.queries_compliance import show_compliance_params, show_restriction
 from state.queries_farm import FARM_SHOW
 from state.queries_gov import GOV_SHOW, show_gov_params
@@ -187,6 +188,7 @@ _SHOW: Final[dict[int, Callable[[bytes, Value], Json]]] = {
     **TREASURY_SHOW,
     **ACCOUNT_SHOW,
     **GOV_SHOW,
+    **AUDIT_SHOW,
 }
 
 

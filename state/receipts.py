@@ -14,6 +14,7 @@ from state.codes import Code
 from state.event_kinds import ACCOUNT, AMOUNT, BYTES, NUMBER, TEXT, EventKind, EventValue
 from state.events_accounts import ACCOUNT_EVENTS
 from state.events_assets import ASSET_EVENTS
+from state.events_audit import AUDIT_EVENTS
 from state.events_farm import FARM_EVENTS
 from state.events_gov import GOV_EVENTS
 from state.events_kyc import KYC_EVENTS
@@ -254,6 +255,7 @@ EVENT_KINDS: Final[dict[int, EventKind]] = {
         *PENDING_EVENTS,
         *ACCOUNT_EVENTS,
         *GOV_EVENTS,
+        *AUDIT_EVENTS,
     )
 }
 

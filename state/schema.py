@@ -1,6 +1,7 @@
 """Every key of the state and the form of the record behind it. No rule about what may be stored goes in here.
 
-A raw key is a space, one letter, and the rest: at most 255 bytes. A value is a canonical msgpack array and never empty.
+A raw key is a space, one letter (or a digit: all letters are taken), and the rest: at most 255 bytes. A value is a canonical msgpack
+array and never empty.
 In memory a record is a plain tuple with amounts as integers; `DECODE` and `ENCODE` translate, chosen by the letter, so that
 each record is decoded at most once and encoded at most once per block. Absent means zero or nothing, never "unknown".
 
@@ -31,6 +32,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | Q | minute (8, big-endian) | number of entries due in that minute |
 | Q | minute (8, big-endian), number (4, big-endian) | kind, key of what is due |
 | g G o O | | governance, see `state.schema_gov` |
+| 0 | | anchors of audit logs, see `state.schema_audit` |
 | p | name of a group | parameters, see `state.params` |
 | b | | tripped breakers, see `state.breakers` |
 | N | V, owner (32); or P, p2p node id (20) | since which height it is admitted; present means admitted |
@@ -50,6 +52,7 @@ from state.primitives.codec import Value, decode_amount, encode_amount
 from state.primitives.errors import MalformedError, StorageCorruptError
 from state.schema_accounts import ACCOUNTS_DECODE, ACCOUNTS_ENCODE
 from state.schema_amm import AMM_DECODE, AMM_ENCODE
+from state.schema_audit import AUDIT_DECODE, AUDIT_ENCODE
 from state.schema_claims import CLAIMS_DECODE, CLAIMS_ENCODE
 from state.schema_farm import FARM_DECODE, FARM_ENCODE
 from state.schema_freezes import FREEZES_DECODE, FREEZES_ENCODE
@@ -246,6 +249,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     **KYC_DECODE,
     **ACCOUNTS_DECODE,
     **GOV_DECODE,
+    **AUDIT_DECODE,
 }
 ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     ACCOUNT: _pack,
@@ -272,6 +276,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     **KYC_ENCODE,
     **ACCOUNTS_ENCODE,
     **GOV_ENCODE,
+    **AUDIT_ENCODE,
 }
 
 

@@ -1,4 +1,7 @@
-"""`qenex audit state`: the audit of states that stand still. Auditing is `state.audit`'s, reading `node.maintenance.diff`'s."""
+"""`qenex audit state`: the audit of states that stand still. Auditing is `state.audit`'s, reading `node.maintenance.diff`'s.
+
+The other commands of the group are about the audit log: `node.cli.audit_log`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from node.cli.audit_log import COMMANDS as LOG_COMMANDS
 from node.cli.options import user_root
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
 from state.primitives.codec import Value
@@ -24,7 +28,11 @@ _SHARDS_STEP: Final = 64
 
 @click.group()
 def audit() -> None:
-    """Check whole states against the rules of the ledger."""
+    """The audit log of a node, and whole states against the rules of the ledger."""
+
+
+for _command in LOG_COMMANDS:
+    audit.add_command(_command)
 
 
 @audit.command()
@@ -61,12 +69,14 @@ def state(paths: tuple[Path, ...], height: int | None, as_json: bool) -> int:
 
 def _note(path: Path, found: dict[str, Any]) -> None:
     """Leave a word in a home, from which its node says how old its last audit is. Raises `KeyFileError` if it cannot be written."""
+    from node.audit.commands import record_command
     from node.config import Home
     from node.telemetry.audit_note import AuditNote, write_audit_note
 
     home = Home(path)
     if home.config_file.is_file() and home.data_dir.is_dir():
         clean = not found["problems"]
+        record_command(home, "state.audit", height=int(found["height"]), app_hash=found["app_hash"], clean=clean)
         write_audit_note(home, AuditNote(time_s=int(time.time()), height=found["height"], app_hash=found["app_hash"], clean=clean))
 
 

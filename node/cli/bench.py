@@ -183,3 +183,25 @@ def seed(accounts: int, home: Path, as_json: bool) -> None:
 
     data = seed_home(home, accounts).to_json()
     answer(as_json, data, [f"{name}: {value}" for name, value in data.items()])
+
+
+@bench.command()
+@click.option("--entries", type=click.IntRange(1, 100_000_000), default=100_000, show_default=True)
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Where the temporary log goes; the disk matters [default: the system's temporary directory].",
+)
+@json_option
+def audit(entries: int, directory: Path | None, as_json: bool) -> None:
+    """Measure the audit log: entries one by one, in groups, and the check of all of them."""
+    from node.bench.audit import run_audit
+
+    with tempfile.TemporaryDirectory(prefix="qenex-bench-", dir=directory) as scratch:
+        data = run_audit(entries, Path(scratch)).to_json()
+    lines = [
+        f"one by one: {data['single_per_second']} entries per second, p50 {data['single_p50_us']} us",
+        f"in groups of {data['group']}: {data['group_per_second']} entries per second",
+        f"checked: {data['verify_per_second']} entries per second, {data['verify_seconds']} s ({data['verify_cpu_seconds']} s of processor)",
+    ]
+    answer(as_json, data, [*lines, f"{data['bytes']} bytes"])

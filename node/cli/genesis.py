@@ -99,9 +99,12 @@ def collect(draft: Path, out: Path, entries: tuple[Path, ...], as_json: bool) ->
 @json_option
 def install(home: Path, file: Path, passphrase_file: Path | None, as_json: bool) -> None:
     """Put the finished document into a home and make the signer's record of its voting keys."""
+    from node.audit.commands import record_command
+    from node.config import Home
     from node.homes import install_genesis
 
     document = install_genesis(home, _read(file), PassphraseReader(passphrase_file))
+    record_command(Home(home), "genesis.install", chain_id=document.chain_id, genesis_sha256=document.hash.hex())
     answer(as_json, {"home": str(home), **_summary(document)}, [*_lines(document), f"next: qenex start --home {home}"])
 
 

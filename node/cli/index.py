@@ -27,6 +27,7 @@ def reindex(home: Path | None, as_json: bool) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from node.audit.commands import recorded
     from node.config import load_config
     from node.indexer.access import forget, opener
     from node.indexer.queries import first_height
@@ -37,19 +38,20 @@ def reindex(home: Path | None, as_json: bool) -> None:
     with open_stopped(root, read_only=True) as node:
         settings = load_config(node.home.config_file).index
         open_index = opener(node.home, settings, read_only=False)
-        forget(node.home, settings)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with (
-            closing(open_index()) as database,
-            closing(node.store.snapshot()) as snapshot,
-            Progress(*columns, console=Console(stderr=True), disable=as_json) as progress,
-        ):
-            task = progress.add_task("indexing", total=node.store.height)
-            writer = IndexWriter(database, node.document.hash.hex())
-            height = writer.follow(snapshot, lambda: None, lambda done, of: progress.update(task, completed=done))
-            progress.update(task, completed=height)
-            earliest = first_height(database)
-            counts = {table: int(database.execute(f"SELECT COUNT(*) FROM {table}")[0][0]) for table in ("txs", "events", "movements")}
+        with recorded(node.home, "index.remake", backend=settings.backend):
+            forget(node.home, settings)
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            with (
+                closing(open_index()) as database,
+                closing(node.store.snapshot()) as snapshot,
+                Progress(*columns, console=Console(stderr=True), disable=as_json) as progress,
+            ):
+                task = progress.add_task("indexing", total=node.store.height)
+                writer = IndexWriter(database, node.document.hash.hex())
+                height = writer.follow(snapshot, lambda: None, lambda done, of: progress.update(task, completed=done))
+                progress.update(task, completed=height)
+                earliest = first_height(database)
+                counts = {table: int(database.execute(f"SELECT COUNT(*) FROM {table}")[0][0]) for table in ("txs", "events", "movements")}
     data = {"backend": settings.backend, "indexed_height": str(height), "earliest": str(earliest), **counts}
     lines = [f"indexed up to height {height}" + (f", from block {earliest} on" if earliest > 1 else "")]
     answer(as_json, data, [*lines, *(f"{count} {table}" for table, count in counts.items())])

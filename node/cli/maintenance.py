@@ -41,6 +41,7 @@ def confirm(question: str, *, yes: bool) -> None:
 @json_option
 def rollback(home: Path | None, target: int | None, yes: bool, as_json: bool) -> None:
     """Undo the last height of a stopped node, or every height above --to. The signer's record is never lowered."""
+    from node.audit.commands import recorded
     from node.maintenance.opening import open_stopped
     from node.maintenance.rollback import plan_rollback, roll_back, set_logs_aside
 
@@ -56,8 +57,9 @@ def rollback(home: Path | None, target: int | None, yes: bool, as_json: bool) ->
             if not as_json and height % 100 == 0:
                 click.echo(f"height {height}", err=True)
 
-        done = roll_back(node.store, plan.target, node.document.initial_height, show)
-        aside = set_logs_aside(node.home.wal_dir, done.height)
+        with recorded(node.home, "rollback", from_height=plan.before, to_height=plan.target):
+            done = roll_back(node.store, plan.target, node.document.initial_height, show)
+            aside = set_logs_aside(node.home.wal_dir, done.height)
     with open_stopped(root, read_only=True) as node:  # opening compares the root with the stored one
         if (node.store.height, node.store.root) != (plan.target, plan.app_hash):
             raise ConfigError(f"the database is at height {node.store.height} after all", hint="run: qenex doctor --deep")
@@ -92,12 +94,15 @@ def _show_shards(as_json: bool) -> Callable[[int, int], None]:
 @json_option
 def export_command(file: Path, home: Path | None, height: int | None, as_json: bool) -> None:
     """Write the whole state of a stopped node, with what proves it, into one file."""
+    from node.audit.commands import recorded
     from node.maintenance.export import export_state, make_head
     from node.maintenance.opening import open_stopped
 
     root = home or user_root() / "node"
     with open_stopped(root, read_only=True) as node:
-        done = export_state(node.store, make_head(node, height), file, _show_shards(as_json))
+        head = make_head(node, height)
+        with recorded(node.home, "state.export", file=str(file), height=height):
+            done = export_state(node.store, head, file, _show_shards(as_json))
     _answer_state(as_json, done, file, [f"written: {file}"])
 
 
@@ -108,12 +113,15 @@ def export_command(file: Path, home: Path | None, height: int | None, as_json: b
 @json_option
 def import_command(file: Path, home: Path, trust_hash: str, as_json: bool) -> None:
     """Make the database of a new home from an exported state; everything in it is checked first."""
+    from node.audit.commands import recorded
     from node.maintenance.doctor import examine
     from node.maintenance.export import import_state
     from node.maintenance.opening import read_home
 
     opened, document = read_home(home)
-    done = import_state(opened, document, file, _parse_hash(trust_hash), _show_shards(as_json))
+    trusted = _parse_hash(trust_hash)
+    with recorded(opened, "state.import", file=str(file), trust_hash=trust_hash):
+        done = import_state(opened, document, file, trusted, _show_shards(as_json))
     findings = [finding for finding in examine(home).findings if finding.counts]
     lines = [*(finding.line() for finding in findings), f"imported into {home}"]
     if not trust_hash and done.block_hash:
@@ -152,6 +160,7 @@ def _answer_state(as_json: bool, done: Exported, file: Path, lines: list[str], *
 @json_option
 def prune(home: Path | None, retain: int | None, as_json: bool) -> None:
     """Delete a stopped node's old blocks and states, and compact its database. A running node does it by itself."""
+    from node.audit.commands import recorded
     from node.config import load_config
     from node.maintenance.opening import open_stopped, read_home
     from node.maintenance.pruning import Retention, prune_stopped
@@ -170,7 +179,8 @@ def prune(home: Path | None, retain: int | None, as_json: bool) -> None:
 
     with open_stopped(root, read_only=False) as node:
         retention = Retention(blocks, settings.snapshot_interval)
-        pruned = prune_stopped(node.store, node.state.tip, retention, show)
+        with recorded(opened, "prune", retain=blocks, height=node.store.height):
+            pruned = prune_stopped(node.store, node.state.tip, retention, show)
         base, height = node.store.base_height(), node.store.height
     after = _size_of(opened.db_dir)
     data = {"home": str(root), "pruned": pruned, "base_height": str(base), "height": str(height), "bytes_before": before, "bytes": after}

@@ -46,6 +46,8 @@ def init(
     as_json: bool,
 ) -> None:
     """Make a home: keys, config.toml, and the genesis document if given."""
+    from node.audit.commands import record_command
+    from node.config import Home
     from node.homes import create_home, install_genesis
     from node.keystore import parse_key_kind
 
@@ -60,7 +62,9 @@ def init(
     chain = ""
     if genesis_file is not None:
         chain = install_genesis(root, _read(genesis_file), passphrase).chain_id
-    data = {"home": str(root), "moniker": moniker, "node_id": made.node_id, "validator_address": made.validator_address}
+    facts = {"moniker": moniker, "node_id": made.node_id, "validator_address": made.validator_address}
+    record_command(Home(root), "home.init", **facts, chain_id=chain)
+    data = {"home": str(root), **facts}
     lines = [f"home {root}", f"node id {made.node_id}"]
     if made.validator_address:
         lines.append(f"validator address {made.validator_address}")

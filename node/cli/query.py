@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from node.cli.anchors import anchors
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option, table
 from node.cli.query_accounts import COMMANDS as ACCOUNT_COMMANDS
@@ -42,6 +43,7 @@ for _command in (
     *TREASURY_COMMANDS,
     *ACCOUNT_COMMANDS,
     *HISTORY_COMMANDS,
+    anchors,
 ):
     query.add_command(_command)
 

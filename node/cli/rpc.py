@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from node.cli.options import home_option, user_root
 from node.cli.output import answer, json_option, table
+
+if TYPE_CHECKING:
+    from node.config import Home
 
 _HOME_HELP = "The node's home directory (default: $QENEX_HOME/node or ~/.qenex/node)."
 _ROLES = click.Choice(["public", "submit", "regulator", "operator"])
@@ -31,11 +35,14 @@ def token() -> None:
 @json_option
 def new(role: str, name: str, home: Path | None, as_json: bool) -> None:
     """Make a token and show it, once: only its hash is kept."""
+    from node.audit.commands import recorded
     from node.rpc.roles import Role
     from node.rpc.tokens import add_token
 
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    made = add_token(_file(home), name, Role(role), today)
+    found = _find(home)
+    with recorded(found, "rpc.token.new", name=name, role=role):
+        made = add_token(found.tokens_file, name, Role(role), today)
     answer(as_json, {"name": name, "role": role, "token": made}, [made])
 
 
@@ -46,7 +53,7 @@ def list_(home: Path | None, as_json: bool) -> None:
     """Names, roles and dates of the tokens."""
     from node.rpc.tokens import read_tokens
 
-    path = _file(home)
+    path = _find(home).tokens_file
     found = read_tokens(path) if path.exists() else ()
     rows = [(item.name, item.role.value, item.created) for item in found]
     data = {"tokens": [{"name": name, "role": role, "created": created} for name, role, created in rows]}
@@ -59,15 +66,18 @@ def list_(home: Path | None, as_json: bool) -> None:
 @json_option
 def revoke(name: str, home: Path | None, as_json: bool) -> None:
     """Take a token back."""
+    from node.audit.commands import recorded
     from node.rpc.tokens import revoke_token
 
-    found = revoke_token(_file(home), name)
+    at = _find(home)
+    with recorded(at, "rpc.token.revoke", name=name):
+        found = revoke_token(at.tokens_file, name)
     answer(as_json, {"name": name, "role": found.role.value, "revoked": True}, [f"revoked {name} ({found.role.value})"])
 
 
-def _file(home: Path | None) -> Path:
+def _find(home: Path | None) -> Home:
     from node.config import Home
 
     found = Home(home or user_root() / "node")
     found.require()
-    return found.tokens_file
+    return found

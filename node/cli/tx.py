@@ -15,6 +15,7 @@ import click
 
 from node.cli.account import account
 from node.cli.amm import amm
+from node.cli.anchors import audit
 from node.cli.asset import asset, flag_options, read_flags, read_hash
 from node.cli.cb import cb
 from node.cli.comp import comp
@@ -35,7 +36,7 @@ def tx() -> None:
 
 for _command in RULE_COMMANDS:
     comp.add_command(_command)
-for _group in (account, asset, stake, hold, escrow, settle, pay, claim, amm, farm, *KYC_GROUPS, comp, cb, gov, group):
+for _group in (account, asset, stake, hold, escrow, settle, pay, claim, amm, farm, *KYC_GROUPS, comp, cb, gov, group, audit):
     tx.add_command(_group)
 
 _asset = click.option("--asset", required=True, help="Asset code, such as QNX.")

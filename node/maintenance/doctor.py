@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from genesis.document import Document, compute_node_id, parse
+from node.audit.verify import find_problem
 from node.config import Home, load_config, split_listen
 from node.config_sections import Config
 from node.crash import BUNDLE_PREFIX
@@ -71,6 +72,9 @@ def examine(root: Path, *, is_deep: bool = False, progress: Progress = lambda te
     keys = _check_keys(home, found)
     is_running = _check_running(home, found)
     found += _check_leftovers(home)
+    problem = find_problem(home.audit_log_file, is_deep=is_deep)
+    if problem:
+        found.append(make_finding("AUDIT_LOG", problem, "qenex audit verify says more; keep the file, then: qenex audit renew"))
     found += _check_machine(home, None if is_running else config)
     now_ns = time.time_ns() if now_ns is None else now_ns
     if now_ns < CLOCK_EARLIEST_S * NS_PER_S:

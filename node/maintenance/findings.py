@@ -53,6 +53,7 @@ KINDS: Final = (
     Kind(3307, "LOG_OF_OTHER_CHAIN", ERROR),
     Kind(3308, "LOG_AHEAD", WARNING),
     Kind(3309, "SET_ASIDE", NOTE),
+    Kind(3310, "AUDIT_LOG", WARNING),
     Kind(3401, "DISK_FULL", ERROR),
     Kind(3402, "DISK_LOW", WARNING),
     Kind(3403, "CLOCK", ERROR),

@@ -43,6 +43,7 @@ RUNNING_ONLY: Final = (
     "node_health",
     "node_alerts",
     "node_metrics",
+    "audit_entries",
     "unconfirmed_txs",
 )
 

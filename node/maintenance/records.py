@@ -65,6 +65,7 @@ KINDS: Final = {
     "e": "oversight",
     "B": "central_bank",
     "T": "treasury",
+    "0": "anchor",
 }
 
 

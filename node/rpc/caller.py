@@ -1,27 +1,46 @@
-"""One request's caller, as the calls in it see him: what he may call, what he may still spend, and what was called. No HTTP in here."""
+"""One request's caller, as the calls in it see him: what he may call, what he may still spend, and what was called. No HTTP in here.
+
+Where there is an audit log, what a regulator's or an operator's token asks is in it before it is answered, and what is refused is counted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
+from node.audit.requests import RECORDED, RequestLog
 from node.rpc.access import Identity
 from node.rpc.budget import Spend
+from node.rpc.errors import AUDIT_UNAVAILABLE, RpcError
 from node.rpc.roles import Role
+from state.primitives.errors import QenexError
 
 NAMES_NOTED_MAX: Final = 3  # of the methods of a batch, for the log
 
 
 class Caller:
-    """`identify` is asked at each call: a token may be revoked while a connection stands."""
+    """`identify` is asked at each call: a token may be revoked while a connection stands.
 
-    def __init__(self, identify: Callable[[], Identity], spend: Spend) -> None:
+    `requests` is the audit log's side of it, or None; `request` is the request's id, `address` where it came from.
+    """
+
+    def __init__(
+        self,
+        identify: Callable[[], Identity],
+        spend: Spend,
+        requests: RequestLog | None = None,
+        request: str = "",
+        address: str = "",
+    ) -> None:
         self.spend = spend
         self.methods: list[str] = []
         self.calls = 0
         self.code = 0  # of the last error
         self._identify = identify
         self._identity: Identity | None = None
+        self._requests = requests
+        self._request = request
+        self._address = address
 
     @property
     def identity(self) -> Identity | None:
@@ -30,8 +49,28 @@ class Caller:
 
     def require(self, role: Role | None, method: str) -> None:
         """Raise `RpcError` unless he may call a method that needs this role."""
-        self._identity = self._identify()
-        self._identity.require(role, method)
+        self._identity = None
+        try:
+            self._identity = self._identify()
+            self._identity.require(role, method)
+        except RpcError as error:
+            if self._requests is not None:
+                actor = f"token:{self._identity.name}" if self._identity and self._identity.name else f"address:{self._address}"
+                self._requests.refuse(actor, method, error.rpc_code, self._request, self._address)
+            raise
+
+    async def record(self, role: Role | None, method: str, names: Sequence[str], params: Any) -> None:
+        """Put a call that he may make into the audit log, if it belongs there; `role` is what the method needs.
+
+        Raises `RpcError` if that cannot be done: the call is not answered then.
+        """
+        who = self._identity
+        if self._requests is None or role is None or who is None or not who.name or who.role not in RECORDED:
+            return
+        try:
+            await self._requests.record(who.name, who.role, method, names, params, self._request, self._address)
+        except QenexError as error:
+            raise RpcError(AUDIT_UNAVAILABLE, f"this call must be recorded, and cannot be: {error.name}") from error
 
     def note(self, method: str) -> None:
         """A call."""

@@ -139,7 +139,9 @@ async def invoke(methods: Methods, backend: Any, name: str, params: Any, caller:
 async def _invoke(methods: Methods, backend: Any, name: str, params: Any, caller: Caller, *, is_uri: bool) -> Any:
     method = methods.get(name)
     caller.spend(1 if method is None else method.cost)
-    caller.require(Role.PUBLIC if method is None else method.role, name)
+    role = Role.PUBLIC if method is None else method.role
+    caller.require(role, name)
+    await caller.record(role, name, () if method is None else [param.name for param in method.params], params)
     if method is None:
         raise RpcError(METHOD_NOT_FOUND, f"there is no method {name[:64]!r}")
     arguments = read_params(method.params, params, is_uri=is_uri)

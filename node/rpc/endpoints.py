@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.websockets import WebSocket
 
+from node.audit.requests import RequestLog
 from node.config_sections import RpcConfig
 from node.rpc.access import Access
 from node.rpc.budget import Budgets
@@ -34,13 +35,20 @@ class Endpoints:
     """The addresses of one server."""
 
     def __init__(
-        self, backend: RpcBackend, methods: Methods, config: RpcConfig, access: Access, access_log: AccessLog
+        self,
+        backend: RpcBackend,
+        methods: Methods,
+        config: RpcConfig,
+        access: Access,
+        access_log: AccessLog,
+        requests: RequestLog | None = None,
     ) -> None:
         self._backend = backend
         self._methods = methods
         self._config = config
         self._access = access
         self._access_log = access_log
+        self._requests = requests
         self._openapi = b""  # made when it is first asked for
         self._sockets = trio.CapacityLimiter(config.subscribers_max)
         self._budgets = Budgets(config.client_units_per_s, config.client_burst, trio.current_time)
@@ -116,7 +124,8 @@ class Endpoints:
 
     def _caller_of(self, connection: HTTPConnection) -> Caller:
         header, notes = connection.headers.get("authorization"), connection.scope[NOTES]
-        caller = Caller(lambda: self._access.identify(header), self._budgets.spender_of(notes.client))
+        spend = self._budgets.spender_of(notes.client)
+        caller = Caller(lambda: self._access.identify(header), spend, self._requests, notes.id, notes.client)
         notes.caller = caller
         return caller
 

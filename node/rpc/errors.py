@@ -19,6 +19,7 @@ FORBIDDEN: Final = -32003
 LIMIT_EXCEEDED: Final = -32005
 INDEX_OFF: Final = -32006
 INDEX_UNAVAILABLE: Final = -32007
+AUDIT_UNAVAILABLE: Final = -32008
 HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403}  # of a request that is one call; everything else is 200
 
 MESSAGES: Final = {
@@ -32,6 +33,7 @@ MESSAGES: Final = {
     LIMIT_EXCEEDED: "Limit exceeded",
     INDEX_OFF: "Index off",
     INDEX_UNAVAILABLE: "Index unavailable",
+    AUDIT_UNAVAILABLE: "Audit log unavailable",
 }
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from node.rpc import (
     accounts,
     amm,
+    audit,
     chain,
     compliance,
     consensus,
@@ -160,6 +161,15 @@ METHODS: Final[dict[str, Method]] = {
     "top_accounts": Method(history.top_accounts, (_ASSET, _LIMIT), cost=5),
     "recent_txs": Method(history.recent_txs, (_START, _LIMIT), cost=5),
     "index_status": Method(history.index_status),
+    "audit_anchors": Method(
+        audit.audit_anchors, (_ACCOUNT, Param("log", Kind.TEXT, ""), Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=5
+    ),
+    "audit_entries": Method(
+        audit.audit_entries,
+        (Param("before", Kind.INT, 0), Param("limit", Kind.INT, 30), Param("actor", Kind.TEXT, ""), Param("action", Kind.TEXT, "")),
+        cost=50,
+        role=Role.OPERATOR,
+    ),
     "record": Method(chain.record, (Param("path", Kind.TEXT),)),
     "broadcast_tx_sync": Method(transactions.broadcast_tx_sync, (_TX,), role=Role.SUBMIT),
     "broadcast_tx_async": Method(transactions.broadcast_tx_async, (_TX,), role=Role.SUBMIT),

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from node.audit.requests import RequestLog
 from node.config_sections import RpcConfig
 from node.explorer.routes import explorer_routes
 from node.rpc.access import Access
@@ -81,11 +82,17 @@ def _first_leaf(error: BaseExceptionGroup[QenexError] | QenexError) -> QenexErro
 
 
 def make_app(
-    backend: RpcBackend, methods: Methods, config: RpcConfig, access: Access, damage: Damage, log: Any
+    backend: RpcBackend,
+    methods: Methods,
+    config: RpcConfig,
+    access: Access,
+    damage: Damage,
+    log: Any,
+    requests: RequestLog | None = None,
 ) -> ASGIApp:
     """The ASGI application that answers `methods`."""
     access_log = AccessLog(config.access_log, log)
-    answers = Endpoints(backend, methods, config, access, access_log)
+    answers = Endpoints(backend, methods, config, access, access_log, requests)
     starlette = Starlette(
         routes=[
             Route("/", answers.post, methods=["POST"]),
@@ -108,11 +115,13 @@ async def serve_rpc(
     methods: Methods = METHODS,
     access: Access | None = None,
     tls: ssl.SSLContext | None = None,
+    requests: RequestLog | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; reports its address when it listens. Raises `PortInUseError`, and whatever damage a call met.
 
-    Without `access` everybody may call everything; without `tls` nothing is encrypted.
+    Without `access` everybody may call everything; without `tls` nothing is encrypted; without `requests` nothing
+    is recorded.
     """
     host, _, port = config.listen.rpartition(":")
     try:
@@ -124,7 +133,7 @@ async def serve_rpc(
         ) from error
     log = log or structlog.get_logger()
     damage = Damage()
-    app = make_app(backend, methods, config, access or Access(None, trio.current_time, log), damage, log)
+    app = make_app(backend, methods, config, access or Access(None, trio.current_time, log), damage, log, requests)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(damage.raise_it)

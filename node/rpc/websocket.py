@@ -78,6 +78,7 @@ class WebSocketSession:
                 return await answer_call(self._methods, self._backend, call, caller)
             caller.note(method)
             caller.require(Role.PUBLIC, method)
+            await caller.record(Role.PUBLIC, method, [param.name for param in _SUBSCRIBE], params)
             change(self, caller, call_id, params, nursery)
         except RpcError as error:
             caller.code = error.rpc_code

@@ -26,9 +26,10 @@ PARTS: Final = (
     Part("chain", "qenex_tip_overdue_seconds", 30, 5.0, 60.0, "seconds that the next block is late"),
     Part("step", "qenex_blocks_behind", 20, 1.0, 20.0, "blocks that peers have and this node does not"),
     Part("votes", "qenex_signed_share", 20, 0.99, 0.5, "part of the last 100 commits with this node's vote"),
-    Part("peers", "qenex_peers_share", 15, 1.0, 0.0, "connected peers, of those that are expected"),
+    Part("peers", "qenex_peers_share", 10, 1.0, 0.0, "connected peers, of those that are expected"),
     Part("disk", "qenex_disk_free_share", 10, 0.2, 0.05, "free part of the disk"),
     Part("safety", "qenex_breakers_open", 5, 0.0, 1.0, "modules that stand still"),
+    Part("audit", "qenex_audit_log_failing", 5, 0.0, 1.0, "1 while the audit log cannot be written"),
 )
 
 

@@ -56,6 +56,9 @@ FIGURES: Final = (
     ("catch_up_seconds", "When this node has caught up if it goes on like this; 1e9 if it does not come nearer"),
     ("lag_forecast_error", "Mean error in blocks of past forecasts of the lag; -1: too few yet"),
     ("audit_age_seconds", "Since the last whole-state audit of this home; -1: never"),
+    ("audit_log_failing", "1 while the audit log cannot be written, and requests that it must record are refused"),
+    ("audit_log_entries", "Entries of the audit log"),
+    ("audit_anchored_entries", "Of them, those that an anchor in the chain confirms; -1: the node makes none"),
     ("health_score", "0 to 100; see docs/monitoring.md"),
 )
 

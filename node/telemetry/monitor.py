@@ -5,6 +5,7 @@ RPC and the command line ask it for the health score and for what fires.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import trio
@@ -12,7 +13,7 @@ import trio
 from node.clock import Clock
 from node.config import Home
 from node.config_sections import Config
-from node.telemetry.alerts import AlertEngine
+from node.telemetry.alerts import Alert, AlertEngine
 from node.telemetry.delivery import Notifier, make_sinks
 from node.telemetry.metrics import NodeMetrics
 from node.telemetry.observer import Observer
@@ -28,6 +29,7 @@ class Monitor:
         self, metrics: NodeMetrics, observer: Observer, engine: AlertEngine, notifier: Notifier, interval_s: float, clock: Clock, log: Any
     ) -> None:
         self.metrics = metrics
+        self.on_alert: Callable[[Alert], None] | None = None  # hears of each that begins or ends
         self._observer = observer
         self._engine = engine
         self._notifier = notifier
@@ -55,6 +57,8 @@ class Monitor:
             write = self._log.warning if alert.state == "firing" else self._log.info
             write("alert", text=alert.describe())
             self._notifier.put(alert)
+            if self.on_alert is not None:
+                self.on_alert(alert)
 
     def health(self) -> dict[str, Any]:
         """The score now, with its parts, and what fires."""

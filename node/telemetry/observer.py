@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from consensus.block import Block
+from node.audit.anchoring import Anchorer
+from node.audit.writer import AuditWriter
 from node.config import Home
 from node.engine import Engine
 from node.evidence.pool import EvidencePool
@@ -62,6 +64,8 @@ class Observer:
     ) -> None:
         self.metrics = metrics
         self.health: Health | None = None
+        self.audit: AuditWriter | None = None  # set once there is one
+        self.anchorer: Anchorer | None = None
         self._home = home
         self._store = store
         self._executor = executor
@@ -183,7 +187,7 @@ class Observer:
             for channel, counts in channels.items()
         }
         metrics.set_peers(traffic, self._switch.round_trips())
-        figures = {**self._read_chain(len(peers)), **self._read_disk()}
+        figures = {**self._read_chain(len(peers)), **self._read_disk(), **self._read_audit_log()}
         self.health = compute_health({f"qenex_{name}": value for name, value in figures.items()})
         figures["health_score"] = self.health.score
         for name, value in figures.items():
@@ -246,6 +250,13 @@ class Observer:
             "audit_age_seconds": -1.0 if audited_s is None else max(0.0, self._now_ns() / NS_PER_S - audited_s),
         }
         return self._walk
+
+    def _read_audit_log(self) -> dict[str, float]:
+        return {
+            "audit_log_failing": int(self.audit is not None and self.audit.is_failing),
+            "audit_log_entries": 0 if self.audit is None else self.audit.head.entries,
+            "audit_anchored_entries": -1 if self.anchorer is None else self.anchorer.anchored,
+        }
 
     def _read_ledger(self) -> None:
         store = self._store

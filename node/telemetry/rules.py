@@ -106,6 +106,10 @@ DEFAULT_RULES: Final[tuple[Rule, ...]] = (
         "No whole-state audit for a month: qenex audit state.",
     ),
     _rule(
+        "AuditLogFailing", "qenex_audit_log_failing", ">", 0.5, 0.5, 0, "critical",
+        "Requests that must be recorded are refused: look at the disk.",
+    ),
+    _rule(
         "HealthLow", "qenex_health_score", "<", 60, 80, 60, "warning",
         "qenex health shows which part is missing.",
     ),

@@ -10,6 +10,7 @@ from state.modules import (
     asset_force,
     asset_roles,
     assets,
+    audit,
     claims,
     compliance,
     compliance_table,
@@ -43,6 +44,7 @@ ROWS: Final[tuple[Operation, ...]] = (
     *credentials.OPERATIONS,
     *compliance_table.OPERATIONS,
     *governance.OPERATIONS,
+    *audit.OPERATIONS,
 )
 OPERATIONS: Final[dict[int, Operation]] = {row.code: row for row in ROWS}
 BY_NAME: Final[dict[str, Operation]] = {row.name: row for row in ROWS}

@@ -146,6 +146,20 @@ class IndexDamagedError(CorruptError):
     name = "INDEX_DAMAGED"
 
 
+class AuditLogUnavailableError(LocalError):
+    """The audit log cannot be written or is held by another process: what it must record is not done."""
+
+    code = 2230
+    name = "AUDIT_LOG_UNAVAILABLE"
+
+
+class AuditLogDamagedError(CorruptError):
+    """The audit log is not what was written: an entry was changed, taken out, put in, or its end is missing."""
+
+    code = 2231
+    name = "AUDIT_LOG_DAMAGED"
+
+
 # 2300: consensus, log, signer
 
 

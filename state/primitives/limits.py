@@ -175,6 +175,10 @@ GROUP_DELAY_S_MAX = 30 * 24 * 3600
 GROUP_PROPOSALS_OPEN_MAX = 16  # of one group; the members have an interest in keeping order
 GROUP_PROPOSAL_S_MAX = 60 * 24 * 3600  # from a group's proposal to its last moment
 
+# Anchors of audit logs
+LOG_NAME_CHARS_MAX = 64
+ANCHORED_LOGS_MAX = 64  # logs of one account: their names are one record of at most 4 kB
+
 # State
 RECORD_CACHE_RECORDS_MAX = 200_000  # decoded records kept between blocks, about 400 B each
 STATE_KEY_BYTES_MAX = 255  # ICS-23 verifiers accept at most this with a one-byte length

@@ -279,12 +279,15 @@ async def impostor(node: Node, data: bytes) -> None:
 )
 async def test_a_peer_that_breaks_the_rules_is_banned_and_nobody_else_notices(data: bytes, name: str) -> None:
     first = make_node(FIRST)
+    banned: list[tuple[str, str]] = []
+    first.switch.on_banned = lambda peer, error: banned.append((peer, error.name))
     async with running(first) as nursery:
         third = make_node(THIRD, (first.place,))
         await start(third, nursery)
         await first.met(third)
         await impostor(first, data)
         await wait_for(lambda: first.names == [name])
+        assert banned == [(SECOND.id, name)]
         assert first.switch.banned_for(SECOND.id) > 0
         second = make_node(SECOND, (first.place,))
         await start(second, nursery)

@@ -237,6 +237,7 @@ FIELDS: dict[str, Draw] = {
     "key id": lambda ledger, account: ledger.rng.randrange(0, 12),
     "rules of keys": lambda ledger, account: _rules(ledger, account),
     "operations": lambda ledger, account: _operations(ledger, account),
+    "log name": lambda ledger, account: ledger.rng.choice(("node", "teller/1")),
     "limits": lambda ledger, account: _limits(ledger, account),
     "counterparties": lambda ledger, account: _some_accounts(ledger, account),
     "allowed accounts": lambda ledger, account: _some_accounts(ledger, account),

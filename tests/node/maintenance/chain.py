@@ -151,6 +151,11 @@ async def make_home(root: Path, heights: int, txs: int = 2, **options: Any) -> P
     return home
 
 
+def without_log(found: dict[str, tuple[int, bytes]]) -> dict[str, tuple[int, bytes]]:
+    """The files of a home but for the audit log, in which commands that change nothing else are recorded."""
+    return {name: file for name, file in found.items() if name not in ("data/audit_log", "data/audit_log.head")}
+
+
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
     """Every file below a folder: mode and bytes."""
     return {

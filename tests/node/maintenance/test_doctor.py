@@ -14,7 +14,9 @@ from typing import NamedTuple
 import pytest
 import trio
 
+from node.audit.commands import record_command
 from node.cli.main import main
+from node.config import Home
 from node.keystore import Role, read_key_file, write_key_file
 from node.maintenance.doctor import examine
 from node.maintenance.findings import KINDS
@@ -218,6 +220,17 @@ def close_tables(home: Path) -> None:
         LevelDb(home / "data" / "db").close()
 
 
+def log_spoilt(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    """An audit log with an entry, made another one."""
+
+    def spoil(home: Path) -> None:
+        record_command(Home(home), "rpc.token.revoke", name="desk")
+        log = Home(home).audit_log_file
+        log.write_bytes(change(log.read_bytes()))
+
+    return spoil
+
+
 MISTAKES: list[tuple[str, Callable[[Path], object], str, str]] = [
     ("wrong folder", lambda home: (home / "config.toml").unlink(), "HOME", "config.toml is missing"),
     ("wrong setting", edit("config.toml", "listen = ", "lisen = "), "CONFIG", "unknown key rpc.lisen"),
@@ -249,6 +262,9 @@ MISTAKES: list[tuple[str, Callable[[Path], object], str, str]] = [
     ("database of another version", row(b"mformat", b"99"), "DATABASE", "format b'99'"),
     ("import broken off", lambda home: (home / "data" / "db.importing").mkdir(), "UNFINISHED", "left half made"),
     ("crash before", crashed, "CRASH_BUNDLE", "ConsensusFailure: the app hash is another"),
+    ("audit log cut", log_spoilt(lambda data: data[:-20]), "AUDIT_LOG", "the end of"),
+    ("audit log changed", log_spoilt(lambda data: data.replace(b"desk", b"dusk")), "AUDIT_LOG", "was changed"),
+    ("audit log gone", log_spoilt(lambda data: b""), "AUDIT_LOG", "the end of"),
 ]  # fmt: skip
 
 

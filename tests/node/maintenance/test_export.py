@@ -14,7 +14,7 @@ from node.maintenance import export as export_module
 from node.maintenance.export import ExportReader, import_state, make_head
 from node.maintenance.opening import open_stopped, read_home
 from state.primitives.errors import ExportFileError
-from tests.node.maintenance.chain import Chain, contents, make_home, qenex
+from tests.node.maintenance.chain import Chain, contents, make_home, qenex, without_log
 
 HEIGHT = 6
 
@@ -48,7 +48,7 @@ def new_home(home: Path, tmp_path: Path) -> Path:
 
 
 def test_there_and_back(home: Path, new_home: Path, tmp_path: Path) -> None:
-    before = contents(home)
+    before = without_log(contents(home))
     for height in (*range(HEIGHT + 1), None):
         file = tmp_path / f"state-{height}"
         options = () if height is None else ("--height", height)
@@ -74,7 +74,7 @@ def test_there_and_back(home: Path, new_home: Path, tmp_path: Path) -> None:
         assert list(with_rows.rows()) == list(other.rows())
         with_rows.close()
         other.close()
-    assert contents(home) == before
+    assert without_log(contents(home)) == before
 
 
 async def test_an_imported_node_goes_on(home: Path, pattern: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from consensus.vote import Vote
 from genesis import testnet
 from genesis.testnet import NetworkOptions, NetworkPlan, plan_network
 from node.app import run_opened
+from node.audit import writer
 from node.cli.main import main
 from node.config import Home, Overrides
 from node.config_sections import AlertsConfig, Config, MempoolConfig, MetricsConfig, P2pConfig, RpcConfig, WorkersConfig
@@ -221,6 +222,7 @@ SHOWN = {
     "alone": ("ChainStopped", "FewPeers", "NoPeers", "HealthLow", "MempoolFull"),
     "wrong": ("AuditOld", "InvariantBroken", "ModuleStopped", "OffenceSeen"),
     "disk": ("DiskLow", "DiskFullSoon"),
+    "audit": ("AuditLogFailing",),
 }
 
 
@@ -375,3 +377,24 @@ async def test_the_rules_of_the_disk_fire_and_clear(small_disk: Path, monkeypatc
             await net.clears(0, "DiskLow", "DiskFullSoon")
             nursery.cancel_scope.cancel()
     assert has_shown(net, "disk")
+
+
+@pytest.mark.drill
+async def test_an_audit_log_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "PROBE_S", 0.2)
+    monkeypatch.setattr(writer, "RETRY_S", 0.2)
+    with trio.fail_after(WAIT_S):
+        async with trio.open_nursery() as nursery:
+            net = Net(tmp_path, make_net(tmp_path, 1, MempoolConfig()), nursery)
+            await net.start(0)
+            await net.grow(3)
+            log = tmp_path / "node0" / "data" / "audit_log"
+            kept = log.rename(log.with_name("kept"))
+            log.mkdir()
+            await net.fires(0, "AuditLogFailing")
+            await net.grow(3)  # the chain goes on
+            log.rmdir()
+            kept.rename(log)
+            await net.clears(0, "AuditLogFailing")
+            nursery.cancel_scope.cancel()
+    assert has_shown(net, "audit")
