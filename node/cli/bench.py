@@ -202,6 +202,6 @@ def audit(entries: int, directory: Path | None, as_json: bool) -> None:
     lines = [
         f"one by one: {data['single_per_second']} entries per second, p50 {data['single_p50_us']} us",
         f"in groups of {data['group']}: {data['group_per_second']} entries per second",
-        f"checked: {data['verify_per_second']} entries per second, {data['verify_seconds']} s ({data['verify_cpu_seconds']} s of processor)",
+        f"checked: {data['verify_per_second']} entries per second, {data['verify_seconds']} s ({data['verify_cpu_seconds']} s processor)",
     ]
     answer(as_json, data, [*lines, f"{data['bytes']} bytes"])
