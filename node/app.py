@@ -85,6 +85,7 @@ async def run_opened(opened: Opened, *, task_status: trio.TaskStatus[None] = tri
         await nursery.start(parts.evidence_gossip.run)
         await nursery.start(parts.snapshots.run)
         await nursery.start(parts.pruner.run)
+        await nursery.start(parts.snapshot_maker.run)
         if parts.index is not None:
             await nursery.start(parts.index.indexer.run)
         p2p_address = await nursery.start(parts.switch.run)

@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from consensus.commit import HybridVerifier
+from node.backup.task import SnapshotMaker
 from node.clock import SystemClock
 from node.config import split_listen
 from node.engine import Edges, Engine
@@ -53,6 +54,7 @@ class Parts:
     evidence_gossip: EvidenceGossip
     snapshots: SnapshotServer
     pruner: Pruner
+    snapshot_maker: SnapshotMaker
     index: Index | None
     switch: Switch
     backend: NodeBackend
@@ -141,7 +143,12 @@ def wire(opened: Opened, log: Any) -> Parts:
     )
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
-    return Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, warn)
+    is_open = config.rpc.access == "open"
+    maker = SnapshotMaker(store.snapshot, document, opened.home.snapshots_dir, VERSION, log, needs_ticket=is_open)
+    backend.snapshots = maker
+    return Parts(
+        checker, engine, gossip, evidence_gossip, snapshots, pruner, maker, index, switch, backend, metrics, monitor, clock, warn
+    )
 
 
 def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, log: Any) -> Index | None:

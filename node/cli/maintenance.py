@@ -113,7 +113,7 @@ def import_command(file: Path, home: Path, trust_hash: str, as_json: bool) -> No
     from node.maintenance.opening import read_home
 
     opened, document = read_home(home)
-    done = import_state(opened, document, file, _parse_hash(trust_hash), _show_shards(as_json))
+    done = import_state(opened, document, file, parse_hash(trust_hash), _show_shards(as_json))
     findings = [finding for finding in examine(home).findings if finding.counts]
     lines = [*(finding.line() for finding in findings), f"imported into {home}"]
     if not trust_hash and done.block_hash:
@@ -121,7 +121,8 @@ def import_command(file: Path, home: Path, trust_hash: str, as_json: bool) -> No
     _answer_state(as_json, done, file, lines, findings=[finding.to_json() for finding in findings])
 
 
-def _parse_hash(text: str) -> bytes:
+def parse_hash(text: str) -> bytes:
+    """--trust-hash as bytes, empty if it was not given. Raises `ConfigError`."""
     try:
         data = bytes.fromhex(text)
     except ValueError:

@@ -43,6 +43,8 @@ RUNNING_ONLY: Final = (
     "node_health",
     "node_alerts",
     "node_metrics",
+    "snapshot_create",
+    "snapshot_status",
     "unconfirmed_txs",
 )
 

@@ -81,7 +81,7 @@ class FrozenStore:
         found = snapshot.scan(names.BUCKET, after(names.BUCKET))
         tree = Tree.from_hashes(((int.from_bytes(key[1:], "big"), value) for key, value in found), _no_leaves)
         if tree.root != root:
-            raise StorageCorruptError(f"the state's root at height {height} is not the one that was stored", hint="run: qenex doctor --deep")
+            raise StorageCorruptError(f"the state's root at height {height} is not the stored one", hint="run: qenex doctor --deep")
         self._shard_roots = list(tree.shard_roots)
         self._base = next((int.from_bytes(key[1:], "big") for key, _ in snapshot.scan(b"b", b"c", values=False)), 0)
 
