@@ -163,12 +163,12 @@ async def test_a_restored_validator_goes_on(pattern: Pattern, tmp_path: Path) ->
     home = tmp_path / "net" / "node0"
     shutil.rmtree(home / "data" / "db")
     (home / "data" / "wal" / f"{HEIGHT + 1:020d}.log").write_bytes(b"a log of a height that is gone")
-    done = await trio.to_thread.run_sync(restore, home, home / "snapshots" / pattern.path(THIRD).name)
+    done = await trio.to_thread.run_sync(restore, home, pattern.path(THIRD).name, "--to-height", SECOND)
     assert done.code == 0, done.err
     assert [Path(item).name for item in done.data["logs_set_aside"]] == [f"{HEIGHT + 1:020d}.log.rolled-back-1"]
     assert "SIGNER_AHEAD" in [item["name"] for item in done.data["findings"]]
     chain = Chain(home)
-    assert chain.store.height == THIRD
+    assert chain.store.height == SECOND
     chain.close()
 
 
@@ -260,7 +260,7 @@ def test_missing_and_cut_files(pattern: Pattern, new_home: Path, copy: Path) -> 
     for name in (BLOCKS, STATE, MANIFEST):
         kept = (folder / name).read_bytes()
         for data in (None, kept[:-1], b""):
-            (folder / name).unlink()
+            (folder / name).unlink(missing_ok=True)
             if data is not None:
                 (folder / name).write_bytes(data)
             done = restore(new_home, folder, "--to-height", SECOND)
@@ -416,12 +416,12 @@ def small_disk(folder: Path, size: int) -> Iterator[None]:
 @pytest.mark.root
 def test_a_full_disk_leaves_nothing(pattern: Pattern, new_home: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
-    with small_disk(disk, 64 * 1024):
+    with small_disk(disk, read_manifest(pattern.path(THIRD)).size // 2):
         done = qenex("snapshot", "create", "--home", pattern.home, "--to", disk, "--json")
         assert (done.code, done.error["name"]) == (2, "SNAPSHOT"), done.err
         assert list(disk.iterdir()) == []
     (new_home / "data").mkdir()
-    with small_disk(new_home / "data", 256 * 1024):
+    with small_disk(new_home / "data", 16 * 1024):
         done = restore(new_home, pattern.path(THIRD), "--to-height", SECOND)
         assert (done.code, done.error["name"]) == (2, "STORAGE"), done.err
         assert is_clean(new_home)
@@ -517,7 +517,7 @@ def test_a_kill_at_any_step_of_restore_leaves_no_database_or_a_whole_one(pattern
     assert {"_write", "rename", "fsync"} <= set(steps)
     whole = 0
     for number in chosen(steps):
-        shutil.rmtree(new_home / "data")
+        shutil.rmtree(new_home / "data", ignore_errors=True)
         remains = tmp_path / f"remains-{number}"
         kill_at(new_home, remains, number, bring_back)
         if (remains / "data" / "db").exists():
