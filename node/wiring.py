@@ -85,9 +85,7 @@ def wire(opened: Opened, log: Any) -> Parts:
         gossip.added(hashes, source)
         engine.notify_txs()
 
-    mempool = Mempool(
-        pool, records, document.hash, checker, clock, lambda h: store.tx_location(h) is not None, on_added
-    )
+    mempool = Mempool(pool, records, document.hash, checker, clock, lambda h: store.tx_location(h) is not None, on_added)
     executor.attach(mempool)
     gossip = MempoolGossip(switch, switch.inbound(MEMPOOL), pool.get, pool.hashes, mempool.submit)
     edges = Edges(
@@ -117,9 +115,7 @@ def wire(opened: Opened, log: Any) -> Parts:
     )
     executor.attach_evidence(evidence)
     evidence_gossip = EvidenceGossip(switch, switch.inbound(EVIDENCE), evidence, engine.sync.height_of)
-    backend = NodeBackend(
-        config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus
-    )
+    backend = NodeBackend(config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus)
 
     def on_committed(committed: CommittedBlock) -> None:
         bus.publish_block(committed)
@@ -143,9 +139,7 @@ def wire(opened: Opened, log: Any) -> Parts:
     )
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
-    is_open = config.rpc.access == "open"
-    maker = SnapshotMaker(store.snapshot, document, opened.home.snapshots_dir, VERSION, log, needs_ticket=is_open)
-    backend.snapshots = maker
+    maker = _add_snapshots(opened, backend, log)
     return Parts(
         checker, engine, gossip, evidence_gossip, snapshots, pruner, maker, index, switch, backend, metrics, monitor, clock, warn
     )
@@ -159,6 +153,15 @@ def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, l
         notify = index.indexer.notify
         executor.on_committed.append(lambda committed: notify())
     return index
+
+
+def _add_snapshots(opened: Opened, backend: NodeBackend, log: Any) -> SnapshotMaker:
+    """What makes snapshots when RPC asks for one."""
+    needs_ticket = opened.config.rpc.access == "open"
+    folder = opened.home.snapshots_dir
+    maker = SnapshotMaker(opened.store.snapshot, opened.document, folder, VERSION, log, needs_ticket=needs_ticket)
+    backend.snapshots = maker
+    return maker
 
 
 def _follow_admissions(switch: Switch, committed: CommittedBlock, log: Any) -> None:
