@@ -77,8 +77,24 @@ async def recover(network: Network, newest: dict[str, Any], stages: Stages) -> N
     aside.rename(key)
     before = height_of(network.urls[0])
     network.begin(VICTIM, "--accept-empty-signer-record")
+    await network.wait("starting with the key", lambda: network.is_at_tip(VICTIM))
+    await leave_jail(network, stages)
     seconds = await network.wait("voting again", lambda: network.signs(VICTIM, before))
     stages.add("voting again, with a new record", seconds)
+
+
+async def leave_jail(network: Network, stages: Stages) -> None:
+    """A validator that was away for half of the last 100 blocks of this network was jailed meanwhile, as its rules say: its owner ends that."""
+    url = network.urls[0]
+    names = {row["moniker"]: row for row in (await trio.to_thread.run_sync(rpc, url, "stake_validators"))["validators"]}
+    found = names[f"node{VICTIM}"]
+    if not found["jailed"]:
+        return
+    started = time.monotonic()
+    await network.wait("the end of the jail", lambda: time.time() > int(found["jailed_until"]) + 1)
+    owner = ("--from", f"owner{VICTIM}", "--validator", f"node{VICTIM}")
+    await qenex("tx", "stake", "unjail", *owner, "--wait", "--home", network.home, "--node", url)
+    stages.add("out of jail, for having been away", time.monotonic() - started)
 
 
 async def restore_between(network: Network, made: list[dict[str, Any]], backup: Path, stages: Stages) -> list[str]:

@@ -5,6 +5,7 @@ Only processes of its own network are signalled, by their process id. What is dr
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import random
@@ -19,14 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from chaos import ASKED_AT_ONCE, Load, Nodes, ask_status
+from chaos import ASKED_AT_ONCE, RESEND_S, Load, Nodes, ask_status
 from killtest import QENEX, compare, height_of, rpc
+
+from node.rpc.client import Client
+from state.codes import Code
+from state.primitives.errors import ClientError
 
 VALIDATORS = 4
 WAIT_S_MAX = 300.0
 STOP_S_MAX = 30.0
 METAS = 20  # that a node gives at once
 DRAIN_S_MAX = 120.0
+BATCH = 50  # transfers sent at once
+WAITING_MAX = 1_000
 
 
 class Network(Nodes):
@@ -98,6 +105,36 @@ class Network(Nodes):
         return str(rpc(self.urls[index], "status")["node_info"]["other"]["qenex_version"])
 
 
+class SteadyLoad(Load):
+    """As `Load`, with more transfers: what waits is asked for all at once."""
+
+    async def _turn(self, client: Client, chain: bytes) -> None:
+        now = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for tx_hash in list(self.waiting)[: 4 * BATCH]:
+                nursery.start_soon(self._look, client, tx_hash)
+        again = [raw for raw, last in self.waiting.values() if now - last > RESEND_S][:BATCH]
+        fresh = [] if self.is_over or len(self.waiting) > WAITING_MAX else [self.make(chain) for _ in range(BATCH)]
+        for raw, outcome in zip([*again, *fresh], await client.send_batch([*again, *fresh]), strict=True) if again or fresh else ():
+            if outcome.code in (Code.OK, Code.TX_SEEN):
+                self.waiting[outcome.hash] = raw, now
+            elif outcome.hash not in self.waiting:
+                self.failed += 1
+
+    async def _look(self, client: Client, tx_hash: bytes) -> None:
+        try:
+            found = await client.call("tx_status", hash=base64.b64encode(tx_hash).decode("ascii"))
+        except ClientError:
+            return  # the node is going down; another one next time
+        if found["status"] == "committed":
+            del self.waiting[tx_hash]
+            self.acknowledged[tx_hash] = int(found["height"])
+            self.failed += int(found["code"]) != 0
+        elif found["status"] in ("rejected", "expired"):
+            del self.waiting[tx_hash]
+            self.failed += 1
+
+
 def seconds_of(header: dict[str, Any]) -> float:
     """The time of a header."""
     return datetime.fromisoformat(header["time"][:26].rstrip("Z") + "+00:00").timestamp()
@@ -132,7 +169,7 @@ async def under_load(network: Network, seed: int) -> AsyncIterator[Load]:
         for index in range(VALIDATORS):
             network.begin(index)
         await network.wait("the first block", lambda: min(map(height_of, network.urls)) >= 1)
-        load = Load(network, random.Random(seed))
+        load = SteadyLoad(network, random.Random(seed))
         nursery.start_soon(load.run)
         yield load
         load.is_over = True

@@ -22,6 +22,7 @@ from genesis.document import Document
 from node.backup.archive import write_blocks
 from node.backup.manifest import (
     BLOCKS,
+    DELETING_PREFIX,
     FORMAT,
     PARTIAL_PREFIX,
     STATE,
@@ -33,6 +34,7 @@ from node.backup.manifest import (
     write_manifest,
 )
 from node.maintenance.export import ExportHead, check_head, export_state, hash_of, make_head_of, sync_directory
+from node.statesync.restore import fold_shards
 from node.storage.frozen import FrozenStore
 from state.primitives.codec import decode
 from state.primitives.errors import ExportFileError, HomeError, SnapshotError
@@ -69,9 +71,11 @@ def make_snapshot(
         )
     if head.height < document.initial_height:
         raise SnapshotError("there is no block yet", hint="wait for the second one")
+    if fold_shards(head.shard_roots) != head.app_hash:
+        raise SnapshotError(f"the roots of the shards do not give the app hash of height {head.height}", hint="run: qenex doctor --deep")
     check_head(head, document, b"")
     target = folder / f"{head.chain_id}-{head.height}"
-    with _locked(folder):
+    with locked(folder):
         if os.path.lexists(target):
             raise SnapshotError(f"{target} exists already", hint="wait for a new block, or move the old one away first")
         if base == NEWEST:
@@ -89,7 +93,6 @@ def make_snapshot(
 def _write(store: FrozenStore, head: ExportHead, first: int, target: Path, version: str, room: _Room, watch: Watch) -> Manifest:
     beside = target.with_name(PARTIAL_PREFIX + target.name)
     try:
-        shutil.rmtree(beside, ignore_errors=True)  # of a create that was killed: we hold the lock
         beside.mkdir(mode=0o700)
         shards = 0
 
@@ -164,8 +167,8 @@ class _Room:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One at a time in a folder, which is made if only it itself is missing."""
+def locked(folder: Path) -> Iterator[None]:
+    """One at a time in a folder, which is made if only it itself is missing. What a kill left there unfinished goes."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -177,6 +180,9 @@ def _locked(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise SnapshotError(f"another snapshot is being written into {folder}", hint="wait until it is done") from None
+        for prefix in (PARTIAL_PREFIX, DELETING_PREFIX):
+            for path in folder.glob(f"{prefix}*"):
+                shutil.rmtree(path, ignore_errors=True)
         yield
     finally:
         os.close(descriptor)

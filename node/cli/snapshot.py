@@ -152,17 +152,25 @@ def _create_running(home: Home, node: str | None, height: int | None, base: int,
 
 def _carry(path: Path, target: Path, show: Callable[[str, int, int], None]) -> Path:
     """Bring a snapshot to another folder, perhaps another disk: copied aside, checked, renamed; then the first one goes."""
-    from node.backup.manifest import MANIFEST, PARTIAL_PREFIX, check_files, read_manifest, remove_snapshot, sync_file
-    from node.maintenance.export import sync_directory
+    from node.backup.make import locked
+    from node.backup.manifest import PARTIAL_PREFIX, remove_snapshot
 
     final, beside = target / path.name, target / (PARTIAL_PREFIX + path.name)
     if target.resolve() == path.parent.resolve():
         return path
-    try:
-        target.mkdir(mode=0o700, exist_ok=True)
+    with locked(target):
         if final.exists():
             raise SnapshotError(f"{final} exists already; the new one is in {path}", hint="move the old one away first")
-        shutil.rmtree(beside, ignore_errors=True)
+        _copy(path, beside, final, show)
+    remove_snapshot(path)
+    return final
+
+
+def _copy(path: Path, beside: Path, final: Path, show: Callable[[str, int, int], None]) -> None:
+    from node.backup.manifest import MANIFEST, check_files, read_manifest, sync_file
+    from node.maintenance.export import sync_directory
+
+    try:
         beside.mkdir(mode=0o700)
         for name in (*(file.name for file in read_manifest(path).files), MANIFEST):
             shutil.copy2(path / name, beside / name)
@@ -171,14 +179,12 @@ def _carry(path: Path, target: Path, show: Callable[[str, int, int], None]) -> P
         sync_directory(beside)
         check_files(beside, read_manifest(beside), show)
         beside.rename(final)
-        sync_directory(target)
+        sync_directory(final.parent)
     except OSError as error:
         hint = f"check its disk; the snapshot itself is whole, in {path}"
-        raise SnapshotError(f"cannot write to {target}: {error.strerror or error}", hint=hint) from error
+        raise SnapshotError(f"cannot write to {final.parent}: {error.strerror or error}", hint=hint) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    remove_snapshot(path)
-    return final
 
 
 def _answer_created(as_json: bool, data: dict[str, Any]) -> None:

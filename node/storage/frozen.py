@@ -1,7 +1,7 @@
 """A store as it was at one moment, read from a snapshot of its rows: in a thread, while the node goes on.
 
-It answers what `Store` answers about the states and blocks that are kept, from the rows alone: no cache, no tree, nothing staged. Bounded
-memory: the hashes of the tree's buckets while it is opened, then what a question needs. No ledger type is known here.
+It answers what `Store` answers about the states and blocks that are kept, from the rows alone: no cache, no tree, nothing staged. Memory is
+what a question needs. What comes out is for who asks to check: whether the shards' roots give the app hash. No ledger type is known here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Protocol
 from node.storage import rows as names
 from node.storage.history import History
 from node.storage.leveldb import Snapshot
-from node.storage.rows import after, height_bytes
+from node.storage.rows import after, bucket_key, height_bytes
 from state.primitives.codec import decode
 from state.primitives.errors import MalformedError, StorageCorruptError, StorageError
-from state.tree import Tree
+from state.tree import SHARD_BUCKETS, SHARDS, Tree
 from state.tree_hash import Leaves
 
 
@@ -71,18 +71,14 @@ class FrozenStore:
         if tip is None:
             raise StorageError("there is no chain here yet", hint="start the node once")
         try:
-            height, root, payload = decode(tip)
+            height, _, payload = decode(tip)
         except (MalformedError, ValueError, TypeError) as error:
             raise StorageCorruptError(f"the tip in the database cannot be read: {error}") from error
         self.height: int = height
         self.tip: bytes = payload
         self._history = History(self._rows)
         self._snapshot = snapshot
-        found = snapshot.scan(names.BUCKET, after(names.BUCKET))
-        tree = Tree.from_hashes(((int.from_bytes(key[1:], "big"), value) for key, value in found), _no_leaves)
-        if tree.root != root:
-            raise StorageCorruptError(f"the state's root at height {height} is not the stored one", hint="run: qenex doctor --deep")
-        self._shard_roots = list(tree.shard_roots)
+        self._shard_roots: list[bytes | None] = []  # of the last height, once they are asked for
         self._base = next((int.from_bytes(key[1:], "big") for key, _ in snapshot.scan(b"b", b"c", values=False)), 0)
 
     def base_height(self) -> int:
@@ -110,7 +106,17 @@ class FrozenStore:
 
     def shard_roots_at(self, height: int) -> list[bytes | None]:
         """See `StateReader`."""
+        if not self._shard_roots:
+            self._shard_roots = [self._shard_root(shard) for shard in range(SHARDS)]
         return self._history.roots_at(height, self.height, self._shard_roots)
+
+    def _shard_root(self, shard: int) -> bytes | None:
+        """From the hashes of its buckets; one shard at a time, so that the whole tree is never in memory twice."""
+        first = shard * SHARD_BUCKETS
+        stop = after(names.BUCKET) if shard == SHARDS - 1 else bucket_key(first + SHARD_BUCKETS)
+        found = self._snapshot.scan(bucket_key(first), stop)
+        tree = Tree.from_hashes(((int.from_bytes(key[1:], "big"), value) for key, value in found), _no_leaves)
+        return tree.shard_roots[shard]
 
     def shard_rows(self, shard: int, height: int) -> Iterator[tuple[bytes, bytes, bytes]]:
         """See `StateReader`."""
