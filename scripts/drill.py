@@ -84,7 +84,7 @@ async def recover(network: Network, newest: dict[str, Any], stages: Stages) -> N
 
 
 async def leave_jail(network: Network, stages: Stages) -> None:
-    """A validator that was away for half of the last 100 blocks of this network was jailed meanwhile, as its rules say: its owner ends that."""
+    """Who was away for half of the last 100 blocks of this network was jailed meanwhile, as its rules say: the owner ends that."""
     url = network.urls[0]
     names = {row["moniker"]: row for row in (await trio.to_thread.run_sync(rpc, url, "stake_validators"))["validators"]}
     found = names[f"node{VICTIM}"]

@@ -106,7 +106,7 @@ def main() -> int:
         started = time.monotonic()
         command = build_release(Path(folder), new)
         stages.add(f"release {new} built and installed", time.monotonic() - started)
-        network = Network(Path(folder) / "net", options.base_port, 0.5)
+        network = Network(Path(folder) / "net", options.base_port, 1.0)
         say(f"four nodes of version {old}")
         try:
             verdict = trio.run(upgrade, network, command, old, new, options.seconds, stages)
