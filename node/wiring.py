@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
@@ -158,8 +159,8 @@ def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, l
 def _add_snapshots(opened: Opened, backend: NodeBackend, log: Any) -> SnapshotMaker:
     """What makes snapshots when RPC asks for one."""
     needs_ticket = opened.config.rpc.access == "open"
-    folder = opened.home.snapshots_dir
-    maker = SnapshotMaker(opened.store.snapshot, opened.document, folder, VERSION, log, needs_ticket=needs_ticket)
+    take = partial(opened.store.snapshot, fill_cache=False)
+    maker = SnapshotMaker(take, opened.document, opened.home.snapshots_dir, VERSION, log, needs_ticket=needs_ticket)
     backend.snapshots = maker
     return maker
 

@@ -77,10 +77,11 @@ async def recover(network: Network, newest: dict[str, Any], stages: Stages) -> N
     aside.rename(key)
     before = height_of(network.urls[0])
     network.begin(VICTIM, "--accept-empty-signer-record")
-    await network.wait("starting with the key", lambda: network.is_at_tip(VICTIM))
+    seconds = await network.wait("starting with the key", lambda: network.is_at_tip(VICTIM))
+    stages.add("started with the key and a new record", seconds)
     await leave_jail(network, stages)
     seconds = await network.wait("voting again", lambda: network.signs(VICTIM, before))
-    stages.add("voting again, with a new record", seconds)
+    stages.add("voting again", seconds)
 
 
 async def leave_jail(network: Network, stages: Stages) -> None:

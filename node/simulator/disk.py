@@ -109,7 +109,7 @@ class MemoryDatabase:
     def compact(self, start: bytes, stop: bytes) -> None:
         """See `Database`."""
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, fill_cache: bool = True) -> Snapshot:
         """See `Database`."""
         self._check()
         return MemorySnapshot(self._disk.rows)

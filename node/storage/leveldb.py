@@ -83,8 +83,8 @@ class Database(Protocol):
         """Give deleted rows' space back; may take long."""
         ...
 
-    def snapshot(self) -> Snapshot:
-        """All rows as they are now."""
+    def snapshot(self, *, fill_cache: bool = True) -> Snapshot:
+        """All rows as they are now. Who reads everything once does not fill the cache: it holds what the others need."""
         ...
 
     def poison(self) -> None:
@@ -183,10 +183,10 @@ class LevelDb:
         except _FAILURES as error:
             raise self._poison("compact", error) from error
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, fill_cache: bool = True) -> Snapshot:
         """See `Database`."""
         self._check()
-        return _LevelDbSnapshot(self.path, self._db.snapshot(), self._db)
+        return _LevelDbSnapshot(self.path, self._db.snapshot(), self._db, fill_cache)
 
     def poison(self) -> None:
         """See `Database`."""
@@ -222,15 +222,16 @@ class LevelDb:
 class _LevelDbSnapshot:
     """See `Snapshot`. It poisons nothing: what only reads history may fail without ending the node."""
 
-    def __init__(self, path: Path, snapshot: Any, db: Any) -> None:
+    def __init__(self, path: Path, snapshot: Any, db: Any, fill_cache: bool) -> None:
         self._path = path
+        self._fill_cache = fill_cache
         self._snapshot = snapshot
         self._db = db
 
     def get(self, key: bytes) -> bytes | None:
         """See `Snapshot`."""
         try:
-            return self._snapshot.get(key, verify_checksums=True)  # type: ignore[no-any-return]
+            return self._snapshot.get(key, verify_checksums=True, fill_cache=self._fill_cache)  # type: ignore[no-any-return]
         except _FAILURES as error:
             raise _failure(self._path, "read", error) from error
 
@@ -240,7 +241,7 @@ class _LevelDbSnapshot:
         """See `Snapshot`."""
         try:
             with self._snapshot.iterator(
-                start=start, stop=stop, reverse=reverse, include_value=values, verify_checksums=True
+                start=start, stop=stop, reverse=reverse, include_value=values, verify_checksums=True, fill_cache=self._fill_cache
             ) as rows:
                 if values:
                     yield from rows
