@@ -77,7 +77,7 @@ class SnapshotMaker:
             wanted = path.read_bytes()[:TICKET_LENGTH_MAX]
         except OSError:
             wanted = b""
-        if not wanted or not hmac.compare_digest(wanted, ticket.encode()):
+        if not wanted or not hmac.compare_digest(wanted, ticket.encode("utf-8", "surrogatepass")):
             raise SnapshotError("the ticket is not the home's", hint="use: qenex snapshot create --home HOME, as the node's user")
         path.unlink(missing_ok=True)
 
