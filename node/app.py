@@ -103,6 +103,7 @@ async def _run_parts(opened: Opened, parts: Parts, task_status: trio.TaskStatus[
         await nursery.start(parts.evidence_gossip.run)
         await nursery.start(parts.snapshots.run)
         await nursery.start(parts.pruner.run)
+        await nursery.start(parts.snapshot_maker.run)
         if parts.index is not None:
             await nursery.start(parts.index.indexer.run)
         p2p_address = await nursery.start(parts.switch.run)

@@ -74,6 +74,11 @@ class Home:
         return self.data_dir / "db"
 
     @property
+    def snapshots_dir(self) -> Path:
+        """Snapshots that `qenex snapshot create` makes; may be a link to another disk."""
+        return self.root / "snapshots"
+
+    @property
     def wal_dir(self) -> Path:
         """The consensus log."""
         return self.data_dir / "wal"

@@ -115,17 +115,22 @@ def open_store(home: Home, config: Config, document: Document) -> Store:
     home.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = Store.open(home.db_dir, options) if home.db_dir.exists() else Store.create(home.db_dir, options)
     if not store.tip:
-        validators = build_validators(document)
-        tip = ChainTip.at_genesis(
-            document.chain_id,
-            document.initial_height,
-            document.time_ns,
-            validators,
-            b"",
-            build_params(document).consensus,
-        )
-        write_genesis(store, tip, build_changes(document), validators)
+        write_first_state(store, document)
     return store
+
+
+def write_first_state(store: Store, document: Document) -> None:
+    """Fill an empty store with what a genesis document says."""
+    validators = build_validators(document)
+    tip = ChainTip.at_genesis(
+        document.chain_id,
+        document.initial_height,
+        document.time_ns,
+        validators,
+        b"",
+        build_params(document).consensus,
+    )
+    write_genesis(store, tip, build_changes(document), validators)
 
 
 def _read_keys(path: Path, role: Role, overrides: Overrides) -> KeySet:

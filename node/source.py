@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from consensus.block import Block
-from node.storage.store import Store
+from node.storage.frozen import StateReader
 from node.sync.messages import CertifiedBlock
 from node.tips import commits_at
 from state.primitives.codec import decode
@@ -12,7 +12,7 @@ from state.primitives.codec import decode
 class StoreSource:
     """See `node.sync.loop.BlockSource`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StateReader) -> None:
         self._store = store
 
     @property

@@ -7,6 +7,7 @@ from consensus.commit import EMPTY_COMMIT, EMPTY_PQ_COMMIT, Commit, PqCommit
 from consensus.fields import read_time, write_time
 from consensus.validation import ChainTip
 from node.roles import ChainState
+from node.storage.frozen import StateReader
 from node.storage.store import Store
 from state.params import ConsensusParams
 from state.primitives.codec import decode, encode_trusted
@@ -72,7 +73,7 @@ def decode_tip(store: Store) -> ChainState:
     return ChainState(tip, commit, pq_commit, had_txs)
 
 
-def validators_at(store: Store, height: int) -> ValidatorSet:
+def validators_at(store: StateReader, height: int) -> ValidatorSet:
     """The set that votes on a height. Raises `StorageCorruptError` if it is not there."""
     found = store.latest_row("v", height)
     if found is None:
@@ -80,7 +81,7 @@ def validators_at(store: Store, height: int) -> ValidatorSet:
     return ValidatorSet.from_wire(decode(found[1]))
 
 
-def commits_at(store: Store, height: int) -> tuple[Commit, PqCommit]:
+def commits_at(store: StateReader, height: int) -> tuple[Commit, PqCommit]:
     """The commit that this node decided a height with, and its side-car. Raises `StorageCorruptError`."""
     commit, pq_commit = store.height_row("c", height), store.height_row("p", height)
     if commit is None or pq_commit is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
@@ -18,6 +19,7 @@ from node.audit.journal import Journal
 from node.audit.life import note_alert, note_ban, note_convictions
 from node.audit.requests import RequestLog
 from node.audit.writer import AuditWriter
+from node.backup.task import SnapshotMaker
 from node.clock import SystemClock
 from node.config import split_listen
 from node.engine import Edges, Engine
@@ -58,6 +60,7 @@ class Parts:
     evidence_gossip: EvidenceGossip
     snapshots: SnapshotServer
     pruner: Pruner
+    snapshot_maker: SnapshotMaker
     index: Index | None
     switch: Switch
     backend: NodeBackend
@@ -92,9 +95,7 @@ def wire(opened: Opened, log: Any) -> Parts:
         gossip.added(hashes, source)
         engine.notify_txs()
 
-    mempool = Mempool(
-        pool, records, document.hash, checker, clock, lambda h: store.tx_location(h) is not None, on_added
-    )
+    mempool = Mempool(pool, records, document.hash, checker, clock, lambda h: store.tx_location(h) is not None, on_added)
     executor.attach(mempool)
     gossip = MempoolGossip(switch, switch.inbound(MEMPOOL), pool.get, pool.hashes, mempool.submit)
     edges = Edges(
@@ -124,9 +125,7 @@ def wire(opened: Opened, log: Any) -> Parts:
     )
     executor.attach_evidence(evidence)
     evidence_gossip = EvidenceGossip(switch, switch.inbound(EVIDENCE), evidence, engine.sync.height_of)
-    backend = NodeBackend(
-        config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus
-    )
+    backend = NodeBackend(config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus)
 
     def on_committed(committed: CommittedBlock) -> None:
         bus.publish_block(committed)
@@ -147,8 +146,8 @@ def wire(opened: Opened, log: Any) -> Parts:
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
     return Parts(
-        checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, warn,
-        audit, RequestLog(audit, trio.current_time), anchorer,
+        checker, engine, gossip, evidence_gossip, snapshots, pruner, _add_snapshots(opened, backend, log), index, switch, backend, metrics,
+        monitor, clock, warn, audit, RequestLog(audit, trio.current_time), anchorer,
     )  # fmt: skip
 
 
@@ -177,6 +176,15 @@ def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, l
         notify = index.indexer.notify
         executor.on_committed.append(lambda committed: notify())
     return index
+
+
+def _add_snapshots(opened: Opened, backend: NodeBackend, log: Any) -> SnapshotMaker:
+    """What makes snapshots when RPC asks for one."""
+    needs_ticket = opened.config.rpc.access == "open"
+    take = partial(opened.store.snapshot, fill_cache=False)
+    maker = SnapshotMaker(take, opened.document, opened.home.snapshots_dir, VERSION, log, needs_ticket=needs_ticket)
+    backend.snapshots = maker
+    return maker
 
 
 def _follow_admissions(switch: Switch, committed: CommittedBlock, log: Any) -> None:

@@ -38,6 +38,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "index": ("node.cli.index", "index", "How far the index of history is; write its tables into files."),
     "export": ("node.cli.maintenance", "export_command", "Write a stopped node's whole state into one file."),
     "import": ("node.cli.maintenance", "import_command", "Make a new home's database from an exported state."),
+    "snapshot": ("node.cli.snapshot", "snapshot", "Snapshots of a running or stopped node: create, list, restore, prune."),
     "audit": ("node.cli.audit", "audit", "The audit log: verify, export, list, anchor; audit whole states."),
     "state": ("node.cli.state", "state", "Which records of two states differ."),
     "monitor": ("node.cli.monitor", "monitor", "Health, alerts, rules for Prometheus, a dashboard for Grafana."),

@@ -119,7 +119,7 @@ def import_command(file: Path, home: Path, trust_hash: str, as_json: bool) -> No
     from node.maintenance.opening import read_home
 
     opened, document = read_home(home)
-    trusted = _parse_hash(trust_hash)
+    trusted = parse_hash(trust_hash)
     with recorded(opened, "state.import", file=str(file), trust_hash=trust_hash):
         done = import_state(opened, document, file, trusted, _show_shards(as_json))
     findings = [finding for finding in examine(home).findings if finding.counts]
@@ -129,7 +129,8 @@ def import_command(file: Path, home: Path, trust_hash: str, as_json: bool) -> No
     _answer_state(as_json, done, file, lines, findings=[finding.to_json() for finding in findings])
 
 
-def _parse_hash(text: str) -> bytes:
+def parse_hash(text: str) -> bytes:
+    """--trust-hash as bytes, empty if it was not given. Raises `ConfigError`."""
     try:
         data = bytes.fromhex(text)
     except ValueError:

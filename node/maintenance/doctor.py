@@ -138,7 +138,7 @@ def _check_leftovers(home: Home) -> Iterator[Finding]:
         if path.name.startswith(BUNDLE_PREFIX) and path.is_dir():
             text = f"the node has stopped with a consensus failure and left {path}{_first_line(path / 'error.txt')}"
             yield make_finding("CRASH_BUNDLE", text, "find out why, then move the folder away")
-        elif path.name.endswith((".new", ".importing", "joining")):
+        elif path.name.endswith((".new", ".importing", ".restoring", "joining")):
             yield make_finding("UNFINISHED", f"{path} was left half made", f"if nothing writes it now, delete it: rm -r {path}")
         elif ".damaged-" in path.name:
             yield make_finding("SET_ASIDE", f"{path} was damaged and replaced", "delete it once you know why")

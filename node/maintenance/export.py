@@ -25,9 +25,10 @@ from consensus.light import LightBlock, verify_light_block
 from consensus.validation import ChainTip
 from genesis.document import Document
 from node.config import Home
-from node.maintenance.frames import FrameWriter, read_frames
+from node.maintenance.frames import FrameWriter, do_nothing, read_frames
 from node.maintenance.opening import StoppedNode
 from node.statesync.restore import fold_shards
+from node.storage.frozen import StateReader
 from node.storage.store import Store, StoreOptions
 from node.tips import commits_at, decode_tip, validators_at
 from state.primitives.codec import Value, decode, encode_trusted, unpack
@@ -134,21 +135,30 @@ class ExportHead:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written, or brought in. `block_hash` names the block that fixes the app hash, b"" if none does."""
+    """What was written, or brought in. `block_hash` names the block that fixes the app hash, b"" if none does.
+
+    `digest` is the SHA-256 of a file that was written.
+    """
 
     height: int
     app_hash: bytes
     block_hash: bytes
     records: int
     size: int
+    digest: bytes = b""
 
 
 # exporting
 
 
 def make_head(node: StoppedNode, height: int | None) -> ExportHead:
+    """See `make_head_of`."""
+    return make_head_of(node.store, node.document, height)
+
+
+def make_head_of(store: StateReader, document: Document, height: int | None) -> ExportHead:
     """The head for a height; None is the newest whose app hash a block carries. Raises `StorageError` if it is not kept."""
-    store, first = node.store, node.document.initial_height
+    first = document.initial_height
     if height is None:
         height = max(first - 1, store.height - 1) if store.height >= first else store.height
     tip = store.tip if height == store.height else store.tip_at(height)
@@ -161,8 +171,8 @@ def make_head(node: StoppedNode, height: int | None) -> ExportHead:
         header, commits = Block.from_wire(decode(following)).header, commits_at(store, height + 1)
     sets = [validators_at(store, max(first, height + number)) for number in range(3)]
     return ExportHead(
-        node.document.hash,
-        node.document.chain_id,
+        document.hash,
+        document.chain_id,
         height,
         app_hash,
         tip,
@@ -177,15 +187,18 @@ def make_head(node: StoppedNode, height: int | None) -> ExportHead:
     )
 
 
-def export_state(store: Store, head: ExportHead, path: Path, progress: Progress) -> Exported:
-    """Write the file; it appears under its name when it is whole. Raises `HomeError`, and what reading the store raises."""
+def export_state(
+    store: StateReader, head: ExportHead, path: Path, progress: Progress, on_frame: Callable[[], None] = do_nothing
+) -> Exported:
+    """Write the file, readable by this user only; it appears under its name when it is whole. Raises `HomeError`, and what reading the
+    store and `on_frame` raise."""
     beside = path.with_name(path.name + ".partial")
     records = 0
     try:
         if path.exists():
             raise HomeError(f"{path} exists already", hint="choose another name, or move the old file away first")
-        with beside.open("wb") as file:
-            writer = FrameWriter(file)
+        with open_private(beside) as file:
+            writer = FrameWriter(file, on_frame=on_frame)
             writer.write(HEAD, head.encode())
             for shard in range(SHARDS):
                 progress(shard, records)
@@ -194,7 +207,7 @@ def export_state(store: Store, head: ExportHead, path: Path, progress: Progress)
             file.flush()
             os.fsync(file.fileno())
         beside.rename(path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise HomeError(f"cannot write {path}: {error.strerror or error}", hint="check the folder and its free space") from error
@@ -202,10 +215,10 @@ def export_state(store: Store, head: ExportHead, path: Path, progress: Progress)
         beside.unlink(missing_ok=True)
         raise
     progress(SHARDS, records)
-    return Exported(head.height, head.app_hash, _hash_of(head), records, writer.size)
+    return Exported(head.height, head.app_hash, hash_of(head), records, writer.size, writer.digest)
 
 
-def _write_shard(writer: FrameWriter, store: Store, head: ExportHead, shard: int) -> int:
+def _write_shard(writer: FrameWriter, store: StateReader, head: ExportHead, shard: int) -> int:
     leaves: list[tuple[bytes, bytes]] = []
     pending: list[tuple[bytes, bytes]] = []
     size = 0
@@ -329,18 +342,19 @@ def import_state(home: Home, document: Document, path: Path, trusted_hash: bytes
         check_head(head, document, trusted_hash)
         home.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.rmtree(beside, ignore_errors=True)
-        _fill(beside, reader, progress)
+        fill_store(beside, reader, progress)
         beside.rename(home.db_dir)
-        _sync_directory(home.data_dir)
+        sync_directory(home.data_dir)
     except OSError as error:
         raise HomeError(f"cannot import into {home.data_dir}: {error.strerror or error}", hint="check its owner and free space") from error
     finally:
         reader.close()
         shutil.rmtree(beside, ignore_errors=True)
-    return Exported(head.height, head.app_hash, _hash_of(head), reader.records, path.stat().st_size)
+    return Exported(head.height, head.app_hash, hash_of(head), reader.records, path.stat().st_size)
 
 
-def _fill(folder: Path, reader: ExportReader, progress: Progress) -> None:
+def fill_store(folder: Path, reader: ExportReader, progress: Progress) -> None:
+    """Make a database of an exported state whose head was checked. Raises `ExportFileError`; then the folder is worth nothing."""
     head = reader.head
     store = Store.create(folder, StoreOptions())
     try:
@@ -383,11 +397,19 @@ def _check_tip(tip: ChainTip, head: ExportHead) -> None:
             raise ExportFileError(f"the exported state contradicts itself: {what}", hint=_WRONG)
 
 
-def _hash_of(head: ExportHead) -> bytes:
+def hash_of(head: ExportHead) -> bytes:
+    """The hash of the block that fixes the app hash, b"" if none does."""
     return b"" if head.next_header is None else head.next_header.hash()
 
 
-def _sync_directory(directory: Path) -> None:
+def open_private(path: Path) -> BinaryIO:
+    """A new file that only this user can read, to write; an older one of this name goes."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb")
+
+
+def sync_directory(directory: Path) -> None:
+    """Wait until the names in a folder are durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

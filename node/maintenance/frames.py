@@ -1,6 +1,6 @@
-"""The file of an exported state: frames under one running checksum. What the frames say is `node.maintenance.export`'s.
+"""Files of frames under one running checksum. What the frames say is `node.maintenance.export`'s and `node.backup.archive`'s.
 
-    file  = 51 45 58 53 54 41 54 45 00 00 00 01 ("QEXSTATE", version 1), frame, frame, ..., END frame
+    file  = 51 45 58 53 54 41 54 45 00 00 00 01 ("QEXSTATE", version 1) or "QEXBLOCK" likewise, frame, frame, ..., END frame
     frame = kind u8 | length u32 | payload | the first 8 bytes of SHA-256 over the file up to here
     END   = the same with an empty payload and all 32 bytes of the checksum; nothing follows it
 
@@ -10,7 +10,7 @@ nothing about who made the file: that is what the header and commit inside are f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import BinaryIO, Final
 
@@ -18,21 +18,28 @@ from state.primitives.errors import ExportFileError
 from state.primitives.limits import EXPORT_FRAME_BYTES_MAX
 
 MAGIC: Final = b"QEXSTATE\x00\x00\x00\x01"
+BLOCKS_MAGIC: Final = b"QEXBLOCK\x00\x00\x00\x01"
 END: Final = 0
 _TAG_BYTES: Final = 8
 
 
-class FrameWriter:
-    """Writes to an open binary file. `OSError` rises."""
+def do_nothing() -> None:
+    """For who need not hear of frames."""
 
-    def __init__(self, file: BinaryIO) -> None:
+
+class FrameWriter:
+    """Writes to an open binary file. `OSError` rises. `on_frame` is called before each frame, and may raise to end it all."""
+
+    def __init__(self, file: BinaryIO, magic: bytes = MAGIC, on_frame: Callable[[], None] = do_nothing) -> None:
         self._file = file
         self._hash = sha256()
+        self._on_frame = on_frame
         self.size = 0
-        self._put(MAGIC)
+        self._put(magic)
 
     def write(self, kind: int, payload: bytes) -> None:
         """One frame."""
+        self._on_frame()
         self._put(bytes((kind,)) + len(payload).to_bytes(4, "big"))
         self._put(payload)
         self._put(self._hash.digest()[:_TAG_BYTES])
@@ -44,13 +51,18 @@ class FrameWriter:
         self._put(digest)
         return digest
 
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of everything written so far: after `finish`, the file's."""
+        return self._hash.digest()
+
     def _put(self, data: bytes) -> None:
         self._hash.update(data)
         self._file.write(data)
         self.size += len(data)
 
 
-def read_frames(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def read_frames(file: BinaryIO, magic_wanted: bytes = MAGIC) -> Iterator[tuple[int, bytes]]:
     """(kind, payload) of every frame, checked; ends after a good END. Raises `ExportFileError` for anything else, `OSError`."""
     running = sha256()
 
@@ -61,10 +73,11 @@ def read_frames(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         return data
 
     magic = file.read(len(MAGIC))
-    if magic[:8] != MAGIC[:8]:
-        raise ExportFileError("this is no exported state", hint="qenex export makes one")
-    if magic != MAGIC:
-        raise ExportFileError("the exported state has a format of another version", hint="import it with the version that made it")
+    if magic[:8] != magic_wanted[:8]:
+        what, how = ("exported state", "export") if magic_wanted == MAGIC else ("archive of blocks", "snapshot create")
+        raise ExportFileError(f"this is no {what}", hint=f"qenex {how} makes one")
+    if magic != magic_wanted:
+        raise ExportFileError("the file has a format of another version", hint="read it with the version that made it")
     running.update(magic)
     while True:
         head = take(5)
@@ -87,4 +100,4 @@ def read_frames(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _damaged() -> ExportFileError:
-    return ExportFileError("the exported state is damaged: its checksum does not hold", hint="get the file again")
+    return ExportFileError("the file is damaged: its checksum does not hold", hint="get the file again")

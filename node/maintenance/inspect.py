@@ -44,6 +44,8 @@ RUNNING_ONLY: Final = (
     "node_alerts",
     "node_metrics",
     "audit_entries",
+    "snapshot_create",
+    "snapshot_status",
     "unconfirmed_txs",
 )
 

@@ -10,6 +10,7 @@ from consensus.block import Block
 from consensus.commit import Commit, PqCommit
 from genesis.document import Document
 from node.audit.writer import AuditWriter
+from node.backup.task import SnapshotMaker
 from node.clock import Clock
 from node.engine import Engine
 from node.executor import LedgerExecutor
@@ -65,6 +66,7 @@ class NodeBackend:
         self.bus = bus
         self.monitor: Monitor | None = None  # of a running node, once it is made
         self.audit: AuditWriter | None = None  # likewise
+        self.snapshots: SnapshotMaker | None = None  # likewise
         bus.updates_at = self.updates_at
         self.genesis_json = b""  # rendered once, when it is first asked for
         self.index: Index | None = None  # set once the index runs; without one, methods about history say so

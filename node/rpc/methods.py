@@ -19,6 +19,7 @@ from node.rpc import (
     monitoring,
     network,
     pending,
+    snapshots,
     staking,
     transactions,
     treasury,
@@ -144,6 +145,13 @@ METHODS: Final[dict[str, Method]] = {
     "node_health": Method(monitoring.node_health, cost=5),
     "node_alerts": Method(monitoring.node_alerts, cost=5),
     "node_metrics": Method(monitoring.node_metrics, cost=20),
+    "snapshot_create": Method(
+        snapshots.snapshot_create,
+        (Param("height", Kind.INT, 0), Param("base", Kind.INT, -1), Param("ticket", Kind.TEXT, "")),
+        cost=100,
+        role=Role.OPERATOR,
+    ),
+    "snapshot_status": Method(snapshots.snapshot_status, role=Role.OPERATOR),
     "account_history": Method(
         history.account_history,
         (

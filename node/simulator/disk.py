@@ -39,13 +39,20 @@ class MemorySnapshot:
         """See `Snapshot`."""
         return self._rows.get(key)
 
-    def scan(self, start: bytes, stop: bytes, *, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False, values: bool = True
+    ) -> Iterator[tuple[bytes, bytes]]:
         """See `Snapshot`."""
-        return iter([(key, value if values else b"") for key, value in self._rows.items() if start <= key < stop])
+        found = [(key, value if values else b"") for key, value in self._rows.items() if start <= key < stop]
+        return iter(found[::-1] if reverse else found)
 
     def scan_ranges(self, ranges: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
         """See `Snapshot`."""
         return (row for start, stop in ranges for row in self.scan(start, stop))
+
+    def size_of(self, start: bytes, stop: bytes) -> int:
+        """See `Snapshot`."""
+        return sum(len(key) + len(value) for key, value in self.scan(start, stop))
 
     def close(self) -> None:
         """See `Snapshot`."""
@@ -102,7 +109,7 @@ class MemoryDatabase:
     def compact(self, start: bytes, stop: bytes) -> None:
         """See `Database`."""
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, fill_cache: bool = True) -> Snapshot:
         """See `Database`."""
         self._check()
         return MemorySnapshot(self._disk.rows)

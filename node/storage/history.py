@@ -7,8 +7,8 @@ a height is what the first page above that height says, else the latest value. W
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
-from node.storage.leveldb import Database
 from node.storage.rows import LEAF, STATE, after, undo_range
 from node.storage.trees import Past
 from state.primitives.codec import encode_trusted, unpack
@@ -40,10 +40,26 @@ def page_changes(page: bytes) -> Iterable[tuple[bytes, bytes | None]]:
         raise StorageCorruptError(f"an undo page cannot be read: {error.message}") from error
 
 
+class RowReader(Protocol):
+    """What is read of a database, or of one moment of it. See `node.storage.leveldb.Database`."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Database`."""
+        ...
+
+    def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See `Database`."""
+        ...
+
+    def scan_ranges(self, ranges: Iterable[tuple[bytes, bytes]], *, rows_max: int = 0) -> Iterator[list[tuple[bytes, bytes]]]:
+        """See `Database`."""
+        ...
+
+
 class History:
     """The undo pages of a database, as seen from its tip."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: RowReader) -> None:
         self._db = database
 
     def _pages(self, shard: int, height: int, tip: int) -> Iterator[bytes]:

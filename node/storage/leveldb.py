@@ -33,12 +33,18 @@ class Snapshot(Protocol):
         """The row's value, checksum verified, or None."""
         ...
 
-    def scan(self, start: bytes, stop: bytes, *, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False, values: bool = True
+    ) -> Iterator[tuple[bytes, bytes]]:
         """Rows with start <= key < stop in order; without `values` each value is empty."""
         ...
 
     def scan_ranges(self, ranges: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
         """The rows of each range (start, stop), ascending, one after the other, with one iterator for all."""
+        ...
+
+    def size_of(self, start: bytes, stop: bytes) -> int:
+        """About how many bytes these rows take on the disk now, compressed; what is not in a table yet counts nothing."""
         ...
 
     def close(self) -> None:
@@ -77,8 +83,8 @@ class Database(Protocol):
         """Give deleted rows' space back; may take long."""
         ...
 
-    def snapshot(self) -> Snapshot:
-        """All rows as they are now."""
+    def snapshot(self, *, fill_cache: bool = True) -> Snapshot:
+        """All rows as they are now. Who reads everything once does not fill the cache: it holds what the others need."""
         ...
 
     def poison(self) -> None:
@@ -177,10 +183,10 @@ class LevelDb:
         except _FAILURES as error:
             raise self._poison("compact", error) from error
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, fill_cache: bool = True) -> Snapshot:
         """See `Database`."""
         self._check()
-        return _LevelDbSnapshot(self.path, self._db.snapshot())
+        return _LevelDbSnapshot(self.path, self._db.snapshot(), self._db, fill_cache)
 
     def poison(self) -> None:
         """See `Database`."""
@@ -216,21 +222,27 @@ class LevelDb:
 class _LevelDbSnapshot:
     """See `Snapshot`. It poisons nothing: what only reads history may fail without ending the node."""
 
-    def __init__(self, path: Path, snapshot: Any) -> None:
+    def __init__(self, path: Path, snapshot: Any, db: Any, fill_cache: bool) -> None:
         self._path = path
+        self._fill_cache = fill_cache
         self._snapshot = snapshot
+        self._db = db
 
     def get(self, key: bytes) -> bytes | None:
         """See `Snapshot`."""
         try:
-            return self._snapshot.get(key, verify_checksums=True)  # type: ignore[no-any-return]
+            return self._snapshot.get(key, verify_checksums=True, fill_cache=self._fill_cache)  # type: ignore[no-any-return]
         except _FAILURES as error:
             raise _failure(self._path, "read", error) from error
 
-    def scan(self, start: bytes, stop: bytes, *, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False, values: bool = True
+    ) -> Iterator[tuple[bytes, bytes]]:
         """See `Snapshot`."""
         try:
-            with self._snapshot.iterator(start=start, stop=stop, include_value=values, verify_checksums=True) as rows:
+            with self._snapshot.iterator(
+                start=start, stop=stop, reverse=reverse, include_value=values, verify_checksums=True, fill_cache=self._fill_cache
+            ) as rows:
                 if values:
                     yield from rows
                 else:
@@ -248,6 +260,13 @@ class _LevelDbSnapshot:
                     while place.valid() and (key := place.key()) < stop:
                         yield key, place.value()
                         place.next()
+        except _FAILURES as error:
+            raise _failure(self._path, "read", error) from error
+
+    def size_of(self, start: bytes, stop: bytes) -> int:
+        """See `Snapshot`."""
+        try:
+            return self._db.approximate_size(start, stop)  # type: ignore[no-any-return]
         except _FAILURES as error:
             raise _failure(self._path, "read", error) from error
 

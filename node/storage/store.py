@@ -348,9 +348,9 @@ class Store:
         for key, value in self._db.scan(names.INDEX + start, names.INDEX + stop, reverse=reverse):
             yield key[1:], value
 
-    def snapshot(self) -> Snapshot:
-        """Every row as it is on disk now, which may be one height beyond what readers see."""
-        return self._db.snapshot()
+    def snapshot(self, *, fill_cache: bool = True) -> Snapshot:
+        """Every row as it is on disk now, which may be one height beyond what readers see. See `Database`."""
+        return self._db.snapshot(fill_cache=fill_cache)
 
     # housekeeping
 

@@ -132,6 +132,13 @@ class ExportFileError(CorruptError):
     name = "EXPORT_FILE"
 
 
+class SnapshotError(LocalError):
+    """A snapshot cannot be made, is not whole, or does not lead to the height that is wanted."""
+
+    code = 2214
+    name = "SNAPSHOT"
+
+
 class IndexUnavailableError(LocalError):
     """The index of the chain's history is off, behind a server that does not answer, or on a disk that takes nothing more."""
 

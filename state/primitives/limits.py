@@ -190,6 +190,7 @@ PRUNE_ROWS_MAX = 20_000  # rows deleted in one batch: 10 ms of writing
 EXPORT_FRAME_BYTES_MAX = 32 * 1024 * 1024  # the largest block with its commits, twice
 EXPORT_ROWS_BYTES = 1024 * 1024  # rows of one frame of an exported state: what is held at once
 BULK_ROWS_MAX = 20_000  # rows written at once when a store is filled
+MANIFEST_BYTES_MAX = 64 * 1024  # of a snapshot: what is there takes about 1 kB
 
 # Tree worker
 TREE_FRAME_BYTES_MAX = 256 * 1024 * 1024  # the changes of the largest block, or the hashes of all buckets (9 MB), many times over

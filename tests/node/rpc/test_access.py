@@ -161,7 +161,7 @@ def test_each_method_needs_a_role() -> None:
     assert by_role[None] == {"health"}
     assert by_role[Role.REGULATOR] == REGULATED
     assert by_role[Role.SUBMIT] == SUBMITTED
-    assert by_role[Role.OPERATOR] == {"audit_entries"}
+    assert by_role[Role.OPERATOR] == {"audit_entries", "snapshot_create", "snapshot_status"}
     assert {name: method.role for name, method in READING.items()} == {name: method.role for name, method in METHODS.items()}
     assert COVERS[Role.OPERATOR] == tuple(Role)
 
