@@ -8,13 +8,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import trio
 
 from consensus.commit import HybridVerifier
 from node.clock import SystemClock
 from node.config import split_listen
+from node.config_sections import LOG_MODULES
 from node.engine import Edges, Engine
 from node.evidence.gossip import EvidenceGossip
 from node.evidence.pool import EvidencePool
@@ -26,10 +26,15 @@ from node.mempool.mempool import ACCOUNT_TXS_MAX, Mempool
 from node.mempool.pool import Pool
 from node.opening import VERSION, Opened, make_greeting
 from node.peer_scores import load_scores
+from node.reload import Reloader, Targets
 from node.rpc.backend import NodeBackend
 from node.rpc.events import EventBus
+from node.rpc.live import LiveRpc
+from node.rpc.tls import open_tls
 from node.source import StoreSource
 from node.statesync.server import SnapshotServer
+from node.telemetry.levels import LogLevels
+from node.telemetry.logs import get_log
 from node.telemetry.metrics import NodeMetrics
 from node.telemetry.monitor import Monitor, make_monitor
 from node.telemetry.observer import Observer
@@ -59,11 +64,22 @@ class Parts:
     metrics: NodeMetrics
     monitor: Monitor
     clock: SystemClock
+    reloader: Reloader
     warn: Callable[[str, QenexError], None]
 
 
-def wire(opened: Opened, log: Any) -> Parts:
-    """Make the parts and tell each of those it works with."""
+def make_warn(module: str) -> Callable[[str, QenexError], None]:
+    """Lines about what was refused. A part that names itself in place of a peer gets its own logger."""
+
+    def warn(who: str, error: QenexError) -> None:
+        log = get_log(who if who in LOG_MODULES else module)
+        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)
+
+    return warn
+
+
+def wire(opened: Opened) -> Parts:
+    """Make the parts and tell each of those it works with. Raises `ConfigError` for settings that name what does not do."""
     config, document, store, state = opened.config, opened.document, opened.store, opened.state
     clock, verifier, bus = SystemClock(), HybridVerifier(), EventBus()
     workers = config.workers.signatures
@@ -72,10 +88,8 @@ def wire(opened: Opened, log: Any) -> Parts:
     own_address = b"" if opened.signer is None else opened.signer.address
     executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
 
-    def warn(who: str, error: QenexError) -> None:
-        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)
-
-    switch = _make_switch(opened, clock, warn)
+    log = get_log("consensus")
+    switch = _make_switch(opened, clock, make_warn("p2p"))
     metrics = NodeMetrics(document.chain_id)
     pool = Pool(config.mempool.txs_max, config.mempool.bytes_max, ACCOUNT_TXS_MAX)
 
@@ -101,7 +115,7 @@ def wire(opened: Opened, log: Any) -> Parts:
         clock=clock,
         verifier=verifier,
         data_directory=opened.home.data_dir,
-        warn=warn,
+        warn=make_warn("sync"),
     )
     engine = Engine(edges, state)
     evidence = EvidencePool(
@@ -111,7 +125,7 @@ def wire(opened: Opened, log: Any) -> Parts:
         executor.history,
         lambda: executor.state.tip,
         verifier,
-        warn,
+        make_warn("evidence"),
     )
     executor.attach_evidence(evidence)
     evidence_gossip = EvidenceGossip(switch, switch.inbound(EVIDENCE), evidence, engine.sync.height_of)
@@ -122,7 +136,7 @@ def wire(opened: Opened, log: Any) -> Parts:
     def on_committed(committed: CommittedBlock) -> None:
         bus.publish_block(committed)
         switch.set_height(committed.block.header.height)
-        _follow_admissions(switch, committed, log)
+        _follow_admissions(switch, committed)
         observer.measure_block(committed)
         log.info(
             "block committed",
@@ -133,31 +147,43 @@ def wire(opened: Opened, log: Any) -> Parts:
         )
 
     executor.on_committed.append(on_committed)
-    index = _add_index(opened, backend, executor, log)
+    index = _add_index(opened, backend, executor)
     observer = Observer(metrics, opened.home, store, executor, mempool, engine, switch, evidence, own_address, clock.now_ns)
-    monitor = backend.monitor = make_monitor(opened.home, config, metrics, observer, clock, log)
+    monitor = backend.monitor = make_monitor(opened.home, config, metrics, observer, clock, get_log("monitor"))
     snapshots = SnapshotServer(
         switch, switch.inbound(SNAPSHOT), store, StoreSource(store), config.storage.snapshot_interval
     )
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
-    pruner = Pruner(store, retention, lambda: executor.state.tip, log)
-    return Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, warn)
+    pruner = Pruner(store, retention, lambda: executor.state.tip, get_log("storage"))
+    reloader = _add_reloader(opened, backend, pool, pruner, monitor)
+    return Parts(
+        checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, reloader, make_warn("p2p")
+    )
 
 
-def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, log: Any) -> Index | None:
+def _add_reloader(opened: Opened, backend: NodeBackend, pool: Pool, pruner: Pruner, monitor: Monitor) -> Reloader:
+    """What changes settings while the node runs, asked by RPC."""
+    config, clock = opened.config, SystemClock()
+    levels = backend.levels = LogLevels(config.log, clock.now_ns)
+    live = LiveRpc(config.rpc, open_tls(opened.home.root, config.rpc))
+    reloader = backend.reloader = Reloader(opened, Targets(levels, live, backend.switch, pool, pruner, monitor, clock))
+    return reloader
+
+
+def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor) -> Index | None:
     """The index of history, told of every height and asked by RPC; None if the settings want none."""
     chain = opened.document.hash.hex()
-    index = backend.index = make_index(opened.home, opened.config.index, opened.store.snapshot, chain, log)
+    index = backend.index = make_index(opened.home, opened.config.index, opened.store.snapshot, chain, get_log("index"))
     if index is not None:
         notify = index.indexer.notify
         executor.on_committed.append(lambda committed: notify())
     return index
 
 
-def _follow_admissions(switch: Switch, committed: CommittedBlock, log: Any) -> None:
+def _follow_admissions(switch: Switch, committed: CommittedBlock) -> None:
     """Who may be a peer is in the state: when a block changes it, whoever is no longer admitted is disconnected."""
     if committed.admitted is not None:
-        log.info("admitted nodes changed", nodes=len(committed.admitted))
+        get_log("p2p").info("admitted nodes changed", nodes=len(committed.admitted))
         switch.set_admitted(committed.admitted)
 
 

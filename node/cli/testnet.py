@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.cli.options import default_testnet_home, home_option, remember_network
+from node.cli.options import NETWORK_HELP, default_testnet_home, home_option, remember_network
 from node.cli.output import answer, json_option
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
     from node.testnet.network import UpResult
-
-_HOME_HELP = "The network's directory (default: $QENEX_HOME/testnet or ~/.qenex/testnet)."
 
 
 @click.group()
@@ -30,7 +28,7 @@ def network_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--accounts", type=int, help="Funded accounts for `qenex bench load` [default: 0]."),
         click.option("--block-interval", help="Seconds between blocks, 0 to 60, such as 0.2 [default: 1]."),
         click.option("--base-port", type=int, help="Port of node 0; others follow in steps of 10 [default: 26656]."),
-        home_option(_HOME_HELP),
+        home_option(NETWORK_HELP),
         click.option("--validators", type=int, help="How many validators [default: 4]."),
     ):
         command = option(command)
@@ -83,7 +81,7 @@ def up(home: Path | None, fresh: bool, detach: bool, as_json: bool, **named: Any
 
 
 @testnet.command()
-@home_option(_HOME_HELP)
+@home_option(NETWORK_HELP)
 @json_option
 def status(home: Path | None, as_json: bool) -> None:
     """Show the nodes, those in step at one common height."""
@@ -99,7 +97,7 @@ def status(home: Path | None, as_json: bool) -> None:
 
 
 @testnet.command()
-@home_option(_HOME_HELP)
+@home_option(NETWORK_HELP)
 @json_option
 def down(home: Path | None, as_json: bool) -> None:
     """Stop every node of the network; its data stays."""

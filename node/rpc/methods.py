@@ -6,6 +6,7 @@ from typing import Final
 
 from node.rpc import (
     accounts,
+    administration,
     amm,
     chain,
     compliance,
@@ -143,6 +144,14 @@ METHODS: Final[dict[str, Method]] = {
     "node_health": Method(monitoring.node_health, cost=5),
     "node_alerts": Method(monitoring.node_alerts, cost=5),
     "node_metrics": Method(monitoring.node_metrics, cost=20),
+    "log_levels": Method(administration.log_levels, role=Role.OPERATOR),
+    "set_log_level": Method(
+        administration.set_log_level,
+        (Param("module", Kind.TEXT), Param("level", Kind.TEXT), Param("for_s", Kind.INT, 0)),
+        cost=5,
+        role=Role.OPERATOR,
+    ),
+    "config_reload": Method(administration.config_reload, cost=50, role=Role.OPERATOR),
     "account_history": Method(
         history.account_history,
         (
