@@ -45,6 +45,7 @@ def run(root: Path, *, overrides: Overrides) -> int:
     deadline = StopDeadline(GRACE_SECONDS)
     terminal = Terminal()
     with ExitStack() as stack:
+        stack.callback(terminal.restore)
         stack.callback(deadline.cancel)  # after everything is closed
         _prepare_home(Home(root), overrides)
         opened = open_home(root, overrides, stack)
@@ -59,8 +60,13 @@ class Terminal:
 
     def __init__(self) -> None:
         self._was_there = sys.stderr.isatty()
+        self._before = signal.getsignal(signal.SIGHUP)
         if not self._was_there:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # while the home is opened there is nothing to read again
+
+    def restore(self) -> None:
+        """What SIGHUP did before; for a process that goes on without a node."""
+        signal.signal(signal.SIGHUP, self._before)
 
     def is_gone(self) -> bool:
         """Whether there was one and is none any more."""

@@ -205,7 +205,7 @@ class Reloader:
 
 def compare(old: Config, new: Config) -> tuple[Outcome, Config]:
     """What changes from one to the other, and the settings that hold after it: those that need a restart stay as they were."""
-    turns_tls = bool(old.rpc.tls_cert) != bool(new.rpc.tls_cert)
+    turns_tls = any(bool(value_of(old, key)) != bool(value_of(new, key)) for key in TLS)
     applied: list[Change] = []
     waiting: list[Change] = []
     taken: dict[str, Any] = {}

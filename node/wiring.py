@@ -89,7 +89,8 @@ def wire(opened: Opened) -> Parts:
     executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
 
     log = get_log("consensus")
-    switch = _make_switch(opened, clock, make_warn("p2p"))
+    warn = make_warn("p2p")
+    switch = _make_switch(opened, clock, warn)
     metrics = NodeMetrics(document.chain_id)
     pool = Pool(config.mempool.txs_max, config.mempool.bytes_max, ACCOUNT_TXS_MAX)
 
@@ -157,7 +158,7 @@ def wire(opened: Opened) -> Parts:
     pruner = Pruner(store, retention, lambda: executor.state.tip, get_log("storage"))
     reloader = _add_reloader(opened, backend, pool, pruner, monitor)
     return Parts(
-        checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, reloader, make_warn("p2p")
+        checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, reloader, warn
     )
 
 

@@ -144,14 +144,15 @@ METHODS: Final[dict[str, Method]] = {
     "node_health": Method(monitoring.node_health, cost=5),
     "node_alerts": Method(monitoring.node_alerts, cost=5),
     "node_metrics": Method(monitoring.node_metrics, cost=20),
-    "log_levels": Method(administration.log_levels, role=Role.OPERATOR),
+    # an operator's cost nothing: a bound that was set too low could not be taken back else
+    "log_levels": Method(administration.log_levels, cost=0, role=Role.OPERATOR),
     "set_log_level": Method(
         administration.set_log_level,
         (Param("module", Kind.TEXT), Param("level", Kind.TEXT), Param("for_s", Kind.INT, 0)),
-        cost=5,
+        cost=0,
         role=Role.OPERATOR,
     ),
-    "config_reload": Method(administration.config_reload, cost=50, role=Role.OPERATOR),
+    "config_reload": Method(administration.config_reload, cost=0, role=Role.OPERATOR),
     "account_history": Method(
         history.account_history,
         (
