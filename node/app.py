@@ -87,8 +87,8 @@ async def _run(opened: Opened, deadline: StopDeadline, terminal: Terminal) -> in
     log = get_log("app")
     async with trio.open_nursery() as nursery:
         parts = await nursery.start(run_opened, opened)
-        log.info("node started", home=str(opened.home.root), height=opened.state.height, version=VERSION)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            log.info("node started", home=str(opened.home.root), height=opened.state.height, version=VERSION)
             async for number in signals:
                 if number == signal.SIGHUP and not terminal.is_gone():
                     nursery.start_soon(parts.reloader.reload_or_say)

@@ -260,10 +260,11 @@ def test_sighup_reads_again_and_a_mistake_is_a_line(tmp_path: Path) -> None:
             assert wait_for(node, "height is durable")["level"] == "debug"
             node.send_signal(signal.SIGTERM)
             assert wait_for(node, "stopping")["signal"] == "SIGTERM"
-        finally:
-            node.kill() if node.poll() is None and find_node(home) is None else node.terminate()
-            for _ in node.stderr or ():
-                continue  # it must never wait for us
+        except BaseException:
+            node.kill()
+            raise
+        for _ in node.stderr or ():
+            continue  # it must never wait for us
     assert node.returncode == 0
 
 
