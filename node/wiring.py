@@ -82,8 +82,7 @@ def wire(opened: Opened) -> Parts:
     """Make the parts and tell each of those it works with. Raises `ConfigError` for settings that name what does not do."""
     config, document, store, state = opened.config, opened.document, opened.store, opened.state
     clock, verifier, bus = SystemClock(), HybridVerifier(), EventBus()
-    workers = config.workers.signatures
-    checker = make_checker(default_worker_count(2) if workers == "auto" else workers)
+    checker = _make_checker(config.workers.signatures)
     records = RecordCache(store, state.height)
     own_address = b"" if opened.signer is None else opened.signer.address
     executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
@@ -119,14 +118,9 @@ def wire(opened: Opened) -> Parts:
         warn=make_warn("sync"),
     )
     engine = Engine(edges, state)
+    evidence_warn = make_warn("evidence")
     evidence = EvidencePool(
-        opened.home.evidence_file,
-        document.chain_id,
-        own_address,
-        executor.history,
-        lambda: executor.state.tip,
-        verifier,
-        make_warn("evidence"),
+        opened.home.evidence_file, document.chain_id, own_address, executor.history, lambda: executor.state.tip, verifier, evidence_warn
     )
     executor.attach_evidence(evidence)
     evidence_gossip = EvidenceGossip(switch, switch.inbound(EVIDENCE), evidence, engine.sync.height_of)
@@ -160,6 +154,10 @@ def wire(opened: Opened) -> Parts:
     return Parts(
         checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, reloader, warn
     )
+
+
+def _make_checker(workers: int | str) -> InlineChecker | WorkerPool:
+    return make_checker(workers if isinstance(workers, int) else default_worker_count(2))
 
 
 def _add_reloader(opened: Opened, backend: NodeBackend, pool: Pool, pruner: Pruner, monitor: Monitor) -> Reloader:

@@ -31,6 +31,7 @@ class Identity:
 
     name: str
     role: Role | None
+    may_administer: bool = False  # has an operator's token, not only the rights that open access gives
 
     def require(self, role: Role | None, method: str) -> None:
         """Raise `RpcError` unless this caller may call a method that needs a role."""
@@ -40,19 +41,20 @@ class Identity:
             raise RpcError(UNAUTHENTICATED, "this node asks for a token: Authorization: Bearer TOKEN")
         if role not in COVERS[self.role]:
             raise RpcError(FORBIDDEN, f"{method} needs the role {role.value}, the token {self.name} has {self.role.value}")
-        if role is Role.OPERATOR and not self.name:
+        if role is Role.OPERATOR and not self.may_administer:
             # a proxy on this machine makes everybody a local client, so the address says nothing
             raise RpcError(UNAUTHENTICATED, f"{method} needs an operator's token, also where access is open: see qenex rpc token new")
 
 
 ANYBODY: Final = Identity("", Role.OPERATOR)  # where no tokens are asked for: may all but administer
+TRUSTED: Final = Identity("", Role.OPERATOR, may_administer=True)  # where the methods that are served are harmless
 NOBODY: Final = Identity("", None)
 
 
 class Access:
-    """Identities of callers. `path` None is open access without operators, `is_open` open access where the file only says who is one.
+    """Identities of callers. `now` is a monotonic clock in seconds.
 
-    `now` is a monotonic clock in seconds.
+    `path` None trusts everybody (data of a stopped node); with `is_open` the file of tokens only says who is an operator.
     """
 
     def __init__(self, path: Path | None, now: Callable[[], float], log: Any, *, is_open: bool = False) -> None:
@@ -70,7 +72,7 @@ class Access:
     def identify(self, authorization: str | None) -> Identity:
         """Whose an `Authorization` header is. Raises `RpcError` for one that is wrong; none at all is nobody's."""
         if self._path is None:
-            return ANYBODY
+            return TRUSTED
         if authorization is None:
             return ANYBODY if self._is_open else NOBODY
         try:
@@ -81,7 +83,7 @@ class Access:
             raise
         if self._is_open and found.role is not Role.OPERATOR:
             return ANYBODY  # a token must not take away what needs none
-        return Identity(found.name, found.role)
+        return Identity(found.name, found.role, may_administer=found.role is Role.OPERATOR)
 
     def _find(self, path: Path, authorization: str) -> Token:
         scheme, _, token = authorization.partition(" ")

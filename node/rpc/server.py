@@ -114,7 +114,7 @@ async def serve_rpc(
 ) -> None:
     """Serve until cancelled; reports its address when it listens. Raises `PortInUseError`, and whatever damage a call met.
 
-    Without `access` everybody may call everything but what is an operator's; without `tls` nothing is encrypted. `live` is given by who
+    Without `access` everybody may call everything; without `tls` nothing is encrypted. `live` is given by who
     changes settings while the server runs; it then holds `tls` as well.
     """
     host, _, port = config.listen.rpartition(":")

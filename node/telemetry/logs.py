@@ -51,7 +51,10 @@ class ModuleLog:
 
 def _make_writer(logger: Any, name: str) -> Write:
     def write(event: str, **fields: Any) -> None:
-        getattr(logger, name)(event, **fields)  # looked up now: how lines look may have been set since
+        try:
+            getattr(logger, name)(event, **fields)  # looked up now: how lines look may have been set since
+        except OSError:
+            return  # a full disk, a terminal or a supervisor that is gone: no reason for a validator to end
 
     return write
 

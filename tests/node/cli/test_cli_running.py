@@ -134,7 +134,7 @@ async def test_levels_of_a_running_node(tmp_path: Path, monkeypatch: pytest.Monk
         capsys.readouterr()
         code = await trio.to_thread.run_sync(main, [*arguments, "--json"])
         found = capsys.readouterr()
-        return code, json.loads((found.out or found.err).splitlines()[-1])
+        return code, json.loads(next(line for line in reversed((found.out + found.err).splitlines()) if line.startswith("{")))
 
     async with running(live, 1):
         code, answer = await run("log", "level", "consensus", "debug")

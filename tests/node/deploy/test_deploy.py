@@ -82,7 +82,7 @@ def commands_in(text: str) -> Iterator[list[str]]:
     """Every `qenex ...` of a file; comments and lists of arguments as well."""
     for line in text.splitlines():
         for match in re.finditer(r"(?:^|[\s`/])qenex ((?:[a-z][a-z0-9-]*|--[a-z-]+|[^\s`\"']+)(?: [^\s`\"']+)*)", line):
-            words = match.group(1).split()
+            words = [word.rstrip(").,;:") for word in match.group(1).split()]
             if words[0] in COMMANDS:
                 yield words
     for match in re.finditer(r'"qenex", ("[^\]]+)\]', text):
@@ -310,7 +310,7 @@ async def test_the_health_check_tells(tmp_path: Path, capsys: pytest.CaptureFixt
 
     async def ask(*arguments: str) -> tuple[int, Any]:
         code = await trio.to_thread.run_sync(main, ["health", "--node", live.url, "--json", *arguments])
-        return code, json.loads(capsys.readouterr().out.splitlines()[-1])
+        return code, json.loads(next(line for line in reversed(capsys.readouterr().out.splitlines()) if line.startswith("{")))
 
     code, answer = await ask()
     assert (code, answer["good"]) == (1, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -65,6 +66,19 @@ def test_how_lines_look_may_change_later(stream: io.StringIO) -> None:
     assert "said" in other.getvalue() and "module=app" in other.getvalue()
 
 
+def test_a_line_that_cannot_be_written_ends_nothing(stream: io.StringIO) -> None:
+    """Failed before: a full disk under the log, or a terminal that was closed, ended the node with an OSError."""
+    with open("/dev/full", "w") as full:
+        configure_logs(level="info", as_json=True, moniker="node0", stream=full)
+        for _ in range(1_000):
+            get_log("consensus").info("block committed", height=7)
+        configure_logs(level="info", as_json=True, moniker="node0", stream=stream)
+        with suppress(OSError):
+            full.close()
+    get_log("consensus").info("block committed", height=8)
+    assert [line["height"] for line in lines(stream)] == [8]
+
+
 @pytest.mark.parametrize(
     ("module", "level", "for_s", "says"),
     [
@@ -120,11 +134,11 @@ async def test_what_is_set_for_a_while_goes_back(stream: io.StringIO, autojump_c
         assert (current_levels()["consensus"], current_levels()["p2p"]) == ("error", "debug")
         levels.set("p2p", "default")
         assert current_levels()["p2p"] == "error"
-        levels.set("all", "debug", 5)
+        levels.set("all", "debug", 60)
         assert set(current_levels().values()) == {"debug"}
         with pytest.raises(ConfigError):
             levels.set("all", "loud")
-        await trio.sleep(6)
+        await trio.sleep(61)
         assert current_levels() == levels_of(LogConfig(level="warning", levels=("consensus=error", "p2p=error")))
         nursery.cancel_scope.cancel()
     said = [line["event"] for line in lines(stream) if line["module"] == "app"]
