@@ -53,10 +53,11 @@ SIGHUP of a terminal that was closed stops a node that was started from it.
     qenex log level all warning                  until the node ends, or until:
     qenex log level all default                  what the settings say
 
-This needs a token of the role operator. Modules: {modules}. Logs go to standard error; keeping and rotating them is the supervisor's. A line
-that cannot be written (a full disk, a terminal that is gone) is lost and ends nothing. A call of a level that is off took 0.37 us of processor
-time on the machine of the figures in the README, beside other work; an empty function with the same arguments took 0.19 us:
-`python -m timeit -p -s 'from node.telemetry.logs import get_log; log = get_log("consensus")' 'log.debug("said", height=7, round=0)'`.
+This needs a token of the role operator. Modules: {modules}. Logs go to standard error; keeping and rotating them is the supervisor's. A
+line that cannot be written (a full disk, a terminal that is gone) is lost and ends nothing. A call of a level that is off took 0.37 us
+of processor time on the machine of the figures in the README, beside other work; an empty function with the same arguments took 0.19
+us: `python -m timeit -p -s 'from node.telemetry.logs import get_log; log = get_log("consensus")' 'log.debug("said", height=7,
+round=0)'`.
 
 ## Where things lie
 
