@@ -1,11 +1,13 @@
-"""The plan of a local network of n validators on one host: keys, ports, peers, and the genesis document they share.
+"""The plan of a network of n validators on one host, or on hosts with names: keys, ports, peers, and the genesis document they share.
 
 Pure: the same options give the same plan; chance arrives as `seed_of`. Writing files and starting processes is the node's.
-Ports: node i listens on base + 10*i for p2p, +1 for RPC, +4 for metrics (26656, 26657, 26660 for node 0 by default).
+Ports: node i listens on base + 10*i for p2p, +1 for RPC, +4 for metrics (26656, 26657, 26660 for node 0 by default); where each node has a
+host of its own, all use the ports of node 0, on every address of it. Full nodes follow and do not vote; they come after the validators.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -37,6 +39,7 @@ RPC_OFFSET: Final = 1
 METRICS_OFFSET: Final = 4
 NODES_MAX: Final = 64  # processes on one host
 HOST: Final = "127.0.0.1"
+ANY_HOST: Final = "0.0.0.0"  # of a machine or a container that is the node's alone
 ASSET: Final = "QNX"
 ASSET_SCALE: Final = 6
 USERS: Final = ("alice", "bob", "carol")
@@ -70,14 +73,16 @@ class NetworkOptions:
     chain_id: str = "qenex-local-1"
     time_ns: int = 0
     block_interval_ms: int = 1_000
+    full_nodes: int = 0  # that do not vote
+    hosts: tuple[str, ...] = ()  # of the validators, then of the full nodes; none: all are on this host
     accounts: int = 0  # funded load accounts beside alice, bob and carol
     vote_key_kind: KeyKind = KeyKind.MLDSA87
     params: ConsensusParams = field(default_factory=ConsensusParams)
 
 
 @dataclass(frozen=True, slots=True)
-class NodePlan:
-    """One node: its addresses, its keys, whom it dials."""
+class FollowerPlan:
+    """One node: its addresses for others, where it listens, its key, whom it dials."""
 
     index: int
     moniker: str
@@ -86,8 +91,15 @@ class NodePlan:
     metrics: str
     node_id: str
     peers: tuple[str, ...]  # id@host:port
-    validator_keys: tuple[PrivateKey, PrivateKey] = field(repr=False)  # Ed25519, ML-DSA
+    listen_host: str
     node_key: PrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan(FollowerPlan):
+    """One validator."""
+
+    validator_keys: tuple[PrivateKey, PrivateKey] = field(repr=False)  # Ed25519, ML-DSA
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,7 @@ class NetworkPlan:
     nodes: tuple[NodePlan, ...]
     users: tuple[UserPlan, ...]
     owners: tuple[UserPlan, ...] = ()  # of the validators, in their order
+    full_nodes: tuple[FollowerPlan, ...] = ()
 
 
 def ports(base_port: int, index: int) -> tuple[int, int, int]:
@@ -123,7 +136,7 @@ def bench_seed_label(index: int) -> str:
 def plan_network(options: NetworkOptions, seed_of: SeedOf) -> NetworkPlan:
     """The plan. `seed_of(label)` gives 32 secret bytes for each label, always the same. Raises `GenesisError`."""
     _check_options(options)
-    nodes = _plan_nodes(options, seed_of)
+    nodes, full_nodes = _plan_nodes(options, seed_of)
     users = tuple(_plan_user(name, seed_of) for name in USERS)
     owners = tuple(
         single_key_account(_plan_owner(n.index, seed_of).key.public_key, AccountKind.VALIDATOR) for n in nodes
@@ -160,11 +173,11 @@ def plan_network(options: NetworkOptions, seed_of: SeedOf) -> NetworkPlan:
             )
             for node, owner in zip(nodes, owners, strict=True)
         ),
-        admitted_node_ids=(),
+        admitted_node_ids=tuple(node.node_id for node in full_nodes),
         compliance=ComplianceSection((user_accounts[USERS.index(AUTHORITY)].address,), False),
     )
     check(document)
-    return NetworkPlan(document, nodes, users, tuple(_plan_owner(node.index, seed_of) for node in nodes))
+    return NetworkPlan(document, nodes, users, tuple(_plan_owner(node.index, seed_of) for node in nodes), full_nodes)
 
 
 def _plan_consensus(options: NetworkOptions) -> ConsensusParams:
@@ -206,40 +219,66 @@ def _plan_gov(consensus: ConsensusParams) -> GovParams:
 def _check_options(options: NetworkOptions) -> None:
     if not 1 <= options.validators <= NODES_MAX:
         raise GenesisError(f"--validators {options.validators}: a local network has 1 to {NODES_MAX}")
-    last = max(ports(options.base_port, options.validators - 1))
+    count = options.validators + options.full_nodes
+    if options.full_nodes < 0 or count > NODES_MAX:
+        raise GenesisError(f"--full-nodes {options.full_nodes}: a network has at most {NODES_MAX} nodes in all")
+    last = max(ports(options.base_port, 0 if options.hosts else count - 1))
     if options.base_port < 1 or last > 65_535:
-        raise GenesisError(
-            f"--base-port {options.base_port}: {options.validators} nodes need ports up to {last}, 65535 is the last"
-        )
+        raise GenesisError(f"--base-port {options.base_port}: {count} nodes need ports up to {last}, 65535 is the last")
+    _check_hosts(options.hosts, count)
     if not 0 <= options.accounts <= GENESIS_ACCOUNTS_MAX - 2 * NODES_MAX:
         raise GenesisError(f"--accounts {options.accounts}: 0 to {GENESIS_ACCOUNTS_MAX - 2 * NODES_MAX} are possible")
 
 
-def _plan_nodes(options: NetworkOptions, seed_of: SeedOf) -> tuple[NodePlan, ...]:
-    identities = [PrivateKey.from_seed(KeyKind.MLDSA87, seed_of(f"node/{i}")) for i in range(options.validators)]
+def _check_hosts(hosts: tuple[str, ...], count: int) -> None:
+    if not hosts:
+        return
+    if len(hosts) != count:
+        raise GenesisError(f"--hosts names {len(hosts)} hosts for {count} nodes", hint="one for each validator, then for each full node")
+    for host in hosts:
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", host):
+            raise GenesisError(f"--hosts: {host!r:.80} is not the name of a host", hint="letters, digits, dots and hyphens")
+        if hosts.count(host) > 1:
+            raise GenesisError(f"--hosts names {host} twice", hint="all nodes use the same ports, so each needs a host of its own")
+
+
+def _plan_nodes(options: NetworkOptions, seed_of: SeedOf) -> tuple[tuple[NodePlan, ...], tuple[FollowerPlan, ...]]:
+    """Validators dial one another; full nodes dial the validators."""
+    count = options.validators + options.full_nodes
+    identities = [PrivateKey.from_seed(KeyKind.MLDSA87, seed_of(f"node/{i}")) for i in range(count)]
     ids = [compute_node_id(identity.public_key) for identity in identities]
-    addresses = [f"{HOST}:{ports(options.base_port, i)[0]}" for i in range(options.validators)]
+    places = [_place(options, i) for i in range(count)]
     nodes: list[NodePlan] = []
-    for i, identity in enumerate(identities):
-        p2p, rpc, metrics = ports(options.base_port, i)
+    full_nodes: list[FollowerPlan] = []
+    for i, (identity, place) in enumerate(zip(identities, places, strict=True)):
+        follower = FollowerPlan(
+            index=i,
+            moniker=f"node{i}",
+            p2p=place[0],
+            rpc=place[1],
+            metrics=place[2],
+            node_id=ids[i],
+            peers=tuple(f"{ids[j]}@{places[j][0]}" for j in range(options.validators) if j != i),
+            listen_host=ANY_HOST if options.hosts else HOST,
+            node_key=identity,
+        )
+        if i >= options.validators:
+            full_nodes.append(follower)
+            continue
         vote_keys = (
             _ed25519(seed_of, f"validator/{i}/ed25519"),
             PrivateKey.from_seed(options.vote_key_kind, seed_of(f"validator/{i}/pq")),
         )
-        nodes.append(
-            NodePlan(
-                index=i,
-                moniker=f"node{i}",
-                rpc=f"{HOST}:{rpc}",
-                p2p=f"{HOST}:{p2p}",
-                metrics=f"{HOST}:{metrics}",
-                node_id=ids[i],
-                peers=tuple(f"{ids[j]}@{addresses[j]}" for j in range(options.validators) if j != i),
-                validator_keys=vote_keys,
-                node_key=identity,
-            )
-        )
-    return tuple(nodes)
+        fields_ = {name: getattr(follower, name) for name in FollowerPlan.__dataclass_fields__}
+        nodes.append(NodePlan(**fields_, validator_keys=vote_keys))
+    return tuple(nodes), tuple(full_nodes)
+
+
+def _place(options: NetworkOptions, index: int) -> tuple[str, str, str]:
+    """(p2p, RPC, metrics) of a node, as others reach it."""
+    host, of_ports = (options.hosts[index], 0) if options.hosts else (HOST, index)
+    p2p, rpc, metrics = ports(options.base_port, of_ports)
+    return f"{host}:{p2p}", f"{host}:{rpc}", f"{host}:{metrics}"
 
 
 def _plan_user(name: str, seed_of: SeedOf) -> UserPlan:

@@ -1,7 +1,7 @@
 """The process: one home, one nursery. Opens it (`node.opening`), has the parts made (`node.wiring`), runs them, ends them in order.
 
-A part that fails cancels all others and the process ends with a non-zero exit: no RPC goes on answering for a dead consensus. No part's
-work is done here.
+A part that fails cancels all others and the process ends with a non-zero exit: no RPC goes on answering for a dead consensus. SIGTERM and
+Ctrl-C end the process, SIGHUP makes it read its settings again (`node.reload`). No part's work is done here.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import structlog
 import trio
 
 from node.audit.life import note_end, note_start
-from node.config import Overrides, split_listen
+from node.config import Home, Overrides, load_config, split_listen
 from node.gc_tuning import tune_gc
 from node.opening import VERSION, Opened, open_home
 from node.peer_scores import keep_scores
+from node.places import close_to_others
 from node.rpc.access import open_access
 from node.rpc.server import serve_rpc
-from node.rpc.tls import open_tls
 from node.stop_deadline import StopDeadline
-from node.telemetry.logs import configure_logs
+from node.telemetry.levels import levels_of
+from node.telemetry.logs import configure_logs, get_log, set_levels
 from node.telemetry.metrics import NodeMetrics, serve_metrics
 from node.wiring import Parts, wire
 from node.workers import WorkerPool
@@ -44,27 +44,56 @@ GRACE_SECONDS: Final = 1.5  # of an orderly stop; supervisors wait longer, opera
 def run(root: Path, *, overrides: Overrides) -> int:
     """Run the node of a home until SIGTERM or Ctrl-C. Returns the exit code; raises `QenexError` for an operator's mistake."""
     deadline = StopDeadline(GRACE_SECONDS)
+    terminal = Terminal()
     with ExitStack() as stack:
+        stack.callback(terminal.restore)
         stack.callback(deadline.cancel)  # after everything is closed
+        _prepare_home(Home(root), overrides)
         opened = open_home(root, overrides, stack)
-        configure_logs(
-            level=opened.config.log.level,
-            as_json=opened.config.log.format == "json",
-            moniker=opened.config.moniker,
-        )
         try:
-            return trio.run(_run, opened, deadline)
+            return trio.run(_run, opened, deadline, terminal)
         except BaseExceptionGroup as group:
             return _report(group)
 
 
-async def _run(opened: Opened, deadline: StopDeadline) -> int:
-    log = structlog.get_logger()
+class Terminal:
+    """The terminal that the process was started from, if it was. SIGHUP of one that was closed means: stop."""
+
+    def __init__(self) -> None:
+        self._was_there = sys.stderr.isatty()
+        self._before = signal.getsignal(signal.SIGHUP)
+        if not self._was_there:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # while the home is opened there is nothing to read again
+
+    def restore(self) -> None:
+        """What SIGHUP did before; for a process that goes on without a node."""
+        signal.signal(signal.SIGHUP, self._before)
+
+    def is_gone(self) -> bool:
+        """Whether there was one and is none any more."""
+        return self._was_there and not sys.stderr.isatty()
+
+
+def _prepare_home(home: Home, overrides: Overrides) -> None:
+    """Logs as the settings say, and folders that are this user's alone, before anything in the home is opened."""
+    home.require()
+    config = load_config(home.config_file, overrides=overrides.settings)
+    configure_logs(level=config.log.level, as_json=config.log.format == "json", moniker=config.moniker)
+    set_levels(levels_of(config.log))
+    for line in close_to_others((home.root, home.keys_dir, home.data_dir)):
+        get_log("app").warning("folder was open to others", what=line)
+
+
+async def _run(opened: Opened, deadline: StopDeadline, terminal: Terminal) -> int:
+    log = get_log("app")
     async with trio.open_nursery() as nursery:
-        await nursery.start(run_opened, opened)
-        log.info("node started", home=str(opened.home.root), height=opened.state.height, version=VERSION)
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        parts = await nursery.start(run_opened, opened)
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            log.info("node started", home=str(opened.home.root), height=opened.state.height, version=VERSION)
             async for number in signals:
+                if number == signal.SIGHUP and not terminal.is_gone():
+                    nursery.start_soon(parts.reloader.reload_or_say)
+                    continue
                 log.info("stopping", signal=signal.Signals(number).name)
                 deadline.start()
                 break
@@ -72,9 +101,9 @@ async def _run(opened: Opened, deadline: StopDeadline) -> int:
     return 0
 
 
-async def run_opened(opened: Opened, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+async def run_opened(opened: Opened, *, task_status: trio.TaskStatus[Parts] = trio.TASK_STATUS_IGNORED) -> None:
     """Wire everything and run it until cancelled. The audit log hears of the beginning before anybody is answered, and of the end."""
-    parts = wire(opened, structlog.get_logger())
+    parts = wire(opened)
     note_start(parts.audit, opened.config, VERSION, opened.state.height)
     try:
         await _run_parts(opened, parts, task_status)
@@ -90,9 +119,9 @@ def _end_audit(parts: Parts, error: BaseException | None) -> None:
     parts.audit.close()
 
 
-async def _run_parts(opened: Opened, parts: Parts, task_status: trio.TaskStatus[None]) -> None:
-    log, config = structlog.get_logger(), opened.config
-    access, tls = open_access(opened.home.tokens_file, config.rpc, trio.current_time, log), open_tls(opened.home.root, config.rpc)
+async def _run_parts(opened: Opened, parts: Parts, task_status: trio.TaskStatus[Parts]) -> None:
+    log, config = get_log("app"), opened.config
+    access = open_access(opened.home.tokens_file, config.rpc, trio.current_time, get_log("rpc"))
     async with trio.open_nursery() as nursery:
         await nursery.start(parts.audit.run)
         await nursery.start(parts.requests.run)
@@ -108,16 +137,17 @@ async def _run_parts(opened: Opened, parts: Parts, task_status: trio.TaskStatus[
             await nursery.start(parts.index.indexer.run)
         p2p_address = await nursery.start(parts.switch.run)
         await nursery.start(keep_scores, opened.home.peer_scores_file, parts.switch.scores, parts.clock, parts.warn)
-        serve = partial(serve_rpc, access=access, tls=tls, requests=parts.requests)
-        rpc_address = await nursery.start(serve, parts.backend, config.rpc, log)
+        serve = partial(serve_rpc, access=access, live=parts.reloader.targets.live, requests=parts.requests)
+        rpc_address = await nursery.start(serve, parts.backend, config.rpc, get_log("rpc"))
         log.info("listening", p2p=p2p_address, rpc=rpc_address, node_id=parts.switch.id)
         await nursery.start(parts.monitor.run)
         if config.metrics.listen:
             await _start_metrics(nursery, parts.metrics, config.metrics.listen)
         if parts.anchorer is not None:
             await nursery.start(parts.anchorer.run)
+        await nursery.start(parts.reloader.targets.levels.run)
         tune_gc()
-        task_status.started()
+        task_status.started(parts)
 
 
 async def _start_metrics(nursery: trio.Nursery, metrics: NodeMetrics, listen: str) -> None:
@@ -139,7 +169,7 @@ def _report(group: BaseExceptionGroup[BaseException]) -> int:
             raise error from None
     if all(isinstance(error, KeyboardInterrupt | trio.Cancelled) for error in leaves):
         return 0
-    structlog.get_logger().error("node failed", errors=[f"{type(e).__name__}: {e}" for e in leaves])
+    get_log("app").error("node failed", errors=[f"{type(e).__name__}: {e}" for e in leaves])
     for error in leaves:
         if not isinstance(error, QenexError):
             sys.excepthook(type(error), error, error.__traceback__)

@@ -19,12 +19,13 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from node.config_sections import SECTIONS, Config
-from node.config_text import nearest, show, to_toml
+from node.config_sections import SECRETS, SECTIONS, Config
+from node.config_text import find_line, nearest, show, to_toml
 from state.primitives.errors import ConfigError, HomeError
 
 CONFIG_BYTES_MAX: Final = 1024 * 1024  # 1,000 peers take 80 kB
 ENVIRONMENT_PREFIX: Final = "QENEX_"
+FROM_FILE: Final = "the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +143,39 @@ class Overrides:
     state_sync: StateSync | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A configuration, and where each setting that is not the default comes from: "the file", a variable, an option."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+
 def load_config(
     path: Path, *, environment: Mapping[str, str] | None = None, overrides: Mapping[str, str] | None = None
 ) -> Config:
     """The settings of a file with the environment (default: this process's) and `overrides` on top. Raises `ConfigError`."""
+    return load_settings(path, environment=environment, overrides=overrides).config
+
+
+def load_settings(
+    path: Path, *, environment: Mapping[str, str] | None = None, overrides: Mapping[str, str] | None = None
+) -> Settings:
+    """As `load_config`, with where each setting comes from."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(CONFIG_BYTES_MAX + 1)
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}: {error.strerror}", hint="qenex init makes a home with a commented config.toml"
         ) from error
     if len(data) > CONFIG_BYTES_MAX:
-        raise ConfigError(f"{path} has {len(data)} bytes, at most {CONFIG_BYTES_MAX} are allowed")
+        raise ConfigError(f"{path} has more than {CONFIG_BYTES_MAX} bytes", hint="is it the right file?")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from error
-    return parse_config(text, source=str(path), environment=environment, overrides=overrides)
+    return parse_settings(text, source=str(path), environment=environment, overrides=overrides)
 
 
 def parse_config(
@@ -169,20 +186,33 @@ def parse_config(
     overrides: Mapping[str, str] | None = None,
 ) -> Config:
     """As `load_config`, from text."""
+    return parse_settings(text, source=source, environment=environment, overrides=overrides).config
+
+
+def parse_settings(
+    text: str,
+    *,
+    source: str = "config.toml",
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> Settings:
+    """As `load_settings`, from text."""
     try:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{source} is not TOML: {error or 'nested too deeply'}", hint="see docs/running-a-validator.md") from None
-    origins = dict.fromkeys(_keys_of(tree), source)
+        raise ConfigError(f"{source} is not TOML: {error or 'nested too deeply'}", hint="see docs/configuration.md") from None
+    places = {key: _place(text, key, source) for key in _keys_of(tree)}
+    origins = dict.fromkeys(places, FROM_FILE)
     for key, value, origin in _overriding_values(os.environ if environment is None else environment, overrides or {}):
         _set_value(tree, key, value, source)
-        origins[key] = origin
+        origins[key] = places[key] = origin
     try:
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
-        raise _explain(error, tree, origins, source) from None
-    _check_ports(config, origins, source)
-    return config
+        raise _explain(error, tree, places, _Source(text, source)) from None
+    _check_ports(config, places, source)
+    _check_levels(config, places, source)
+    return Settings(config, origins)
 
 
 def render_config(config: Config) -> str:
@@ -225,10 +255,40 @@ def _hint_of(key: str) -> Any:
     return get_type_hints(owner, include_extras=True)[name]
 
 
-def _default(key: str) -> str:
+def variable_of(key: str) -> str:
+    """The environment variable of a setting."""
+    return ENVIRONMENT_PREFIX + key.replace(".", "_").upper()
+
+
+def value_of(config: Config, key: str) -> Any:
+    """The value of a setting."""
     section, _, name = key.rpartition(".")
-    holder = getattr(Config(), section) if section else Config()
-    return to_toml(list(value) if isinstance(value := getattr(holder, name), tuple) else value)
+    return getattr(getattr(config, section) if section else config, name)
+
+
+def show_value(config: Config, key: str) -> str:
+    """The value of a setting as it may be shown: TOML on one line; a secret is only said to be there."""
+    value = value_of(config, key)
+    if key in SECRETS and value:
+        return "(not shown)"
+    return f"[{', '.join(map(to_toml, value))}]" if isinstance(value, tuple) else to_toml(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The text of a file, and its name."""
+
+    text: str
+    name: str
+
+    def place(self, key: str) -> str:
+        """Where a key stands, for a message."""
+        return _place(self.text, key, self.name)
+
+
+def _place(text: str, key: str, source: str) -> str:
+    line = find_line(text, key)
+    return f"{source} line {line}" if line else source
 
 
 def _keys_of(tree: Mapping[str, Any]) -> list[str]:
@@ -240,7 +300,7 @@ def _keys_of(tree: Mapping[str, Any]) -> list[str]:
 
 def _overriding_values(environment: Mapping[str, str], overrides: Mapping[str, str]) -> list[tuple[str, Any, str]]:
     """(key, value, where it came from), the strongest last. Raises `ConfigError` for a name that is no setting."""
-    by_variable = {ENVIRONMENT_PREFIX + key.replace(".", "_").upper(): key for key in setting_keys()}
+    by_variable = {variable_of(key): key for key in setting_keys()}
     sections = tuple(f"{ENVIRONMENT_PREFIX}{name.upper()}_" for name in SECTIONS)
     found: list[tuple[str, Any, str]] = []
     for variable in sorted(environment):
@@ -278,8 +338,8 @@ def _set_value(tree: dict[str, Any], key: str, value: Any, source: str) -> None:
     tree[name] = value
 
 
-def _explain(error: msgspec.ValidationError, tree: Any, origins: Mapping[str, str], source: str) -> ConfigError:
-    """One line: the key, the value, what is allowed."""
+def _explain(error: msgspec.ValidationError, tree: Any, places: Mapping[str, str], source: _Source) -> ConfigError:
+    """One line: where, the key, the value, what is allowed."""
     text, _, path = str(error).partition(" - at `$")
     path = path.rstrip("`").lstrip(".")
     unknown = re.search(r"unknown field `(.*)`", text)
@@ -288,21 +348,32 @@ def _explain(error: msgspec.ValidationError, tree: Any, origins: Mapping[str, st
         key = f"{path}.{name}" if path else name
         if name == "consensus":
             return ConfigError(
-                f"{source}: [consensus] is not a section here",
+                f"{source.place(key)}: [consensus] is not a section here",
                 hint="block interval and timeouts are the same for all validators and stand in genesis.json",
             )
-        return ConfigError(f"{source}: unknown key {key}", hint=nearest(key, dict.fromkeys(setting_keys(), "")))
+        return ConfigError(f"{source.place(key)}: unknown key {key}", hint=nearest(key, dict.fromkeys(setting_keys(), "")))
     key = re.sub(r"\[.*", "", path)
     value: Any = tree
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     if key in SECTIONS:
-        return ConfigError(f"{source}: {key} = {show(value)}: {key} is a section", hint=f"write [{key}] and its keys below it")
-    where = origins.get(key, source)
-    return ConfigError(f"{where}: {key} = {show(value)}: allowed is {allowed_values(key)}", hint=f"the default is {_default(key)}")
+        shown = f"{key} = {show(value)}: {key} is a section"
+        return ConfigError(f"{source.place(key)}: {shown}", hint=f"write [{key}] and its keys below it")
+    where = places.get(key, source.name)
+    shown = "..." if key in SECRETS else show(value)
+    default = show_value(Config(), key)
+    return ConfigError(f"{where}: {key} = {shown}: allowed is {allowed_values(key)}", hint=f"the default is {default}")
 
 
-def _check_ports(config: Config, origins: Mapping[str, str], source: str) -> None:
+def _check_levels(config: Config, places: Mapping[str, str], source: str) -> None:
+    """Each module once."""
+    modules = [item.partition("=")[0] for item in config.log.levels]
+    twice = next((module for module in modules if modules.count(module) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{places.get('log.levels', source)}: log.levels has {twice} twice", hint="name each module once")
+
+
+def _check_ports(config: Config, places: Mapping[str, str], source: str) -> None:
     """Ports in range, and no two listeners on one address."""
     seen: dict[tuple[str, int], str] = {}
     for key, text in (
@@ -316,7 +387,7 @@ def _check_ports(config: Config, origins: Mapping[str, str], source: str) -> Non
         host, port = split_listen(text)
         low = 1 if key == "p2p.peers" else 0
         if not low <= port <= 65_535:
-            where = origins.get(key, source)
+            where = places.get(key, source)
             raise ConfigError(f"{where}: {key} = {show(text)}: a port is {low} to 65535", hint="such as 127.0.0.1:26657")
         if key != "p2p.peers" and port:
             other = seen.setdefault((host, port), key)

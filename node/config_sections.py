@@ -11,6 +11,22 @@ import msgspec
 from msgspec import Meta
 
 _MIB: Final = 1024 * 1024
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+# Whose lines they are. A new one is named here and used with `node.telemetry.logs.get_log`.
+LOG_MODULES: Final[dict[str, str]] = {
+    "app": "start, stop, settings",
+    "consensus": "heights, votes, blocks; damage and divergence",
+    "evidence": "proofs of offences",
+    "mempool": "transactions that came in",
+    "p2p": "peers: come, gone, refused",
+    "sync": "blocks fetched from peers",
+    "statesync": "snapshots, given and fetched",
+    "rpc": "requests, tokens, clients that were dropped",
+    "index": "the index of history",
+    "storage": "what is durable, what was pruned",
+    "signer": "signatures that were refused",
+    "monitor": "alerts and their delivery",
+}
 _LISTEN: Final = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}"
 
 Listen = Annotated[str, Meta(pattern=rf"^{_LISTEN}\Z", description="host:port, such as 127.0.0.1:26657 (port 0 picks a free one)")]
@@ -19,6 +35,8 @@ PeerAddress = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{40}}@{_LISTEN}\Z")]
 Origin = Annotated[str, Meta(pattern=r"^(\*|https?://[A-Za-z0-9.\[\]:-]{1,253})\Z")]
 PathInHome = Annotated[str, Meta(max_length=4_096, description='a PEM file, relative to the home, or "" for no TLS')]
 FileOrNone = Annotated[str, Meta(max_length=4_096, description='the name of a file with mode 0600, or "" for none')]
+_LEVELS_ALLOWED: Final = f'a list of "module=level"; the modules are {", ".join(LOG_MODULES)}'
+LevelOfModule = Annotated[str, Meta(pattern=rf"^({'|'.join(LOG_MODULES)})=({'|'.join(LOG_LEVELS)})\Z")]
 Moniker = Annotated[str, Meta(pattern=r"^[\x21-\x7e][\x20-\x7e]{0,63}\Z", description="1 to 64 printable ASCII characters")]
 
 
@@ -92,6 +110,10 @@ class LogConfig(Section, frozen=True):
     level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description='"debug", "info", "warning" or "error"')
     ] = "info"
+    levels: Annotated[
+        tuple[LevelOfModule, ...],
+        Meta(max_length=100, description=_LEVELS_ALLOWED),
+    ] = ()
     format: Annotated[Literal["text", "json"], Meta(description='"text" or "json"')] = "text"
 
 
@@ -166,3 +188,6 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "index": IndexConfig,
     "audit": AuditConfig,
 }
+
+# What is not shown, in answers or in logs: a password may be in it.
+SECRETS: Final = frozenset({"alerts.webhook_url", "index.dsn"})

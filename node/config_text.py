@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,3 +34,20 @@ def to_toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)  # TOML's basic strings are JSON's
     items = [f"    {to_toml(item)}," for item in value]
     return "[\n" + "\n".join(items) + "\n]" if items else "[]"
+
+
+def find_line(text: str, key: str) -> int:
+    """The line of a TOML file on which `key` ("section.name", or a section) stands, from 1; 0 if it is not found. For messages."""
+    wanted, _, name = key.rpartition(".")
+    section = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$", line)
+        if header is not None:
+            section = header.group(1)
+            if section == key:
+                return number
+            continue
+        here = name if section == wanted else "" if section else key  # above all sections a key may be dotted
+        if here and re.match(rf"\s*[\"']?{re.escape(here)}[\"']?\s*=", line):
+            return number
+    return 0

@@ -25,6 +25,7 @@ from consensus.messages import Step
 from consensus.vote import Proposal, Vote
 from node.clock import NS_PER_S, Clock
 from node.network import CONSENSUS, Inbound, Network, NetworkEvent, PeerDown, PeerUp
+from node.telemetry.logs import get_log
 from state.primitives.codec import decode, encode_trusted
 from state.primitives.errors import MalformedError
 from state.primitives.limits import CONSENSUS_MESSAGE_BYTES_MAX, GOSSIP_REPAIR_MAX, GOSSIP_VOTES_MAX
@@ -40,6 +41,8 @@ RESEND_NS: Final = NS_PER_S  # sent and still not in its summary: lost
 QUIET_ANNOUNCE_NS: Final = 2 * NS_PER_S  # a summary may be lost as well
 
 SENT_MAX: Final = 4096  # remembered per peer and height: 200 validators, two types, ten rounds
+
+_P2P_LOG: Final = get_log("p2p")  # said here, once: every protocol hears of every peer
 
 Key: TypeAlias = tuple[int, int, int, int, bytes]
 Submit: TypeAlias = Callable[[m.Input, str], Awaitable[None]]
@@ -107,10 +110,13 @@ class ConsensusGossip:
 
     async def _on_event(self, event: NetworkEvent) -> None:
         if isinstance(event, PeerUp):
-            self._peers[event.peer.id] = _Peer()
+            peer = event.peer
+            _P2P_LOG.debug("peer connected", peer=peer.id, moniker=peer.moniker, dialled=peer.is_outbound, height=peer.height)
+            self._peers[peer.id] = _Peer()
             if self._announced is not None:
-                self._network.send(event.peer.id, CONSENSUS, encode_summary(self._announced))
+                self._network.send(peer.id, CONSENSUS, encode_summary(self._announced))
         elif isinstance(event, PeerDown):
+            _P2P_LOG.debug("peer gone", peer=event.peer_id, reason=event.reason)
             self._peers.pop(event.peer_id, None)
         else:
             try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -27,8 +28,11 @@ from node.roles import ChainState, Executor
 from node.signer import Signer
 from node.sync.loop import BlockSource, SyncLoop
 from node.sync.messages import CertifiedBlock
+from node.telemetry.logs import get_log
 from node.wal import Wal
 from state.primitives.errors import QenexError, RemoteError
+
+_LOG: Final = get_log("consensus")
 
 
 @dataclass(frozen=True)
@@ -108,12 +112,14 @@ class Engine:
 
     def broadcast(self, message: Vote | Proposal) -> None:
         """See `node.roles.Outbox`."""
+        _LOG.debug("said", what=type(message).__name__, height=message.height, round=message.round)
         self.gossip.broadcast(message)
         if isinstance(message, Proposal) and message.pol_round < 0:
             self.propagation.announce(message.block_id.hash)  # a block of an earlier round is known or asked for
 
     def want_block(self, height: int, block_id: BlockID) -> None:
         """See `node.roles.Outbox`."""
+        _LOG.debug("block wanted", height=height, hash=block_id.hash)
         self.propagation.want_block(height, block_id)
 
     def add_block(self, block: Block) -> None:
@@ -122,6 +128,7 @@ class Engine:
 
     def report(self, peer: str, error: RemoteError) -> None:
         """See `node.roles.Outbox`."""
+        _LOG.debug("peer reported", peer=peer, error=error.name, reason=error.message)
         self._network.report(peer, error)
 
     def changed(self) -> None:

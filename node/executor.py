@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
 import trio
 
 from consensus.block import Block, results_hash
@@ -29,6 +28,7 @@ from node.maintenance.divergence import Divergence
 from node.mempool.mempool import Mempool
 from node.roles import ChainState
 from node.storage.store import HeightBatch, Store
+from node.telemetry.logs import get_log
 from node.tips import decode_tip, encode_tip
 from state.machine import BlockContext, BlockResult, apply_block, build_block
 from state.misbehavior import CommitVote
@@ -101,7 +101,7 @@ class LedgerExecutor:
         self._mempool: Mempool | None = None
         self._executions: dict[BlockID, Execution] = {}
         self._evidence: EvidencePool | None = None
-        self._log = structlog.get_logger()
+        self._log = get_log("consensus")
 
     def attach(self, mempool: Mempool) -> None:
         """Give it the mempool that blocks are built from."""
@@ -249,6 +249,7 @@ class LedgerExecutor:
         self._after_evidence(block)
         self._after(block, execution)
         stored = time.perf_counter()
+        get_log("storage").debug("height is durable", height=height, rows=len(rows), seconds=round(stored - rooted, 4))
         seconds = {"execute": executed - started, "tree": rooted - executed, "store": stored - rooted}
         admitted = next((_read_nodes(value) for key, value in result.changes if key == NODES_KEY), None)
         committed = CommittedBlock(

@@ -14,6 +14,7 @@ from genesis.document import Document, compute_node_id, parse
 from node.config import Home, render_config
 from node.config_sections import Config
 from node.keystore import KeySet, Passphrase, Role, new_seed, read_key_file, write_key_file, write_private_file
+from node.places import close_to_others
 from node.signer import Signer
 from state.primitives.errors import HomeError
 from state.primitives.hashing import validator_address
@@ -48,6 +49,7 @@ def create_home(
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise HomeError(f"{root} is there already and not empty", hint="choose another --home; an existing home is never changed")
     root.mkdir(mode=MODE_DIRECTORY, parents=True, exist_ok=True)
+    close_to_others((root,))  # it may have been there, empty
     identity = node_key or PrivateKey.from_seed(KeyKind.MLDSA87, new_seed())
     write_key_file(home.node_key_file, KeySet(Role.NODE, moniker, (identity,)), passphrase)
     address = ""

@@ -6,12 +6,10 @@ What an operator can mend is a `QenexError` with a hint. Nothing runs yet; parts
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Final
-
-import structlog
 
 from consensus.validation import ChainTip
 from genesis.build import build_changes, build_params, build_validators
@@ -25,6 +23,7 @@ from node.roles import ChainState
 from node.signer import Signer
 from node.statesync.run import join_network
 from node.storage.store import Store, StoreOptions
+from node.telemetry.logs import get_log
 from node.tips import find_commit
 from node.wal import Wal
 from p2p.handshake import PROTOCOL_VERSION, Greeting
@@ -53,6 +52,7 @@ class Opened:
     signer: Signer | None
     wal: Wal
     anchor_key: KeySet | None = None  # of the account that anchors the audit log
+    overrides: Overrides = field(default_factory=Overrides)
 
 
 def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
@@ -80,7 +80,7 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
             position = signer.record.log_position
     wal = Wal.open(home.wal_dir, document.hash, state.height + 1, signed_position=position)
     stack.callback(wal.close)
-    return Opened(home, config, document, identity, store, state, signer, wal, anchor_key)
+    return Opened(home, config, document, identity, store, state, signer, wal, anchor_key, overrides)
 
 
 def _read_genesis(path: Path) -> bytes:
@@ -94,7 +94,7 @@ def _read_genesis(path: Path) -> bytes:
 
 def _join(home: Home, config: Config, document: Document, identity: NodeIdentity, wanted: StateSync) -> None:
     """Make the database from peers' snapshots."""
-    log = structlog.get_logger()
+    log = get_log("statesync")
 
     def warn(who: str, error: QenexError) -> None:
         log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 
-import structlog
+from node.telemetry.logs import get_log
 
 
 class StopDeadline:
@@ -29,5 +29,5 @@ class StopDeadline:
 
 
 def _end(seconds: float) -> None:
-    structlog.get_logger().warning("stopping took too long and was cut off; nothing is lost", seconds=seconds)
+    get_log("app").warning("stopping took too long and was cut off; nothing is lost", seconds=seconds)
     os._exit(0)

@@ -22,6 +22,7 @@ from node.audit.writer import AuditWriter
 from node.backup.task import SnapshotMaker
 from node.clock import SystemClock
 from node.config import split_listen
+from node.config_sections import LOG_MODULES
 from node.engine import Edges, Engine
 from node.evidence.gossip import EvidenceGossip
 from node.evidence.pool import EvidencePool
@@ -33,10 +34,15 @@ from node.mempool.mempool import ACCOUNT_TXS_MAX, Mempool
 from node.mempool.pool import Pool
 from node.opening import VERSION, Opened, make_greeting
 from node.peer_scores import load_scores
+from node.reload import Reloader, Targets
 from node.rpc.backend import NodeBackend
 from node.rpc.events import EventBus
+from node.rpc.live import LiveRpc
+from node.rpc.tls import open_tls
 from node.source import StoreSource
 from node.statesync.server import SnapshotServer
+from node.telemetry.levels import LogLevels
+from node.telemetry.logs import get_log
 from node.telemetry.metrics import NodeMetrics
 from node.telemetry.monitor import Monitor, make_monitor
 from node.telemetry.observer import Observer
@@ -67,28 +73,37 @@ class Parts:
     metrics: NodeMetrics
     monitor: Monitor
     clock: SystemClock
+    reloader: Reloader
     warn: Callable[[str, QenexError], None]
     audit: AuditWriter
     requests: RequestLog
     anchorer: Anchorer | None
 
 
-def wire(opened: Opened, log: Any) -> Parts:
-    """Make the parts and tell each of those it works with."""
+def make_warn(module: str) -> Callable[[str, QenexError], None]:
+    """Lines about what was refused. A part that names itself in place of a peer gets its own logger."""
+
+    def warn(who: str, error: QenexError) -> None:
+        log = get_log(who if who in LOG_MODULES else module)
+        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)
+
+    return warn
+
+
+def wire(opened: Opened) -> Parts:
+    """Make the parts and tell each of those it works with. Raises `ConfigError` for settings that name what does not do."""
     config, document, store, state = opened.config, opened.document, opened.store, opened.state
     clock, verifier, bus = SystemClock(), HybridVerifier(), EventBus()
-    workers = config.workers.signatures
-    checker = make_checker(default_worker_count(2) if workers == "auto" else workers)
+    checker = _make_checker(config.workers.signatures)
     records = RecordCache(store, state.height)
     own_address = b"" if opened.signer is None else opened.signer.address
     executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
 
-    def warn(who: str, error: QenexError) -> None:
-        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)
-
+    log = get_log("consensus")
+    warn = make_warn("p2p")
     switch = _make_switch(opened, clock, warn)
     metrics = NodeMetrics(document.chain_id)
-    audit = AuditWriter(Journal(opened.home.audit_log_file), clock.now_ns, warn, log)
+    audit = AuditWriter(Journal(opened.home.audit_log_file), clock.now_ns, warn, get_log("app"))
     pool = Pool(config.mempool.txs_max, config.mempool.bytes_max, ACCOUNT_TXS_MAX)
 
     def on_added(hashes: list[bytes], source: str) -> None:
@@ -111,17 +126,12 @@ def wire(opened: Opened, log: Any) -> Parts:
         clock=clock,
         verifier=verifier,
         data_directory=opened.home.data_dir,
-        warn=warn,
+        warn=make_warn("sync"),
     )
     engine = Engine(edges, state)
+    evidence_warn = make_warn("evidence")
     evidence = EvidencePool(
-        opened.home.evidence_file,
-        document.chain_id,
-        own_address,
-        executor.history,
-        lambda: executor.state.tip,
-        verifier,
-        warn,
+        opened.home.evidence_file, document.chain_id, own_address, executor.history, lambda: executor.state.tip, verifier, evidence_warn
     )
     executor.attach_evidence(evidence)
     evidence_gossip = EvidenceGossip(switch, switch.inbound(EVIDENCE), evidence, engine.sync.height_of)
@@ -130,25 +140,34 @@ def wire(opened: Opened, log: Any) -> Parts:
     def on_committed(committed: CommittedBlock) -> None:
         bus.publish_block(committed)
         switch.set_height(committed.block.header.height)
-        _follow_admissions(switch, committed, log)
+        _follow_admissions(switch, committed)
         observer.measure_block(committed)
         note_convictions(audit, committed, own_address)
         _log_block(committed, log)
 
     executor.on_committed.append(on_committed)
-    index = _add_index(opened, backend, executor, log)
+    index = _add_index(opened, backend, executor)
     observer = Observer(metrics, opened.home, store, executor, mempool, engine, switch, evidence, own_address, clock.now_ns)
-    monitor = backend.monitor = make_monitor(opened.home, config, metrics, observer, clock, log)
+    monitor = backend.monitor = make_monitor(opened.home, config, metrics, observer, clock, get_log("monitor"))
     switch.on_banned, monitor.on_alert = note_ban(audit), note_alert(audit)
     anchorer = observer.anchorer = _make_anchorer(opened, audit, mempool, clock, warn)
     backend.audit = observer.audit = audit
     snapshots = SnapshotServer(switch, switch.inbound(SNAPSHOT), store, StoreSource(store), config.storage.snapshot_interval)
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
-    pruner = Pruner(store, retention, lambda: executor.state.tip, log)
+    pruner = Pruner(store, retention, lambda: executor.state.tip, get_log("storage"))
+    maker, reloader = _add_snapshots(opened, backend), _add_reloader(opened, backend, pool, pruner, monitor)
+    note_administration(audit, reloader, maker)
     return Parts(
-        checker, engine, gossip, evidence_gossip, snapshots, pruner, _add_snapshots(opened, backend, log), index, switch, backend, metrics,
-        monitor, clock, warn, audit, RequestLog(audit, trio.current_time), anchorer,
+        checker, engine, gossip, evidence_gossip, snapshots, pruner, maker, index, switch, backend, metrics, monitor, clock, reloader, warn,
+        audit, RequestLog(audit, trio.current_time), anchorer,
     )  # fmt: skip
+
+
+def note_administration(audit: AuditWriter, reloader: Reloader, maker: SnapshotMaker) -> None:
+    """The audit log hears of what is done to a running node."""
+    reloader.on_reload = lambda changed: audit.note("node", "config.reload", changed=changed)
+    reloader.targets.levels.on_set = lambda module, level: audit.note("node", "log.level", module=module, level=level)
+    maker.on_made = lambda name, height: audit.note("node", "snapshot.create", name=name, height=height)
 
 
 def _log_block(committed: CommittedBlock, log: Any) -> None:
@@ -168,29 +187,42 @@ def _make_anchorer(
     return Anchorer(audit, opened.anchor_key, opened.store, mempool.submit, opened.document.hash, interval_s, clock.now_ns, warn)
 
 
-def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, log: Any) -> Index | None:
+def _make_checker(workers: int | str) -> InlineChecker | WorkerPool:
+    return make_checker(workers if isinstance(workers, int) else default_worker_count(2))
+
+
+def _add_reloader(opened: Opened, backend: NodeBackend, pool: Pool, pruner: Pruner, monitor: Monitor) -> Reloader:
+    """What changes settings while the node runs, asked by RPC."""
+    config, clock = opened.config, SystemClock()
+    levels = backend.levels = LogLevels(config.log, clock.now_ns)
+    live = LiveRpc(config.rpc, open_tls(opened.home.root, config.rpc))
+    reloader = backend.reloader = Reloader(opened, Targets(levels, live, backend.switch, pool, pruner, monitor, clock))
+    return reloader
+
+
+def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor) -> Index | None:
     """The index of history, told of every height and asked by RPC; None if the settings want none."""
     chain = opened.document.hash.hex()
-    index = backend.index = make_index(opened.home, opened.config.index, opened.store.snapshot, chain, log)
+    index = backend.index = make_index(opened.home, opened.config.index, opened.store.snapshot, chain, get_log("index"))
     if index is not None:
         notify = index.indexer.notify
         executor.on_committed.append(lambda committed: notify())
     return index
 
 
-def _add_snapshots(opened: Opened, backend: NodeBackend, log: Any) -> SnapshotMaker:
+def _add_snapshots(opened: Opened, backend: NodeBackend) -> SnapshotMaker:
     """What makes snapshots when RPC asks for one."""
     needs_ticket = opened.config.rpc.access == "open"
     take = partial(opened.store.snapshot, fill_cache=False)
-    maker = SnapshotMaker(take, opened.document, opened.home.snapshots_dir, VERSION, log, needs_ticket=needs_ticket)
+    maker = SnapshotMaker(take, opened.document, opened.home.snapshots_dir, VERSION, get_log("storage"), needs_ticket=needs_ticket)
     backend.snapshots = maker
     return maker
 
 
-def _follow_admissions(switch: Switch, committed: CommittedBlock, log: Any) -> None:
+def _follow_admissions(switch: Switch, committed: CommittedBlock) -> None:
     """Who may be a peer is in the state: when a block changes it, whoever is no longer admitted is disconnected."""
     if committed.admitted is not None:
-        log.info("admitted nodes changed", nodes=len(committed.admitted))
+        get_log("p2p").info("admitted nodes changed", nodes=len(committed.admitted))
         switch.set_admitted(committed.admitted)
 
 

@@ -86,6 +86,8 @@ class Switch:
         self._inboxes = {number: Inbox(number, CHANNELS[number].inbound_messages_max) for number in PROTOCOL_CHANNELS}
         self.scores = Scores() if scores is None else scores
         self._door = Doorkeeper(self._serve_visit, self._limits, self._notice)
+        self._kept: dict[PeerAddress, trio.CancelScope] = {}  # addresses that are dialled, while it runs
+        self._nursery: trio.Nursery | None = None
         self._dialer = Dialer(self._transport, self, self._serve_dialled, self._limits, jitter, self._notice)
 
     # for protocols
@@ -166,6 +168,23 @@ class Switch:
             if peer_id not in self._admitted:
                 peer.close("no longer admitted")
 
+    def set_peers(self, peers: Iterable[PeerAddress]) -> None:
+        """Replace the addresses to keep connected to. One that is gone is dialled no more, and what we dialled there ends."""
+        wanted = tuple(address for address in peers if address.id != self._id)
+        for address in [address for address in self._kept if address not in wanted]:
+            self._kept.pop(address).cancel()
+            peer = self._peers.get(address.id)
+            if peer is not None and peer.info.is_outbound:
+                peer.close("no longer among the addresses to keep connected to")
+        for address in dict.fromkeys(wanted):
+            if self._nursery is not None and address not in self._kept:
+                scope = self._kept[address] = trio.CancelScope()
+                self._nursery.start_soon(self._keep, address, scope)
+
+    def set_inbound_max(self, inbound_max: int) -> None:
+        """How many that dialled us there may be from now on. Who is connected stays."""
+        self._limits = replace(self._limits, inbound_max=inbound_max)
+
     def disconnect(self, peer_id: str, reason: str) -> None:
         """End a peer's connection; it may come back."""
         peer = self._peers.get(peer_id)
@@ -206,10 +225,13 @@ class Switch:
                 nursery.start_soon(inbox.run)
             for listener in listeners:
                 nursery.start_soon(self._door.run, listener, nursery)
-            for address in self._settings.peers:
-                if address.id != self._id:
-                    nursery.start_soon(self._dialer.keep, address)
+            self._nursery = nursery
+            self.set_peers(self._settings.peers)
             task_status.started(listeners[0].address)
+
+    async def _keep(self, address: PeerAddress, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._dialer.keep(address)
 
     # one connection
 

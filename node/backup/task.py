@@ -58,6 +58,7 @@ class SnapshotMaker:
         self._progress = ("", 0, 0)
         self._last: dict[str, Any] = {}
         self._rested = 0.0
+        self.on_made: Callable[[str, int], None] = lambda name, height: None
 
     def start(self, height: int | None, base: int, ticket: str) -> int:
         """Ask for a snapshot; its number. Raises `SnapshotError` if one is being made, or the ticket is wrong."""
@@ -105,6 +106,7 @@ class SnapshotMaker:
     def _finish(self, wanted: Wanted, made: Made, seconds: float) -> None:
         """A snapshot is there: whoever has to hear of it hears of it here."""
         self._last = {"number": wanted.number, "snapshot": describe_made(made)}
+        self.on_made(made.path.name, made.manifest.height)
         self._log.info("snapshot made", path=str(made.path), bytes=made.manifest.size, seconds=round(seconds, 3))
 
     def _make(self, wanted: Wanted) -> Made:

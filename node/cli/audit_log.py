@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from node.cli.maintenance import HOME_HELP, confirm
-from node.cli.options import home_option, user_root
+from node.cli.maintenance import confirm
+from node.cli.options import HOME_HELP, home_option, user_root
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option, table
 from node.cli.sending import common
 from state.primitives.errors import AuditLogDamagedError, ConfigError

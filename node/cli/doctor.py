@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from node.cli.options import home_option, user_root
+from node.cli.options import HOME_HELP, home_option, user_root
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
 
 
 @click.command()
-@home_option("The node's home directory (default: $QENEX_HOME/node or ~/.qenex/node).")
+@home_option(HOME_HELP)
 @click.option("--deep", is_flag=True, help="Also compute the state's root again and verify every block; minutes for a long chain.")
 @json_option
 def doctor(home: Path | None, deep: bool, as_json: bool) -> int:

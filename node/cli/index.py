@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from node.cli.maintenance import HOME_HELP
-from node.cli.options import home_option, user_root
+from node.cli.options import HOME_HELP, home_option, user_root
 from node.cli.output import answer, json_option
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from node.cli.options import (
 from node.cli.output import answer, json_option, table
 from state.primitives.errors import ConfigError
 
-_HOME_HELP = "Directory whose keys/ is used (default: $QENEX_HOME or ~/.qenex)."
+_HOME_HELP = "Directory whose keys/ is used (default: the folder that `qenex config where` shows)."
 _KINDS = click.Choice(["ed25519", "mldsa87", "hybrid"])
 
 

@@ -21,7 +21,11 @@ from state.primitives.errors import ConfigError, QenexError
 @click.option("--trust-level", default="1/3", show_default=True, help="Share of trusted validators that must have signed to skip headers.")
 @click.option("--height", type=click.IntRange(min=0), default=0, help="The height to verify (default: the latest).")
 @click.option("--listen", metavar="HOST:PORT", help="Serve a verifying RPC proxy there until Ctrl-C.")
-@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Folder of verified blocks (default: ~/.qenex/light).")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of verified blocks (default: light in the folder that `qenex config where` shows).",
+)
 @click.option("--classic-only", is_flag=True, help="Check the Ed25519 signatures only, as other light clients do.")
 @click.option("--no-witness", is_flag=True, help="Believe what the primary proves without comparing. A forked chain is then not noticed.")
 @json_option

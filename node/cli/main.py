@@ -21,6 +21,9 @@ from state.primitives.errors import ConfigError, LocalError, QenexError
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "init": ("node.cli.node", "init", "Make a home: keys, config.toml, and the genesis document if given."),
     "start": ("node.cli.node", "start", "Run the node of a home."),
+    "health": ("node.cli.health", "health", "Whether a node answers, as an exit code."),
+    "config": ("node.cli.config", "config", "Settings: what holds, whether it is right, read it again."),
+    "log": ("node.cli.log", "log", "What a running node logs, module by module."),
     "keys": ("node.cli.keys", "keys", "Make, list, show, import and export keys."),
     "rpc": ("node.cli.rpc", "rpc", "Who may ask a node's RPC: bearer tokens by role."),
     "tx": ("node.cli.tx", "tx", "Sign and send transactions."),

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.options import home_option, user_root
+from node.cli.options import HOME_HELP, home_option, user_root
 from node.cli.output import EXIT_OK, answer, json_option
 from state.primitives.errors import ConfigError
 from state.primitives.hashing import HASH_BYTES
@@ -21,7 +21,6 @@ from state.primitives.hashing import HASH_BYTES
 if TYPE_CHECKING:
     from node.maintenance.export import Exported
 
-HOME_HELP: Final = "The node's home directory (default: $QENEX_HOME/node or ~/.qenex/node)."
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.options import PassphraseReader, home_option, passphrase_option, user_root
+from node.cli.options import HOME_HELP, PassphraseReader, home_option, passphrase_option, user_root
+from node.cli.options import parse_settings as _parse_settings
 from node.cli.output import answer, json_option
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
     from node.config import StateSync
 
-_HOME_HELP = "The node's home directory (default: $QENEX_HOME/node or ~/.qenex/node)."
-
 
 @click.command()
-@home_option(_HOME_HELP)
+@home_option(HOME_HELP)
 @click.option("--moniker", default="node", show_default=True, help="Name of the node, for people.")
 @click.option(
     "--genesis", "genesis_file", type=click.Path(path_type=Path, dir_okay=False), help="The network's genesis document."
@@ -76,7 +75,7 @@ def init(
 
 
 @click.command()
-@home_option(_HOME_HELP)
+@home_option(HOME_HELP)
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting for this run.")
 @click.option(
     "--accept-empty-signer-record",
@@ -141,16 +140,6 @@ def _parse_state_sync(is_wanted: bool, height: int | None, text: str | None, per
     if not is_wanted or height is None or len(found) != 32:
         raise ConfigError("--state-sync, --trust-height and --trust-hash belong together; the hash has 64 hex digits")
     return StateSync(height, found, period * 3_600)
-
-
-def _parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for item in settings:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {item} is not of the form section.key=value")
-        found[key] = value
-    return found
 
 
 def _read(path: Path) -> bytes:

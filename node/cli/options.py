@@ -13,19 +13,29 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from node.places import describe_move, find_place
 from state.primitives.errors import ConfigError, KeyFileError, WrongPassphraseError
 
 PASSPHRASE_VARIABLE: Final = "QENEX_PASSPHRASE"
-HOME_VARIABLE: Final = "QENEX_HOME"
 NODE_VARIABLE: Final = "QENEX_NODE"
 DEFAULT_NODE: Final = "http://127.0.0.1:26657"
+_NOTED: Final = ".place-noted"
+HOME_HELP: Final = "The node's home directory (default: node in the folder that `qenex config where` shows)."
+NETWORK_HELP: Final = "The network's directory (default: testnet in the folder that `qenex config where` shows)."
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def user_root() -> Path:
-    """Where things lie unless --home says otherwise: $QENEX_HOME, or ~/.qenex."""
-    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".qenex")
+    """Where things lie unless --home says otherwise: see `node.places`. Of an old place a terminal is told once how to move it."""
+    place = find_place()
+    if place.because == "old" and sys.stderr.isatty() and "--json" not in sys.argv:
+        try:
+            os.close(os.open(place.folder / _NOTED, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except OSError:
+            return place.folder  # said before, or not to be remembered
+        click.echo(f"note: {describe_move()}", err=True)
+    return place.folder
 
 
 def default_testnet_home() -> Path:
@@ -54,6 +64,17 @@ def find_network(genesis_hash: str) -> Path | None:
 def home_option(help_text: str, *, required: bool = False) -> Callable[[F], F]:
     """The option --home as a path or None."""
     return click.option("--home", type=click.Path(path_type=Path, file_okay=False), required=required, help=help_text)
+
+
+def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
+    """What `--set SECTION.KEY=VALUE` says. Raises `ConfigError`."""
+    found: dict[str, str] = {}
+    for item in settings:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item} is not of the form section.key=value")
+        found[key] = value
+    return found
 
 
 def node_option(function: F) -> F:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.options import home_option, user_root
+from node.cli.options import HOME_HELP, home_option, user_root
 from node.cli.output import answer, json_option, table
 
 if TYPE_CHECKING:
     from node.config import Home
 
-_HOME_HELP = "The node's home directory (default: $QENEX_HOME/node or ~/.qenex/node)."
 _ROLES = click.Choice(["public", "submit", "regulator", "operator"])
 
 
@@ -31,7 +30,7 @@ def token() -> None:
 @token.command()
 @click.option("--role", type=_ROLES, required=True, help="public: read; submit: send as well; regulator: restrictions; operator: all.")
 @click.option("--name", required=True, help="Whose it is, such as branch-7.")
-@home_option(_HOME_HELP)
+@home_option(HOME_HELP)
 @json_option
 def new(role: str, name: str, home: Path | None, as_json: bool) -> None:
     """Make a token and show it, once: only its hash is kept."""
@@ -47,7 +46,7 @@ def new(role: str, name: str, home: Path | None, as_json: bool) -> None:
 
 
 @token.command(name="list")
-@home_option(_HOME_HELP)
+@home_option(HOME_HELP)
 @json_option
 def list_(home: Path | None, as_json: bool) -> None:
     """Names, roles and dates of the tokens."""
@@ -62,7 +61,7 @@ def list_(home: Path | None, as_json: bool) -> None:
 
 @token.command()
 @click.option("--name", required=True, help="Which one.")
-@home_option(_HOME_HELP)
+@home_option(HOME_HELP)
 @json_option
 def revoke(name: str, home: Path | None, as_json: bool) -> None:
     """Take a token back."""

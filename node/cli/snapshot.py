@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from node.cli.maintenance import HOME_HELP, parse_hash
-from node.cli.options import home_option, user_root
+from node.cli.maintenance import parse_hash
+from node.cli.options import HOME_HELP, home_option, user_root
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option, table
 from state.primitives.errors import ConfigError, HomeError, SnapshotError
 from state.primitives.limits import HEIGHT_MAX
@@ -63,6 +63,7 @@ def _show_progress(as_json: bool) -> Callable[[str, int, int], None]:
 @json_option
 def create(home: Path | None, target: Path | None, height: int | None, base: int | None, node: str | None, as_json: bool) -> None:
     """Make a snapshot of a node, which may go on running: state, blocks since the one before, manifest."""
+    from node.audit.commands import recorded
     from node.backup.make import make_snapshot
     from node.backup.task import describe_made
     from node.config import Home
@@ -79,7 +80,7 @@ def create(home: Path | None, target: Path | None, height: int | None, base: int
         if target is not None:
             data["path"] = str(_carry(Path(data["path"]), target, _show_progress(as_json)))
     else:
-        with open_stopped(opened.root, read_only=True) as stopped:
+        with open_stopped(opened.root, read_only=True) as stopped, recorded(opened, "snapshot.create", name=str(folder), height=height or 0):
             rows = stopped.store.snapshot()
             try:
                 store = FrozenStore(rows)
@@ -283,6 +284,7 @@ def _folder(home: Path | None, folder: Path | None) -> Path:
 @json_option
 def restore(name: str, home: Path, to_height: int | None, to_time: str | None, trust_hash: str, as_json: bool) -> None:
     """Make a home's database from the snapshot NAME (of HOME/snapshots, or a path) and the archived blocks beside it."""
+    from node.audit.commands import recorded
     from node.backup.restore import plan_restore
     from node.backup.restore import restore as restore_snapshot
     from node.maintenance.opening import read_home
@@ -293,7 +295,8 @@ def restore(name: str, home: Path, to_height: int | None, to_time: str | None, t
     opened, document = read_home(home)
     path = Path(name) if Path(name).is_dir() else opened.snapshots_dir / name
     plan = plan_restore(path, document, height=to_height, time_ns=None if to_time is None else _parse_time(to_time))
-    done = restore_snapshot(opened, document, plan, trusted, _show_progress(as_json))
+    with recorded(opened, "snapshot.restore", name=str(path), height=plan.target):
+        done = restore_snapshot(opened, document, plan, trusted, _show_progress(as_json))
     _answer_restored(as_json, home, plan, done, bool(trust_hash))
 
 

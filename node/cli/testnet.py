@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.cli.options import default_testnet_home, home_option, remember_network
+from node.cli.options import NETWORK_HELP, default_testnet_home, home_option, remember_network
 from node.cli.output import answer, json_option
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
     from node.testnet.network import UpResult
-
-_HOME_HELP = "The network's directory (default: $QENEX_HOME/testnet or ~/.qenex/testnet)."
 
 
 @click.group()
@@ -30,7 +28,8 @@ def network_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--accounts", type=int, help="Funded accounts for `qenex bench load` [default: 0]."),
         click.option("--block-interval", help="Seconds between blocks, 0 to 60, such as 0.2 [default: 1]."),
         click.option("--base-port", type=int, help="Port of node 0; others follow in steps of 10 [default: 26656]."),
-        home_option(_HOME_HELP),
+        home_option(NETWORK_HELP),
+        click.option("--full-nodes", type=int, help="How many nodes that follow and do not vote [default: 0]."),
         click.option("--validators", type=int, help="How many validators [default: 4]."),
     ):
         command = option(command)
@@ -39,14 +38,16 @@ def network_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @testnet.command()
 @network_options
+@click.option("--hosts", help="Names of the hosts that the nodes will run on, one each, with commas: validators first, then full nodes.")
 @json_option
-def init(home: Path | None, fresh: bool, as_json: bool, **named: Any) -> None:
+def init(home: Path | None, fresh: bool, as_json: bool, hosts: str | None, **named: Any) -> None:
     """Make the homes, keys and genesis of a network and start nothing; `qenex testnet up` or `qenex start --home` does."""
     from node.testnet.network import make
     from node.testnet.screen import RichScreen, SilentScreen
 
     root = home or default_testnet_home()
-    manifest = make(root, _requested(**named), SilentScreen() if as_json else RichScreen(), fresh=fresh)
+    requested = _requested(**named) | ({} if hosts is None else {"hosts": tuple(hosts.split(","))})
+    manifest = make(root, requested, SilentScreen() if as_json else RichScreen(), fresh=fresh)
     remember_network(manifest.genesis_hash, root)
     nodes = [{"home": str(root / entry.home), "rpc": f"http://{entry.rpc}", "node_id": entry.node_id} for entry in manifest.nodes]
     data = {"home": str(root), "chain_id": manifest.chain_id, "genesis_hash": manifest.genesis_hash, "nodes": nodes}
@@ -83,7 +84,7 @@ def up(home: Path | None, fresh: bool, detach: bool, as_json: bool, **named: Any
 
 
 @testnet.command()
-@home_option(_HOME_HELP)
+@home_option(NETWORK_HELP)
 @json_option
 def status(home: Path | None, as_json: bool) -> None:
     """Show the nodes, those in step at one common height."""
@@ -99,7 +100,7 @@ def status(home: Path | None, as_json: bool) -> None:
 
 
 @testnet.command()
-@home_option(_HOME_HELP)
+@home_option(NETWORK_HELP)
 @json_option
 def down(home: Path | None, as_json: bool) -> None:
     """Stop every node of the network; its data stays."""
@@ -110,11 +111,12 @@ def down(home: Path | None, as_json: bool) -> None:
 
 
 def _requested(
-    validators: int | None, base_port: int | None, accounts: int | None, block_interval: str | None
-) -> dict[str, int]:
+    validators: int | None, full_nodes: int | None, base_port: int | None, accounts: int | None, block_interval: str | None
+) -> dict[str, Any]:
     """The fields of `NetworkOptions` that were named."""
     fields = {
         "validators": validators,
+        "full_nodes": full_nodes,
         "base_port": base_port,
         "accounts": accounts,
         "block_interval_ms": None if block_interval is None else _milliseconds(block_interval),

@@ -10,7 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import structlog
 import trio
 
 from consensus.commit import HybridVerifier
@@ -25,6 +24,7 @@ from node.light.trusted import TrustedStore
 from node.rpc import shapes
 from node.rpc.client import Client
 from node.rpc.server import serve_rpc
+from node.telemetry.logs import get_log
 from state.primitives.errors import ConfigError, QenexError
 
 NS_PER_S: Final = 1_000_000_000
@@ -96,7 +96,7 @@ def run_proxy(settings: LightSettings, listen: str, warn: Warn, say: Callable[[s
             config = RpcConfig(listen=listen, subscribers_max=0, explorer=False)
 
             async def serve(*, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
-                await serve_rpc(backend, config, structlog.get_logger(), methods=METHODS, task_status=task_status)
+                await serve_rpc(backend, config, get_log("rpc"), methods=METHODS, task_status=task_status)
 
             address = await nursery.start(serve)
             say(f"verified answers of {settings.primary} at http://{address}")

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, cast
 
-import structlog
 import trio
 
 from consensus.commit import HybridVerifier
@@ -27,6 +26,7 @@ from node.rpc.events import EventBus
 from node.rpc.method import Methods
 from node.rpc.methods import METHODS
 from node.rpc.server import serve_rpc
+from node.telemetry.logs import get_log
 from node.workers import InlineChecker
 from state.view import RecordCache
 
@@ -46,6 +46,9 @@ RUNNING_ONLY: Final = (
     "audit_entries",
     "snapshot_create",
     "snapshot_status",
+    "log_levels",
+    "set_log_level",
+    "config_reload",
     "unconfirmed_txs",
 )
 
@@ -84,7 +87,7 @@ async def serve_stopped(
     backend: NodeBackend, config: RpcConfig, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Answer until cancelled; reports the address. Raises `PortInUseError`, and whatever damage a call meets."""
-    await serve_rpc(backend, config, structlog.get_logger(), methods=READING, task_status=task_status)
+    await serve_rpc(backend, config, get_log("rpc"), methods=READING, task_status=task_status)
 
 
 async def inspect_until_signal(backend: NodeBackend, config: RpcConfig, on_listening: Callable[[str], None]) -> None:

@@ -8,7 +8,7 @@ piece took, so that blocks are not slowed down. Space comes back by compaction, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import trio
@@ -72,6 +72,7 @@ class Pruner:
     def __init__(self, store: Store, retention: Retention, tip: Callable[[], ChainTip], log: Any) -> None:
         self._store = store
         self._retention = retention
+        self._changed = trio.Event()
         self._tip = tip
         self._log = log
         self._dead_heights = self._dead_rows = 0  # deleted since the last compaction
@@ -82,13 +83,20 @@ class Pruner:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Prune until cancelled. An error of the store ends the node."""
         task_status.started()
-        if not self._retention.blocks:
-            return
         while True:
+            if not self._retention.blocks:
+                await self._changed.wait()
+            self._changed = trio.Event()
             if not await self._piece():
-                await trio.sleep(CHECK_S)
+                with trio.move_on_after(CHECK_S):
+                    await self._changed.wait()
             if self._dead_rows >= COMPACT_ROWS and self._dead_heights >= self._retention.kept // COMPACT_SHARE:
                 await self._compact()
+
+    def set_blocks(self, blocks: int) -> None:
+        """How many of the last blocks to keep from now on; 0: all that are still there."""
+        self._retention = replace(self._retention, blocks=blocks)
+        self._changed.set()
 
     async def _piece(self) -> bool:
         """A few heights; whether there were any."""

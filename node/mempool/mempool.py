@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from node.clock import Clock
 from node.mempool.pool import Check, LaneKey, Pool
+from node.telemetry.logs import get_log
 from node.workers import SignatureChecker, SignatureJob
 from state.admission import Admission, Gate, SignatureCheck, make_jobs, signature_jobs
 from state.codes import Code
@@ -24,7 +25,10 @@ from state.view import RecordCache, View
 
 PARKED_MAX: Final = 2_000
 ACCOUNT_TXS_MAX: Final = 5_000
+REASONS_MAX: Final = 10  # of refusals, in one line of the log
 OUTCOMES_MAX: Final = 50_000  # how many refusals after acceptance are remembered for `tx_status`
+
+_LOG: Final = get_log("mempool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,10 @@ class Mempool:
         if added:
             self._on_added(added, source)
         done = [result for result in results if result is not None]
-        self.counts["refused"] += sum(result.code not in (Code.OK, Code.TX_SEEN) for result in done)
+        refused = [result for result in done if result.code not in (Code.OK, Code.TX_SEEN)]
+        self.counts["refused"] += len(refused)
+        reasons = [result.log for result in refused[:REASONS_MAX]]
+        _LOG.debug("transactions came in", peer=source, given=len(raws), added=len(added), refused=reasons)
         return done
 
     def _decode(self, raw: bytes, results: list[Submitted | None], index: int) -> Transaction | None:

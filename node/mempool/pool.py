@@ -57,6 +57,11 @@ class Pool:
     def __contains__(self, tx_hash: bytes) -> bool:
         return tx_hash in self._entries
 
+    def set_bounds(self, txs_max: int, bytes_max: int) -> None:
+        """From now on. What waits stays, also where it is more than that."""
+        self._txs_max = txs_max
+        self._bytes_max = bytes_max
+
     def count_lanes(self) -> dict[str, int]:
         """Waiting transactions of lanes 0, of other lanes, and unordered ones."""
         return dict(self._lane_counts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from consensus.block import Block
 from consensus.commit import Commit, PqCommit
@@ -21,6 +21,7 @@ from node.rpc.errors import RpcError, failed
 from node.rpc.events import EventBus, HeightEvents, Updates
 from node.signer import Signer
 from node.storage.store import Store
+from node.telemetry.levels import LogLevels
 from node.telemetry.monitor import Monitor
 from node.tips import commits_at, validators_at
 from p2p.switch import Switch
@@ -34,6 +35,14 @@ from state.validators import ValidatorSet
 
 COMET_VERSION: Final = "0.38.22"  # clients choose their dialect by this number; ours stands in `moniker` and `other`
 BLOCKS_CACHED: Final = 4  # decoded receipts of a full block are 5 MB and more
+
+
+class Reloading(Protocol):
+    """What reads the settings again; see `node.reload`."""
+
+    async def reload(self) -> Any:
+        """Returns an outcome with `to_json`. Raises `QenexError`."""
+        ...
 
 
 class NodeBackend:
@@ -67,6 +76,8 @@ class NodeBackend:
         self.monitor: Monitor | None = None  # of a running node, once it is made
         self.audit: AuditWriter | None = None  # likewise
         self.snapshots: SnapshotMaker | None = None  # likewise
+        self.levels: LogLevels | None = None  # these two are a running node's
+        self.reloader: Reloading | None = None
         bus.updates_at = self.updates_at
         self.genesis_json = b""  # rendered once, when it is first asked for
         self.index: Index | None = None  # set once the index runs; without one, methods about history say so

@@ -26,6 +26,11 @@ class Budgets:
         self._now = now
         self._buckets: dict[str, tuple[float, float]] = {}  # units left, at
 
+    def set_bounds(self, units_per_s: int, burst: int) -> None:
+        """From now on; what clients have left stays, within the new bound."""
+        self._rate = units_per_s
+        self._burst = max(burst, units_per_s)
+
     def spender_of(self, host: str) -> Spend:
         """What takes units of a client's bucket."""
         name = _client_of(host)

@@ -9,7 +9,6 @@ ask for is not known here. Bounds: reliability.md rows 27 and 28.
 from __future__ import annotations
 
 import socket
-import ssl
 import struct
 from contextlib import suppress
 from typing import Any, Final
@@ -23,6 +22,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
+from node.rpc.live import LiveRpc
 from state.primitives.limits import RPC_READS_AT_ONCE, RPC_SEND_CHUNK_BYTES, RPC_SEND_S_MAX, RPC_YIELD_AFTER_S
 
 # What the protocol libraries may raise at a hostile client beyond what they handle themselves: the client goes, the node stays.
@@ -100,6 +100,10 @@ class House:
     def __len__(self) -> int:
         return len(self._connections)
 
+    def set_room(self, connections_max: int) -> None:
+        """From now on. Who is in stays, also where there are more than that."""
+        self._connections_max = connections_max
+
     def enter(self, connection: Connection) -> bool:
         """Whether there is room, if need be that of a connection that has been silent for long."""
         if len(self._connections) >= self._connections_max:
@@ -130,12 +134,12 @@ async def serve_connections(
     app: Any,
     settings: Config,
     listeners: list[trio.SocketListener],
-    connections_max: int,
-    tls: ssl.SSLContext | None,
+    live: LiveRpc,
     log: Any,
 ) -> None:
     """Serve an ASGI application on open listeners until cancelled. TLS lies around a connection, so its deadlines hold for it too."""
-    house = House(connections_max)
+    house = House(live.config.connections_max)
+    live.on_change.append(lambda config: house.set_room(config.connections_max))
     turns = trio.CapacityLimiter(RPC_READS_AT_ONCE)
     context = WorkerContext(None)
     wrapped = ASGIWrapper(app)
@@ -147,8 +151,8 @@ async def serve_connections(
             return
         try:
             spoken: Any = connection
-            if tls is not None:
-                spoken = trio.SSLStream(spoken, tls, server_side=True, https_compatible=True)
+            if live.tls is not None:
+                spoken = trio.SSLStream(spoken, live.tls, server_side=True, https_compatible=True)
             await TCPServer(wrapped, settings, context, ConnectionState({}), spoken)
         except* _PROTOCOL_ERRORS as group:
             log.warning("an RPC client was dropped", errors=[repr(error) for error in group.exceptions])

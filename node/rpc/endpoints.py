@@ -22,6 +22,7 @@ from node.rpc.dispatch import answer_body, answer_uri, encode, encode_error, rea
 from node.rpc.errors import HTTP_STATUS, INTERNAL_ERROR, INVALID_REQUEST, RpcError
 from node.rpc.events import RpcBackend
 from node.rpc.front import NOTES, AccessLog
+from node.rpc.live import LiveRpc
 from node.rpc.method import Methods
 from node.rpc.openapi import describe_rpc
 from node.rpc.roles import Role
@@ -38,25 +39,30 @@ class Endpoints:
         self,
         backend: RpcBackend,
         methods: Methods,
-        config: RpcConfig,
+        live: LiveRpc,
         access: Access,
         access_log: AccessLog,
         requests: RequestLog | None = None,
     ) -> None:
         self._backend = backend
         self._methods = methods
-        self._config = config
+        self._live = live
         self._access = access
         self._access_log = access_log
         self._requests = requests
         self._openapi = b""  # made when it is first asked for
-        self._sockets = trio.CapacityLimiter(config.subscribers_max)
-        self._budgets = Budgets(config.client_units_per_s, config.client_burst, trio.current_time)
+        self._sockets = trio.CapacityLimiter(live.config.subscribers_max)
+        self._budgets = Budgets(live.config.client_units_per_s, live.config.client_burst, trio.current_time)
+        live.on_change.append(self._follow)
+
+    def _follow(self, config: RpcConfig) -> None:
+        self._sockets.total_tokens = config.subscribers_max
+        self._budgets.set_bounds(config.client_units_per_s, config.client_burst)
 
     async def post(self, request: Request) -> Response:
         """JSON-RPC."""
         try:
-            body = await _read_body(request, self._config.body_bytes_max)
+            body = await _read_body(request, self._live.config.body_bytes_max)
         except RpcError as error:
             return _json(encode_error(None, error))
         caller = self._caller_of(request)
@@ -67,7 +73,7 @@ class Endpoints:
         given = list(request.query_params.multi_items())
         if request.method == "POST":
             try:
-                given += read_form(await _read_body(request, self._config.body_bytes_max))
+                given += read_form(await _read_body(request, self._live.config.body_bytes_max))
             except RpcError as error:
                 return _json(encode_error(None, error))
         caller, method = self._caller_of(request), request.path_params["method"]
@@ -88,7 +94,7 @@ class Endpoints:
 
     async def ready(self, _request: Request) -> Response:
         """For load balancers: 200, or 503 with the reason."""
-        reason = self._backend.why_not_ready(self._config.ready_age_s_max)
+        reason = self._backend.why_not_ready(self._live.config.ready_age_s_max)
         answer: dict[str, Any] = {"ready": False, "reason": reason} if reason else {"ready": True}
         return _json(encode(answer), status=503 if reason else 200)
 

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from node.rpc.caller import Caller
 from node.rpc.dispatch import encode_error
 from node.rpc.errors import FORBIDDEN, RpcError
+from node.rpc.live import LiveRpc
 
 NOTES: Final = "qenex.notes"  # where a scope keeps its `Notes`
 PREFLIGHT_S: Final = "600"
@@ -38,17 +39,19 @@ class Notes:
 
 
 class AccessLog:
-    """One line for each request, and for each call over a WebSocket. `level` "off" writes none."""
+    """One line for each request, and for each call over a WebSocket, at the level of the settings; "off" writes none."""
 
-    def __init__(self, level: str, log: Any) -> None:
-        self._write = None if level == "off" else getattr(log, level)
+    def __init__(self, live: LiveRpc, log: Any) -> None:
+        self._live = live
+        self._log = log
 
     def write(self, notes: Notes, caller: Caller | None, status: int, started: float) -> None:
         """`code` is JSON-RPC's, 0 for an answer; a batch names its first methods and how many calls it has."""
-        if self._write is None:
+        level = self._live.config.access_log
+        if level == "off":
             return
         who = None if caller is None else caller.identity
-        self._write(
+        getattr(self._log, level)(
             "rpc request",
             id=notes.id,
             methods=[] if caller is None else caller.methods,
@@ -65,9 +68,9 @@ class AccessLog:
 class Front:
     """Around the application."""
 
-    def __init__(self, app: ASGIApp, origins: tuple[str, ...], access_log: AccessLog) -> None:
+    def __init__(self, app: ASGIApp, live: LiveRpc, access_log: AccessLog) -> None:
         self._app = app
-        self._origins = origins
+        self._live = live
         self._log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,6 +107,10 @@ class Front:
             await Response(status_code=204)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    @property
+    def _origins(self) -> tuple[str, ...]:
+        return self._live.config.cors_origins
 
     def _may_read(self, origin: str) -> bool:
         return "*" in self._origins or origin in self._origins

@@ -6,6 +6,7 @@ from typing import Final
 
 from node.rpc import (
     accounts,
+    administration,
     amm,
     audit,
     chain,
@@ -152,6 +153,15 @@ METHODS: Final[dict[str, Method]] = {
         role=Role.OPERATOR,
     ),
     "snapshot_status": Method(snapshots.snapshot_status, role=Role.OPERATOR),
+    # an operator's cost nothing: a bound that was set too low could not be taken back else
+    "log_levels": Method(administration.log_levels, cost=0, role=Role.OPERATOR),
+    "set_log_level": Method(
+        administration.set_log_level,
+        (Param("module", Kind.TEXT), Param("level", Kind.TEXT), Param("for_s", Kind.INT, 0)),
+        cost=0,
+        role=Role.OPERATOR,
+    ),
+    "config_reload": Method(administration.config_reload, cost=0, role=Role.OPERATOR),
     "account_history": Method(
         history.account_history,
         (

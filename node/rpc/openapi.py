@@ -14,6 +14,7 @@ from node.rpc.dispatch import BATCH_CALLS_MAX, ID_MAX, ID_MIN, ID_TEXT_MAX
 from node.rpc.errors import MESSAGES
 from node.rpc.method import Method, Methods
 from node.rpc.params import Kind, Param
+from node.rpc.roles import Role
 
 Json = Any
 _INT64: Final = {"type": "integer", "minimum": -(2**63) + 1, "maximum": 2**63 - 1}
@@ -77,7 +78,7 @@ def _operation(name: str, method: Method) -> Json:
         "summary": summary,
         **({"description": rest.strip()} if rest.strip() else {}),
         "parameters": [_parameter(param) for param in method.params],
-        "security": [] if method.role is None else [{}, {"token": []}],
+        "security": _security(method.role),
         "responses": {
             "200": {"description": "The result, or what is wrong with the call.", "content": _body("answer")},
             "401": {"$ref": "#/components/responses/refused"},
@@ -86,6 +87,13 @@ def _operation(name: str, method: Method) -> Json:
         "x-role": None if method.role is None else method.role.value,
         "x-cost": method.cost,
     }
+
+
+def _security(role: Role | None) -> Json:
+    """What a caller has to show: nothing, a token where tokens are asked for, a token."""
+    if role is None:
+        return []
+    return [{"token": []}] if role is Role.OPERATOR else [{}, {"token": []}]
 
 
 def _parameter(param: Param) -> Json:

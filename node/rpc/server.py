@@ -11,7 +11,6 @@ import ssl
 from typing import Any, Final
 
 import hypercorn.config
-import structlog
 import trio
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -26,8 +25,10 @@ from node.rpc.connections import serve_connections
 from node.rpc.endpoints import READ_SECONDS_MAX, Endpoints
 from node.rpc.events import RpcBackend
 from node.rpc.front import AccessLog, Front
+from node.rpc.live import LiveRpc
 from node.rpc.method import Methods
 from node.rpc.methods import METHODS
+from node.telemetry.logs import get_log
 from state.primitives.errors import CorruptError, PortInUseError, QenexError, StorageError
 
 IDLE_SECONDS_MAX: Final = 30
@@ -84,19 +85,19 @@ def _first_leaf(error: BaseExceptionGroup[QenexError] | QenexError) -> QenexErro
 def make_app(
     backend: RpcBackend,
     methods: Methods,
-    config: RpcConfig,
+    live: LiveRpc,
     access: Access,
     damage: Damage,
     log: Any,
     requests: RequestLog | None = None,
 ) -> ASGIApp:
     """The ASGI application that answers `methods`."""
-    access_log = AccessLog(config.access_log, log)
-    answers = Endpoints(backend, methods, config, access, access_log, requests)
+    access_log = AccessLog(live, log)
+    answers = Endpoints(backend, methods, live, access, access_log, requests)
     starlette = Starlette(
         routes=[
             Route("/", answers.post, methods=["POST"]),
-            *explorer_routes(answers.index, config.explorer),
+            *explorer_routes(answers.index, live.config.explorer),
             Route("/openapi.json", answers.openapi, methods=["GET"]),
             Route("/ready", answers.ready, methods=["GET"]),
             WebSocketRoute("/websocket", answers.websocket),
@@ -104,7 +105,7 @@ def make_app(
         ],
         exception_handlers={Exception: answers.unexpected},
     )
-    return Guard(Front(starlette, config.cors_origins, access_log), damage, log)
+    return Guard(Front(starlette, live, access_log), damage, log)
 
 
 async def serve_rpc(
@@ -116,12 +117,13 @@ async def serve_rpc(
     access: Access | None = None,
     tls: ssl.SSLContext | None = None,
     requests: RequestLog | None = None,
+    live: LiveRpc | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; reports its address when it listens. Raises `PortInUseError`, and whatever damage a call met.
 
-    Without `access` everybody may call everything; without `tls` nothing is encrypted; without `requests` nothing
-    is recorded.
+    Without `access` everybody may call everything; without `tls` nothing is encrypted; without `requests` nothing is recorded.
+    `live` is given by who changes settings while the server runs; it then holds `tls` as well.
     """
     host, _, port = config.listen.rpartition(":")
     try:
@@ -131,13 +133,14 @@ async def serve_rpc(
             f"cannot serve RPC on {config.listen}: {getattr(error, 'strerror', None) or error}",
             hint="another program uses the port; stop it or set [rpc] listen in config.toml",
         ) from error
-    log = log or structlog.get_logger()
+    log = log or get_log("rpc")
     damage = Damage()
-    app = make_app(backend, methods, config, access or Access(None, trio.current_time, log), damage, log, requests)
+    live = live or LiveRpc(config, tls)
+    app = make_app(backend, methods, live, access or Access(None, trio.current_time, log), damage, log, requests)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(damage.raise_it)
-            nursery.start_soon(serve_connections, app, _settings(config, log), listeners, config.connections_max, tls, log)
+            nursery.start_soon(serve_connections, app, _settings(live, log), listeners, live, log)
             task_status.started(_name(listeners[0]))
     finally:
         for listener in listeners:
@@ -159,13 +162,14 @@ class _ErrorLog:
     access = critical = error = warning = info = debug = log = _nothing
 
 
-def _settings(config: RpcConfig, log: Any) -> hypercorn.config.Config:
+def _settings(live: LiveRpc, log: Any) -> hypercorn.config.Config:
     settings = hypercorn.config.Config()
     settings.logger_class = lambda _: _ErrorLog(log)  # type: ignore[assignment, return-value]
     settings.keep_alive_timeout = IDLE_SECONDS_MAX
     settings.ssl_handshake_timeout = READ_SECONDS_MAX
     settings.websocket_ping_interval = PING_SECONDS
-    settings.websocket_max_message_size = config.body_bytes_max
+    settings.websocket_max_message_size = live.config.body_bytes_max
+    live.on_change.append(lambda config: setattr(settings, "websocket_max_message_size", config.body_bytes_max))
     settings.h11_max_incomplete_size = 64 * 1024
     return settings
 

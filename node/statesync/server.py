@@ -7,6 +7,8 @@ meanwhile. Each question is answered once, in the order in which they come: a pe
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
 
 from consensus.light import LightBlock
@@ -15,10 +17,13 @@ from node.statesync import messages as m
 from node.storage.store import Store
 from node.sync.loop import BlockSource
 from node.sync.messages import CertifiedBlock
+from node.telemetry.logs import get_log
 from node.tips import validators_at
 from p2p.channels import SNAPSHOT
 from state.primitives.errors import MalformedError, ProofError, StorageCorruptError
 from state.primitives.limits import SNAPSHOT_MESSAGE_BYTES_MAX
+
+_LOG: Final = get_log("statesync")
 
 
 class SnapshotServer:
@@ -49,7 +54,9 @@ class SnapshotServer:
                 message = m.decode_message(event.payload)
                 if not isinstance(message, m.Question):
                     raise MalformedError("an answer that nobody asked for")
-                self._network.send(event.peer_id, SNAPSHOT, self.answer(message))
+                answer = self.answer(message)
+                _LOG.debug("question answered", peer=event.peer_id, kind=message.kind, height=message.height, bytes=len(answer))
+                self._network.send(event.peer_id, SNAPSHOT, answer)
                 self.served += 1
             except MalformedError as error:
                 self._network.report(event.peer_id, error)

@@ -33,6 +33,7 @@ from node.sync.messages import (
     encode_message,
 )
 from node.sync.scheduler import Complaint, Fault, Scheduler
+from node.telemetry.logs import get_log
 from state.primitives.errors import (
     InvalidBlockError,
     InvalidCommitError,
@@ -43,6 +44,7 @@ from state.primitives.errors import (
 )
 from state.primitives.limits import SYNC_PEER_REQUESTS_MAX
 
+_LOG: Final = get_log("sync")
 TICK_S: Final = 0.1
 SEND_RETRY_S: Final = 0.05
 SEND_ATTEMPTS_MAX: Final = 100  # 5 s; the asker gives up after 10
@@ -199,6 +201,8 @@ class SyncLoop:
             for request in self._plan.requests(now_ns):
                 if not self._network.send(request.peer, SYNC, encode_message(BlockRequest(request.height))):
                     self._plan.not_sent(request)
+                else:
+                    _LOG.debug("block asked for", height=request.height, peer=request.peer)
             with trio.move_on_after(TICK_S):
                 await self._changed.wait()
             self._changed = trio.Event()
@@ -218,6 +222,7 @@ class SyncLoop:
             except RemoteError as error:
                 self._warn(peer, error)
             if self._source.height >= height:
+                _LOG.debug("block applied", height=height, peer=peer)
                 self._plan.applied(self._source.height)
             else:
                 self._complain(self._plan.invalid(height, self._clock.monotonic_ns()))

@@ -63,6 +63,13 @@ class AlertEngine:
         self.history: deque[Alert] = deque(maxlen=HISTORY_MAX)
         self._states = {rule.name: _State() for rule in rules}
 
+    def set_rules(self, rules: Sequence[Rule]) -> list[str]:
+        """Judge by these from now on. What a rule knows goes over to the new one of its name; the names that fired and are gone."""
+        gone = [alert.rule.name for alert in self.firing() if alert.rule.name not in {rule.name for rule in rules}]
+        self.rules = tuple(rules)
+        self._states = {rule.name: self._states.get(rule.name) or _State() for rule in rules}
+        return gone
+
     def evaluate(self, time_s: float, figures: Mapping[str, float]) -> list[Alert]:
         """What began or ended, in the order of the rules."""
         found = [

@@ -139,11 +139,28 @@ class Notifier:
     """Takes alerts, sends them by each sink in its own time. `count` hears (sink, result) with "sent", "failed" or "dropped"."""
 
     def __init__(self, sinks: Sequence[Sink], node: str, count: Callable[[str, str], None], log: Any) -> None:
-        self._sinks = tuple(sinks)
+        self._sinks = {sink.name: sink for sink in sinks}
         self._node = node
         self._count = count
         self._log = log
-        self._channels = {sink.name: trio.open_memory_channel[Alert](QUEUE_MAX) for sink in sinks}
+        self._channels = {name: trio.open_memory_channel[Alert](QUEUE_MAX) for name in self._sinks}
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self._nursery: trio.Nursery | None = None  # while it runs
+
+    def set_sinks(self, sinks: Sequence[Sink]) -> None:
+        """From now on these ways. What waits for a way that stays goes by the new one; for one that is gone it is dropped and counted."""
+        before, self._sinks = self._sinks, {sink.name: sink for sink in sinks}
+        for name in [name for name in before if name not in self._sinks]:
+            waiting = self._channels.pop(name)[1].statistics().current_buffer_used
+            for _ in range(waiting):
+                self._count(name, "dropped")
+            scope = self._scopes.pop(name, None)
+            if scope is not None:
+                scope.cancel()
+        for name in [name for name in self._sinks if name not in before]:
+            self._channels[name] = trio.open_memory_channel[Alert](QUEUE_MAX)
+            if self._nursery is not None:
+                self._nursery.start_soon(self._serve, name)
 
     def put(self, alert: Alert) -> None:
         """Queue an alert; a queue that is full drops it and counts that."""
@@ -155,19 +172,26 @@ class Notifier:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Send until cancelled."""
-        async with trio.open_nursery() as nursery:
-            for sink in self._sinks:
-                nursery.start_soon(self._serve, sink)
+        async with trio.open_nursery() as self._nursery:
+            for name in self._sinks:
+                self._nursery.start_soon(self._serve, name)
             task_status.started()
             await trio.sleep_forever()
 
-    async def _serve(self, sink: Sink) -> None:
-        async for alert in self._channels[sink.name][1]:
-            await self._deliver(sink, alert)
+    async def _serve(self, name: str) -> None:
+        channel = self._channels.get(name)
+        if channel is None:
+            return  # gone again before it began
+        with trio.CancelScope() as self._scopes[name]:
+            async for alert in channel[1]:
+                await self._deliver(name, alert)
 
-    async def _deliver(self, sink: Sink, alert: Alert) -> None:
+    async def _deliver(self, name: str, alert: Alert) -> None:
         begun, tries = trio.current_time(), 0
         while True:
+            sink = self._sinks.get(name)
+            if sink is None:
+                return  # taken away while this waited
             try:
                 with trio.fail_after(3 * TIMEOUT_S):
                     await sink.send(alert, self._node)

@@ -18,8 +18,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from genesis.testnet import NetworkOptions, NetworkPlan, NodePlan, plan_network
-from node.config import Home
+from genesis.testnet import HOST, FollowerPlan, NetworkOptions, NetworkPlan, NodePlan, plan_network
+from node.config import Home, split_listen
 from node.config_sections import Config, LogConfig, MetricsConfig, P2pConfig, RpcConfig, WorkersConfig
 from node.homes import create_home, install_genesis
 from node.keystore import KeySet, Role, new_seed, read_private_file, write_key_file, write_private_file
@@ -46,7 +46,12 @@ class NodeEntry(_Strict, frozen=True):
     p2p: str
     metrics: str
     node_id: str
-    validator: str  # address, upper-case hex
+    validator: str  # address, upper-case hex; "" of a full node
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it was made for this host."""
+        return split_listen(self.rpc)[0] == HOST
 
 
 class Manifest(_Strict, frozen=True):
@@ -66,7 +71,7 @@ def create_network(root: Path, options: NetworkOptions) -> Manifest:
 
     `network.json` is written last: without it the rest is an unfinished attempt, and is removed if making it fails.
     """
-    if root.exists() and (not root.is_dir() or any(path.name != LOCK for path in root.iterdir())):
+    if root.exists() and (not root.is_dir() or any(not _is_nothing(path) for path in root.iterdir())):
         raise HomeError(f"{root} is there already and holds no network", hint="choose another --home")
     load_seed = new_seed()
     plan = plan_network(options, _SeedSource(load_seed))
@@ -82,6 +87,11 @@ def create_network(root: Path, options: NetworkOptions) -> Manifest:
         _remove_contents(root)
         raise
     return manifest
+
+
+def _is_nothing(path: Path) -> bool:
+    """Our lock, or an empty folder: the place of a disk or volume that a node's home will lie on."""
+    return path.name == LOCK or (path.is_dir() and not path.is_symlink() and not any(path.iterdir()))
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -173,7 +183,7 @@ def _write_plan(root: Path, plan: NetworkPlan, options: NetworkOptions, load_see
         write_key_file(path, KeySet(Role.USER, user.name, (user.key,), user.address), None)
     write_private_file(root / "keys" / LOAD_SEED, load_seed.hex().encode())
     data = plan.document.to_json()
-    is_crowded = 2 * len(plan.nodes) > (os.cpu_count() or 1)
+    is_crowded = not options.hosts and 2 * len(plan.nodes) > (os.cpu_count() or 1)
     for node in plan.nodes:
         home = root / node.moniker
         create_home(
@@ -186,6 +196,11 @@ def _write_plan(root: Path, plan: NetworkPlan, options: NetworkOptions, load_see
             validator_keys=node.validator_keys,
         )
         install_genesis(home, data, _no_passphrase)
+    for follower in plan.full_nodes:
+        home = root / follower.moniker
+        config = _config(follower, is_crowded)
+        create_home(home, moniker=follower.moniker, vote_kind=None, passphrase=None, config=config, node_key=follower.node_key)
+        install_genesis(home, data, _no_passphrase)
     manifest = Manifest(
         format=1,
         chain_id=plan.document.chain_id,
@@ -193,33 +208,36 @@ def _write_plan(root: Path, plan: NetworkPlan, options: NetworkOptions, load_see
         base_port=options.base_port,
         block_interval_ms=options.block_interval_ms,
         load_accounts=options.accounts,
-        nodes=tuple(
-            NodeEntry(
-                index=node.index,
-                moniker=node.moniker,
-                home=node.moniker,
-                rpc=node.rpc,
-                p2p=node.p2p,
-                metrics=node.metrics,
-                node_id=node.node_id,
-                validator=validator_address(node.validator_keys[0].public_key.data).hex().upper(),
-            )
-            for node in plan.nodes
-        ),
+        nodes=tuple(_entry(node) for node in (*plan.nodes, *plan.full_nodes)),
     )
     write_private_file(root / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return manifest
 
 
-def _config(node: NodePlan, is_crowded: bool) -> Config:
+def _entry(node: FollowerPlan) -> NodeEntry:
+    key = node.validator_keys[0].public_key if isinstance(node, NodePlan) else None
+    return NodeEntry(
+        index=node.index,
+        moniker=node.moniker,
+        home=node.moniker,
+        rpc=node.rpc,
+        p2p=node.p2p,
+        metrics=node.metrics,
+        node_id=node.node_id,
+        validator="" if key is None else validator_address(key.data).hex().upper(),
+    )
+
+
+def _config(node: FollowerPlan, is_crowded: bool) -> Config:
     """Settings of one node; on a host with fewer cores than processes, helper processes only get in the way."""
+    rpc, p2p, metrics = (f"{node.listen_host}:{split_listen(place)[1]}" for place in (node.rpc, node.p2p, node.metrics))
     return Config(
         moniker=node.moniker,
-        rpc=RpcConfig(listen=node.rpc),
-        p2p=P2pConfig(listen=node.p2p, peers=node.peers),
+        rpc=RpcConfig(listen=rpc),
+        p2p=P2pConfig(listen=p2p, peers=node.peers),
         workers=WorkersConfig(signatures=0 if is_crowded else "auto"),
         log=LogConfig(format="json"),
-        metrics=MetricsConfig(listen=node.metrics),
+        metrics=MetricsConfig(listen=metrics),
     )
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 
@@ -98,7 +98,7 @@ class StopSignals:
 
 def up(
     root: Path,
-    requested: Mapping[str, int],
+    requested: Mapping[str, Any],
     screen: Screen,
     *,
     detach: bool,
@@ -115,6 +115,7 @@ def up(
     with lock_network(root), StopSignals().active() as stop:
         try:
             manifest = _prepare(root, requested, screen, fresh=fresh)
+            _require_here(root, manifest)
             _check_ports(manifest)
             for entry in manifest.nodes:
                 group.start(entry.index, root / entry.home, outlive_us=detach)
@@ -127,7 +128,7 @@ def up(
     return result
 
 
-def make(root: Path, requested: Mapping[str, int], screen: Screen, *, fresh: bool = False) -> Manifest:
+def make(root: Path, requested: Mapping[str, Any], screen: Screen, *, fresh: bool = False) -> Manifest:
     """The network's files, made or found to fit, as `up` would; nothing is started. Raises `QenexError`s of one line."""
     with lock_network(root):
         return _prepare(root, requested, screen, fresh=fresh)
@@ -145,7 +146,7 @@ def down(root: Path) -> list[int]:
     return stop_nodes([root / entry.home for entry in manifest.nodes])
 
 
-def _prepare(root: Path, requested: Mapping[str, int], screen: Screen, *, fresh: bool) -> Manifest:
+def _prepare(root: Path, requested: Mapping[str, Any], screen: Screen, *, fresh: bool) -> Manifest:
     """The network's files: found and fitting the options, or made."""
     if has_network(root):
         manifest = read_manifest(root)
@@ -163,15 +164,17 @@ def _prepare(root: Path, requested: Mapping[str, int], screen: Screen, *, fresh:
             _require_same(root, manifest, requested)
             screen.step(f"using the network in {root}")
             return manifest
-    options = NetworkOptions(time_ns=now_ns(), **requested)  # type: ignore[arg-type]
+    options = NetworkOptions(time_ns=now_ns(), **requested)
     screen.step(f"making keys and genesis of {options.validators} validators in {root}")
     return create_network(root, options)
 
 
-def _require_same(root: Path, manifest: Manifest, requested: Mapping[str, int]) -> None:
+def _require_same(root: Path, manifest: Manifest, requested: Mapping[str, Any]) -> None:
     """An existing network is started as it was made; options that say otherwise are not silently ignored."""
     made = {
-        "validators": ("--validators", len(manifest.nodes)),
+        "validators": ("--validators", sum(entry.validator != "" for entry in manifest.nodes)),
+        "full_nodes": ("--full-nodes", sum(entry.validator == "" for entry in manifest.nodes)),
+        "hosts": ("--hosts", tuple("" if entry.is_here else split_listen(entry.rpc)[0] for entry in manifest.nodes)),
         "base_port": ("--base-port", manifest.base_port),
         "block_interval_ms": ("--block-interval in ms", manifest.block_interval_ms),
         "accounts": ("--accounts", manifest.load_accounts),
@@ -183,6 +186,11 @@ def _require_same(root: Path, manifest: Manifest, requested: Mapping[str, int]) 
                 f"the network in {root} was made with {option} {old}, not {new}",
                 hint="leave the option out, choose another --home, or replace the network with --fresh",
             )
+
+
+def _require_here(root: Path, manifest: Manifest) -> None:
+    if not all(entry.is_here for entry in manifest.nodes):
+        raise HomeError(f"the network in {root} was made for other hosts", hint="on each, run: qenex start --home DIR")
 
 
 def _check_ports(manifest: Manifest) -> None:

@@ -214,6 +214,38 @@ async def test_reconnects_when_the_other_side_comes_back() -> None:
             assert (await second.event(PeerDown)).peer_id == first.id
 
 
+async def test_addresses_that_are_taken_away_and_given_while_it_runs() -> None:
+    first, other = make_node(FIRST), make_node(THIRD)
+    async with running(first, other) as nursery:
+        second = make_node(SECOND, (first.place,))
+        await start(second, nursery)
+        await second.met(first)
+        second.switch.set_peers((other.place, other.place, first.place))
+        await second.met(other)
+        assert {peer.id for peer in second.switch.peers()} == {first.id, other.id}  # who stays is not disturbed
+        second.switch.set_peers((other.place,))
+        assert (await first.event(PeerDown)).peer_id == second.id
+        dials = second.switch.gauges()["dials"]
+        second.switch.disconnect(other.id, "to be dialled again")
+        await other.event(PeerDown)
+        await wait_for(lambda: second.switch.gauges()["dials"] > dials)
+        assert first.id not in {peer.id for peer in second.switch.peers()}
+
+
+async def test_a_bound_that_is_lowered_while_it_runs() -> None:
+    first = make_node(FIRST)
+    async with running(first) as nursery:
+        second, third = make_node(SECOND, (first.place,)), make_node(THIRD, (first.place,))
+        await start(second, nursery)
+        await first.met(second)
+        first.switch.set_inbound_max(1)
+        await start(third, nursery)
+        await wait_for(lambda: first.switch.refusals())
+        assert [peer.id for peer in first.switch.peers()] == [second.id]
+        first.switch.set_inbound_max(2)
+        await third.met(first)
+
+
 async def test_garbage_before_tls() -> None:
     first = make_node(FIRST)
     async with running(first) as nursery:

@@ -36,6 +36,7 @@ async def test_a_running_node_is_copied_and_the_copy_catches_up(tmp_path: Path) 
         await wait_for_height(client, outcome.height + 2)
         first = await create(live)
         assert first.code == 0, first.err
+        await wait_for_height(client, int(first.data["height"]) + 3)  # it is made beside the first
         carried = await create(live, "--to", backup)
         assert carried.code == 0, carried.err
         assert Path(carried.data["path"]).parent == backup

@@ -19,6 +19,8 @@ from node.rpc.client import Client
 from node.rpc.methods import METHODS
 from node.rpc.openapi import describe_rpc
 from node.rpc.params import read_params
+from node.rpc.roles import Role
+from node.rpc.tokens import add_token
 from tests.node.rpc.live import make_live, running, wait_for_height
 
 ROUNDS = 4  # calls of each method
@@ -154,7 +156,9 @@ def test_what_the_document_allows_is_read() -> None:
 
 async def test_the_server_is_what_the_document_says(tmp_path: Path) -> None:
     live = make_live(tmp_path / "net", 1, client_units_per_s=0)
-    async with running(live, 1), httpx2.AsyncClient(timeout=120) as http, Client(live.url) as client:
+    token = add_token(live.root / "node0" / "rpc_tokens.json", "ops", Role.OPERATOR, "2026-01-31")
+    headers = {"authorization": f"Bearer {token}"}
+    async with running(live, 1), httpx2.AsyncClient(timeout=120, headers=headers) as http, Client(live.url) as client:
         await wait_for_height(client, 2)
         document = (await http.get(f"{live.url}/openapi.json")).json()
         assert document == json.loads(json.dumps(describe_rpc(METHODS, document["info"]["version"])))

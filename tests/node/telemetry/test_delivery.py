@@ -163,3 +163,39 @@ def test_settings_that_could_never_work(tmp_path: Path, settings: dict[str, Any]
 
 def test_an_alert_as_json_can_be_read_back() -> None:
     assert json.loads(json.dumps(ALERT.to_json()))["value"] == 42.0
+
+
+async def test_ways_that_change_while_it_runs(tmp_path: Path, hook: HookServer, mail: MailServer) -> None:
+    """What waits goes by the new way; a way that is gone is left, one that is new is used."""
+    counts: Counter[tuple[str, str]] = Counter()
+    name = secret(tmp_path)
+    nowhere = make_sinks(AlertsConfig(webhook_url="http://127.0.0.1:1/", webhook_secret_file=name), tmp_path, time.time)
+    by_hook = make_sinks(AlertsConfig(webhook_url=hook.url, webhook_secret_file=name), tmp_path, time.time)
+    config = AlertsConfig(smtp=mail.address, smtp_tls="none", smtp_from="node@bank.example", smtp_to=("desk@bank.example",))
+    log = Log()
+    notifier = Notifier(nowhere, "node0", lambda sink, result: counts.update([(sink, result)]), log)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(notifier.run)
+            notifier.put(ALERT)
+            while not log.lines:  # it was tried once, in vain
+                await trio.sleep(0.01)
+            notifier.set_sinks([*by_hook, *make_sinks(config, tmp_path, time.time)])
+            notifier.put(ALERT)
+            while counts["webhook", "sent"] < 2 or counts["smtp", "sent"] < 1:
+                await trio.sleep(0.01)
+            notifier.set_sinks([])
+            notifier.put(ALERT)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert counts == {("webhook", "sent"): 2, ("smtp", "sent"): 1}
+
+
+async def test_what_waits_for_a_way_that_is_gone_is_counted(tmp_path: Path) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    sinks = make_sinks(AlertsConfig(webhook_url="http://127.0.0.1:1/", webhook_secret_file=secret(tmp_path)), tmp_path, time.time)
+    notifier = Notifier(sinks, "node0", lambda sink, result: counts.update([(sink, result)]), Log())
+    for _ in range(3):
+        notifier.put(ALERT)
+    notifier.set_sinks([])
+    assert counts == {("webhook", "dropped"): 3}
