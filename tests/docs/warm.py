@@ -1,6 +1,6 @@
 """A `qenex` without the second that Python takes to start: a process that has imported everything and forks for each command.
 
-`python -m tests.docs.warm` reads one JSON object a line ({argv, cwd, env, output, seconds}) and answers with the exit code. Every command has a
+`python -m tests.docs.warm` reads one JSON object a line ({argv or program, cwd, env, output, seconds}) and answers with the exit code. Every command has a
 process, an environment and a folder of its own, as it has when a person types it; standard output and error go to the file `output`.
 """
 
@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,7 @@ def main() -> None:
 
     for module in sorted({row[0] for row in COMMANDS.values()} | {"node.rpc.client", "node.cli.session", "state.machine"}):
         import_module(module)
+    import_module("node.rpc.client").Client("http://127.0.0.1:1")  # what its parts import when the first is made
     for line in sys.stdin:
         print(run_one(json.loads(line)), flush=True)
 
@@ -47,11 +49,21 @@ def become(asked: dict[str, Any]) -> None:
         os.chdir(asked["cwd"])
         os.environ.clear()
         os.environ.update(asked["env"])
-        code = qenex(asked["argv"])
+        code = run_program(asked["program"]) if "program" in asked else qenex(asked["argv"])
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def run_program(source: str) -> int:
+    """Run a program of a page; 1 with a traceback if it raises."""
+    try:
+        exec(compile(source, "<page>", "exec"), {"__name__": "__main__"})
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
