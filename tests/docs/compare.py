@@ -2,7 +2,7 @@
 
 What changes from run to run matches anything of its kind: hexadecimal (8 digits and more, or fewer with `...` behind), addresses, tokens,
 times, paths, names of hosts, numbers. A number that is followed by an asset's code (`12.5 EUR`) is an amount and must be right, and so must the code of an
-error (`error 2011`). `...` matches anything, on a line of its own any number of lines. Runs of blanks are one blank.
+error (`error 2011`). `...` matches anything, on a line of its own any number of lines. Runs of blanks are one blank, and lines of progress do not count.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+PROGRESS: Final = re.compile(r"^(\S+: )?\d+ %(, .*)?$|\u2501")
 KINDS: Final = (
     (re.compile(r"qxt_[A-Za-z0-9_-]+(\.\.\.)?"), "<token>"),
     (re.compile(r"qx1[a-z0-9]*(\.\.\.)?"), "<address>"),
@@ -18,6 +19,7 @@ KINDS: Final = (
     (re.compile(r"https?://[\w.-]+:\d+"), "<node>"),
     (re.compile(r"(?<![\w./<>])~?(/[\w.+-]+)+"), "<path>"),
     (re.compile(r"\b(?=[0-9A-Fa-f]*[0-9])[0-9A-Fa-f]{8,}\b(\.\.\.)?|\b[0-9A-F]{4,}\.\.\."), "<#>"),
+    (re.compile(r"\b\d+(\.\d+){2,}\b"), "<#>"),
     (re.compile(r"(?<![\w.])(?<!error )(?<!warning )(?<!note )[+-]?\d[\d,]*(\.\d+)?(?![\w.]*\d)(?! [A-Z]{3,}\b)"), "<#>"),
 )
 
@@ -33,7 +35,7 @@ def plain(line: str) -> str:
 def is_like(expected: Sequence[str], found: Sequence[str]) -> bool:
     """Whether an output is the one that was shown."""
     want = [plain(line) for line in expected if line.strip()]
-    have = [plain(line) for line in found if line.strip()]
+    have = [plain(line) for line in found if line.strip() and not PROGRESS.search(line)]
     return _match(want, have)
 
 

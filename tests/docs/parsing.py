@@ -18,6 +18,7 @@ REDIRECTIONS: Final = frozenset({">", ">>", "<", "2>"})
 
 def split(text: str) -> list[list[str]]:
     """The simple commands of a line, as the shell separates them; redirections and settings of variables are left out."""
+    text = re.sub(r"\$\(\(.*?\)\)(?!\))|\$\([^()]*\)", "1", text)  # what the shell works out
     reader = shlex.shlex(text, posix=True, punctuation_chars="&|;<>")
     reader.whitespace_split = True
     found: list[list[str]] = [[]]
@@ -76,7 +77,8 @@ def _qenex(words: Sequence[str], is_whole: bool) -> str:
     except click.BadParameter as error:
         is_missing = isinstance(error, click.MissingParameter)
         told = error.format_message()
-        if "does not exist" in told or (not is_whole and (is_missing or re.search(r"'[A-Z]+' is not a valid", told))):
+        is_placeholder = re.search(r"'[A-Z-]+' is not a valid", told) is not None  # PROPOSAL, HEIGHT
+        if "does not exist" in told or is_placeholder or (not is_whole and is_missing):
             return ""
         return f"{path}: {told}"
     except click.UsageError as error:
@@ -101,6 +103,8 @@ def _python(words: Sequence[str]) -> str:
         return ""
     if not name.endswith(".py"):
         return ""
+    if words[0] == "-m" and not (ROOT / name).is_file():
+        name = name.removesuffix(".py") + "/__main__.py"
     if not (ROOT / name).is_file():
         return f"there is no {name}"
     return _options(name, words[1:], (ROOT / name).read_text(encoding="utf-8"))

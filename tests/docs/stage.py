@@ -2,7 +2,7 @@
 
 What is changed in a command before it is typed, and nothing else:
 
-- `127.0.0.1:26657` (and 26656, 26660) become the ports that this run was given, and a network that a page starts gets free ones.
+- `127.0.0.1:26657` (and 26656, 26660) become the ports that this run was given; a network that a page starts gets them, and short intervals.
 - `/srv/...` becomes a folder of this run; `http://node-a:26657`, `-b`, `-c` are three of the network's nodes.
 - The codes of assets of ledger pages get a letter at their end, so that two pages of one network may both issue EUR.
 - A placeholder in capitals (HOLD, ESCROW, TERMS, HEX, ACCOUNT) is what an earlier command has printed under that name, or what the scene says.
@@ -29,16 +29,26 @@ from tests.node.ports import free_base_port
 COMMAND_S: Final = 90
 STOP_S: Final = 60
 SHELL: Final = re.compile(r"[|<>&;$`*]|(^|\s)#|^[A-Z_]+=")
-PRINTED: Final = re.compile(r"^(\w+): +([0-9a-f]{32,64}|qx1[a-z0-9]+)$", re.MULTILINE)
+# what an output names, and the placeholder for it
+PRINTED: Final = (
+    (re.compile(r"^(\w+): +(?:[0-9a-f]{32,64}|qx1[a-z0-9]+)$", re.MULTILINE), ""),
+    (re.compile(r"^node id ([0-9a-f]{40})$", re.MULTILINE), "NODE-ID"),
+    (re.compile(r"^account (qx1\w+)$", re.MULTILINE), "ACCOUNT"),
+    (re.compile(r"^ed25519: ([0-9a-f]{64})$", re.MULTILINE), "PUBLIC-KEY"),
+    (re.compile(r"^  proposal_created: proposal (\d+)", re.MULTILINE), "PROPOSAL"),
+    (re.compile(r"^  group_set: group (qx1\w+)", re.MULTILINE), "GROUP"),
+    (re.compile(r"^fixed by block \d+ (\w+)$", re.MULTILINE), "FIXED"),
+)
 
 
 class Stage:
-    """A running network of so many validators (0: none) and everything that its pages leave behind. A context manager."""
+    """A network of so many validators, once it is brought up, and everything that its pages leave behind. A context manager."""
 
-    def __init__(self, folder: Path, validators: int, *, block_interval: str = "0") -> None:
+    def __init__(self, folder: Path, validators: int, *, block_interval: str) -> None:
         self.folder = folder
         self.clone = folder / "clone"
         self.user = folder / "user"
+        self.srv = folder / "srv"
         self.base = free_base_port()
         self.names: dict[str, str] = {}
         self._validators = validators
@@ -59,17 +69,19 @@ class Stage:
     def __enter__(self) -> Self:
         self._make_clone()
         self.user.mkdir()
-        (self.folder / "srv").mkdir()
+        self.srv.mkdir()
         self._warm = subprocess.Popen(
             [sys.executable, "-m", "tests.docs.warm"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        if self._validators:
-            self.type(f"qenex testnet up --detach --validators {self._validators} --block-interval {self._interval}")
         return self
+
+    def bring_up(self) -> None:
+        """Have the network run; again, if a page has stopped it."""
+        self.type(f"qenex testnet up --detach --validators {self._validators}")
 
     def __exit__(self, *error: object) -> None:
         self.end_background()
-        if (self.testnet / "network.json").exists() or self._validators:
+        if self.testnet.exists():
             self.run("qenex testnet down")
         if self._warm is not None and self._warm.stdin is not None:
             self._warm.stdin.close()
@@ -115,9 +127,10 @@ class Stage:
         for port, offset in ((26656, 0), (26657, 1), (26660, 4)):
             text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{self.base + offset}")
         text = text.replace("localhost:26657", f"127.0.0.1:{self.base + 1}")
-        text = re.sub(r"(?<![\w.])/srv/", f"{self.folder}/srv/", text)
+        text = re.sub(r"(?<![\w.])/srv/", f"{self.srv}/", text)
         if re.search(r"scripts/testnet\b|testnet (up|init)\b", text) and "--base-port" not in text and "--help" not in text:
-            text = re.sub(r"(scripts/testnet|testnet up|testnet init)", rf"\1 --base-port {self.base}", text, count=1)
+            pace = f"--base-port {self.base} --block-interval {self._interval}"
+            text = re.sub(r"(scripts/testnet|testnet up|testnet init)", rf"\1 {pace}", text, count=1)
         return text
 
     def run(self, text: str, *, home: Path | None = None, extra: Mapping[str, str] | None = None) -> tuple[int, str]:
@@ -142,11 +155,9 @@ class Stage:
         output = self.folder / f"output-{self._outputs}"
         assert self._warm is not None and self._warm.stdin is not None and self._warm.stdout is not None
         asked |= {"cwd": str(self.clone), "output": str(output), "seconds": COMMAND_S}
-        started = time.monotonic()
         self._warm.stdin.write(json.dumps(asked) + "\n")
         self._warm.stdin.flush()
         code = int(self._warm.stdout.readline())
-        if os.environ.get("DOCS_TIMES"): print(round(time.monotonic() - started, 2), str(asked.get("argv"))[:150])
         return code, output.read_text(encoding="utf-8", errors="replace")
 
     def type(self, text: str, *, home: Path | None = None) -> str:
@@ -158,19 +169,24 @@ class Stage:
 
     def learn(self, said: str) -> None:
         """Remember what an output names: `hold: 9f86...` is HOLD from now on."""
-        self.names |= {name.upper(): value for name, value in PRINTED.findall(said)}
+        for pattern, name in PRINTED:
+            for match in pattern.finditer(said):
+                key, _, value = match.group(0).partition(": ")
+                self.names[name or key.upper()] = match.group(1) if name else value.strip()
 
     def ask(self, text: str, *, home: Path | None = None) -> Any:
         """The JSON that a `qenex` command answers."""
         return json.loads(self.type(f"{text} --json", home=home).strip().splitlines()[-1])
 
-    def begin(self, text: str, until: str, *, home: Path | None = None) -> None:
+    def begin(self, text: str, until: str, *, home: Path | None = None, has_own_ports: bool = False) -> None:
         """Type a line that does not end by itself, and wait until it has said something."""
+        listen = dict.fromkeys(("QENEX_RPC_LISTEN", "QENEX_P2P_LISTEN", "QENEX_METRICS_LISTEN"), "127.0.0.1:0") if has_own_ports else {}
         self._outputs += 1
         output = self.folder / f"output-{self._outputs}"
         with output.open("wb") as file:
             words = ["sh", "-c", f"exec {self.fill(text)}"]
-            child = subprocess.Popen(words, cwd=self.clone, env=self.environment(home), stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+            environment = self.environment(home) | listen
+            child = subprocess.Popen(words, cwd=self.clone, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
         self._background.append(child)
         deadline = time.monotonic() + COMMAND_S
         while until not in output.read_text(encoding="utf-8", errors="replace"):
