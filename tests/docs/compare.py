@@ -1,8 +1,9 @@
 """Whether an output is the one that a page shows. The rule, for people who write pages:
 
-What changes from run to run matches anything of its kind: hexadecimal (8 digits and more, or fewer with `...` behind), addresses, tokens,
-times, paths, names of hosts, numbers. A number that is followed by an asset's code (`12.5 EUR`) is an amount and must be right, and so must the code of an
-error (`error 2011`). `...` matches anything, on a line of its own any number of lines. Runs of blanks are one blank, and lines of progress do not count.
+What changes from run to run matches anything of its kind: hexadecimal (8 digits and more, or fewer with `...` behind), addresses,
+tokens, times, paths, names of hosts, numbers. A number that is followed by an asset's code (`12.5 EUR`) is an amount and must be right,
+and so must the code of an error (`error 2011`). `...` matches anything, on a line of its own any number of lines. Runs of blanks are
+one blank, and lines of progress do not count.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Which page is played where, and what of it is not: the one table that accounts for every command of the documentation.
 
-To add a page: a row in `PAGES`. `NOWHERE` needs no network, `LEDGER` is one validator without pause between blocks, `NODES` four validators. What a
-page takes for granted (accounts, assets, a stopped node) is made by a function of its name in `scenes_ledger.py` or `scenes_nodes.py`. A command that
-cannot be run is named by its beginning in `unrun`, with the reason; it must still parse. "" stands for the whole page.
+To add a page: a row in `PAGES`. `NOWHERE` needs no network, `LEDGER` is one validator without pause between blocks, `NODES` four
+validators. What a page takes for granted (accounts, assets, a stopped node) is made by the functions that `SCENES` of `scenes_ledger.py` or
+`scenes_nodes.py` has under its name. A command that cannot be run is named by its beginning in `unrun`, with the reason; it must still
+parse. "" stands for the whole page.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ PAGES: Final[dict[str, Page]] = {
     "docs/start.md": Page(
         NODES, unrun={"git clone": CLONE}, codes={".venv/bin/qenex tx transfer --from alice --to bob --amount 99999999999": (1,)}
     ),
-    "README.md": Page(NODES, unrun={"git clone": CLONE, "scripts/testnet": STARTS, ".venv/bin/qenex testnet": STARTS, "scripts/test": SUITE}),
+    "README.md": Page(
+        NODES, unrun={"git clone": CLONE, "scripts/testnet": STARTS, ".venv/bin/qenex testnet": STARTS, "scripts/test": SUITE}
+    ),
     "docs/applications.md": Page(NODES, unrun={".venv/bin/qenex testnet": STARTS, "npm install": COSMJS}),
     "docs/rpc.md": Page(NODES, unrun={"python": "a fragment without end; docs/applications.md has the program"}),
     "docs/monitoring.md": Page(
@@ -57,9 +60,13 @@ PAGES: Final[dict[str, Page]] = {
         unrun={"qenex monitor test": "needs a pager or a mail server; tests/node/telemetry/test_delivery.py has both"},
         codes={"qenex monitor health": SLOW},
     ),
-    "docs/index.md": Page(NODES, letter="I", unrun={"qenex index export --home /srv/qenex --table events": "needs the optional package pyarrow"}),
+    "docs/index.md": Page(
+        NODES, letter="I", unrun={"qenex index export --home /srv/qenex --table events": "needs the optional package pyarrow"}
+    ),
     "docs/evidence.md": Page(NODES),
-    "docs/light-client.md": Page(NODES, ends={"qenex light --primary http://node-a:26657 --witness http://node-b:26657 --listen": "verified answers"}),
+    "docs/light-client.md": Page(
+        NODES, ends={"qenex light --primary http://node-a:26657 --witness http://node-b:26657 --listen": "verified answers"}
+    ),
     "docs/governance.md": Page(NODES, letter="G", unrun={"qenex tx gov execute": LOCK, "qenex tx group execute": LOCK}),
     "docs/staking.md": Page(
         NODES,
@@ -73,7 +80,7 @@ PAGES: Final[dict[str, Page]] = {
     "docs/operations.md": Page(
         NODES,
         unrun={"qenex state diff": "needs a divergence; tests/node/maintenance has one"},
-        codes={"qenex rollback --home /srv/running": (2,)},
+        codes={"qenex rollback --home /srv/running": (2,), "qenex doctor": (1,)},
         ends={"qenex inspect": "listening on"},
     ),
     "docs/incidents.md": Page(NODES, codes={"qenex monitor health": SLOW}),
@@ -90,7 +97,7 @@ PAGES: Final[dict[str, Page]] = {
     "docs/farming.md": Page(LEDGER, letter="F", unrun={"qenex tx farm close": LOCK, "python tests": MEASURES, "qenex bench": MEASURES}),
     "docs/kyc.md": Page(LEDGER, letter="K"),
     "docs/settlement.md": Page(LEDGER, letter="M"),
-    "docs/treasury.md": Page(LEDGER, letter="T"),
+    "docs/treasury.md": Page(LEDGER, letter="T", unrun={"qenex tx cb accrue": "earns in a day; scripts/tour accrues"}),
     "docs/joining.md": Page(LEDGER, letter="J", ends={"qenex start": "block committed"}, has_own_network=True),
     "docs/invariants.md": Page(NOWHERE, unrun={"python -m tests.state.random_ledger": HOURS}),
     # no commands

@@ -1,6 +1,7 @@
 """What pages need before their commands make sense: people with keys and money, assets, pools. And how a page is played through.
 
-A scene is a table from the beginning of a command to what has to be there before it is typed for the first time; "" is the beginning of the page.
+A scene is a table from the beginning of a command to what has to be there before it is typed for the first time; "" is the beginning of
+the page.
 """
 
 from __future__ import annotations
@@ -120,8 +121,7 @@ def _type(scene: Scene, command: Command) -> str:
     plan = scene.plan
     for start, until in plan.ends.items():
         if command.text.startswith(start):
-            scene.stage.begin(text, until, home=scene.home, has_own_ports=plan.has_own_network)
-            return ""
+            return scene.stage.begin(text, until, home=scene.home, has_own_ports=plan.has_own_network)
     scene.stage.end_background()
     expected = next((codes for start, codes in plan.codes.items() if command.text.startswith(start)), (0,))
     code, said = scene.stage.run(text, home=scene.home)

@@ -9,7 +9,6 @@ from typing import Final
 from tests.docs.scene import Scene, Steps
 
 
-
 def have_genesis(scene: Scene) -> None:
     """`genesis.json` in the folder where commands are typed, and a peer to begin with."""
     shutil.copy(scene.stage.testnet / "node0" / "genesis.json", scene.stage.clone / "genesis.json")

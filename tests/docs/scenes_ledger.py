@@ -1,4 +1,4 @@
-"""What each page about the ledger takes for granted: who has an account, what he holds, which pool or promise there is. One validator runs."""
+"""What each page about the ledger takes for granted: who has an account, what he holds, which pool there is. One validator runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def issue_euro(scene: Scene, *holders: str, options: str = "") -> None:
 
 def begin_accounts(scene: Scene) -> None:
     """Everybody, and the keys that sign for others' accounts."""
-    scene.people("owner", "changing", "dual", "boss", "bank", "customer", "fund", "old", "bob", "exchange", "broker", "custodian", "anybody", "desk")
+    scene.people("owner", "changing", "dual", "boss", "bank", "customer", "fund", "old")
+    scene.people("bob", "exchange", "broker", "custodian", "anybody", "desk")
     for name in ("second", "vault1", "vault2", "new", "fresh"):
         scene.key(name)
 
@@ -30,7 +31,8 @@ def begin_accounts(scene: Scene) -> None:
 def change_keys(scene: Scene) -> None:
     """An account whose changes wait for a second; it loses key 0, so another one takes its place."""
     scene.names["owner"] = "changing"
-    scene.tx("account set-policy --from changing --add-recovery vault1 --add-recovery vault2 --rotation-delay 2 --recovery-delay 3 --recovery-weight 2")
+    delays = "--rotation-delay 2 --recovery-delay 3 --recovery-weight 2"
+    scene.tx(f"account set-policy --from changing --add-recovery vault1 --add-recovery vault2 {delays}")
 
 
 def confirm_keys(scene: Scene) -> None:
@@ -299,16 +301,6 @@ def cancel_redemption(scene: Scene) -> None:
     scene.names["--request 0"] = "--request 1"
 
 
-def pay_at_once(scene: Scene) -> None:
-    """A rate that begins now, and is worth a unit in a second."""
-    scene.names["--rate-ppm 32500 --from-time +86400"] = "--rate-ppm 900000 --from-time +1"
-
-
-def earn(scene: Scene) -> None:
-    """The rate is in force."""
-    scene.wait_until_chain_time(3)
-
-
 def draw_credit(scene: Scene) -> None:
     """The account pays more than it has, but for 5000 that were set aside and are free again; so it owes something and has something."""
     held = int(scene.ask("qenex query account bank2")["holdings"][f"EUR{scene.plan.letter}"])
@@ -374,8 +366,6 @@ SCENES: Final[dict[str, Steps]] = {
         "qenex tx cb inject": appoint_second,
         "qenex tx cb redeem-request": reappoint,
         "qenex tx cb redeem-cancel": cancel_redemption,
-        "qenex tx cb set-rate": pay_at_once,
-        "qenex tx cb accrue": earn,
         "qenex tx cb repay": draw_credit,
         "qenex tx cb close-overdraft": end_credit,
     },

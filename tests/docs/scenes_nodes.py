@@ -92,6 +92,8 @@ def keep_house(scene: Scene) -> None:
     (stage.srv / "running").symlink_to(stage.testnet / "node0")
     scene.names["127.0.0.1:26657"] = f"127.0.0.1:{stage.base + 97}"
     link_genesis(scene)
+    for log in (stage.srv / "qenex" / "data" / "wal").iterdir():
+        log.unlink()  # what the page's `qenex doctor` finds
 
 
 def link_genesis(scene: Scene) -> None:
@@ -131,7 +133,8 @@ def write_draft(scene: Scene) -> None:
 
 
 def begin_ceremony(scene: Scene) -> None:
-    """No home yet, and other ports than those of the network that runs."""
+    """No home and no document yet."""
+    (scene.stage.clone / "genesis.json").unlink(missing_ok=True)
     shutil.rmtree(scene.stage.srv / "qenex", ignore_errors=True)
 
 

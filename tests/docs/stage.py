@@ -2,10 +2,11 @@
 
 What is changed in a command before it is typed, and nothing else:
 
-- `127.0.0.1:26657` (and 26656, 26660) become the ports that this run was given; a network that a page starts gets them, and short intervals.
+- `127.0.0.1:26657` (and 26656, 26660) become the ports that this run was given; a network that a page starts gets them, and short
+  intervals.
 - `/srv/...` becomes a folder of this run; `http://node-a:26657`, `-b`, `-c` are three of the network's nodes.
 - The codes of assets of ledger pages get a letter at their end, so that two pages of one network may both issue EUR.
-- A placeholder in capitals (HOLD, ESCROW, TERMS, HEX, ACCOUNT) is what an earlier command has printed under that name, or what the scene says.
+- A placeholder in capitals (HOLD, ESCROW, HEX, ACCOUNT) is what an earlier command has printed under that name, or what the scene says.
 
 A line without shell syntax that begins with `qenex` is run by `tests.docs.warm`; any other by `sh`, with `.venv/bin` first in PATH.
 """
@@ -100,7 +101,8 @@ class Stage:
             file = programs / name
             file.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} {words}"$@"\n')
             file.chmod(0o755)
-        code = (ROOT / "scripts" / "lib.sh").read_text(encoding="utf-8").partition("stamp_of() {")[2].partition("-c '")[2].partition("\n'")[0]
+        library = (ROOT / "scripts" / "lib.sh").read_text(encoding="utf-8")
+        code = library.partition("stamp_of() {")[2].partition("-c '")[2].partition("\n'")[0]
         stamp = subprocess.run([sys.executable, "-c", code, str(self.clone)], check=True, capture_output=True, text=True)
         (self.clone / ".venv" / ".qenex-stamp").write_text(stamp.stdout)
 
@@ -178,8 +180,8 @@ class Stage:
         """The JSON that a `qenex` command answers."""
         return json.loads(self.type(f"{text} --json", home=home).strip().splitlines()[-1])
 
-    def begin(self, text: str, until: str, *, home: Path | None = None, has_own_ports: bool = False) -> None:
-        """Type a line that does not end by itself, and wait until it has said something."""
+    def begin(self, text: str, until: str, *, home: Path | None = None, has_own_ports: bool = False) -> str:
+        """Type a line that does not end by itself, and wait until it has said something; what went wrong."""
         listen = dict.fromkeys(("QENEX_RPC_LISTEN", "QENEX_P2P_LISTEN", "QENEX_METRICS_LISTEN"), "127.0.0.1:0") if has_own_ports else {}
         self._outputs += 1
         output = self.folder / f"output-{self._outputs}"
@@ -190,8 +192,10 @@ class Stage:
         self._background.append(child)
         deadline = time.monotonic() + COMMAND_S
         while until not in output.read_text(encoding="utf-8", errors="replace"):
-            assert child.poll() is None and time.monotonic() < deadline, f"$ {text}\n{output.read_text()}"
+            if child.poll() is not None or time.monotonic() > deadline:
+                return f"$ {text}\n{output.read_text()}"
             time.sleep(0.05)
+        return ""
 
     def end_background(self) -> None:
         """Press Ctrl-C in every other terminal."""

@@ -1,7 +1,8 @@
 """A `qenex` without the second that Python takes to start: a process that has imported everything and forks for each command.
 
-`python -m tests.docs.warm` reads one JSON object a line ({argv or program, cwd, env, output, seconds}) and answers with the exit code. Every command has a
-process, an environment and a folder of its own, as it has when a person types it; standard output and error go to the file `output`.
+`python -m tests.docs.warm` reads one JSON object a line ({argv or program, cwd, env, output, seconds}) and answers with the exit code.
+Every command has a process, an environment and a folder of its own, as it has when a person types it; standard output and error go to
+the file `output`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def run_program(source: str) -> int:
     """Run a program of a page; 1 with a traceback if it raises."""
     try:
         exec(compile(source, "<page>", "exec"), {"__name__": "__main__"})
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - this process is the program's; its traceback is the answer
         traceback.print_exc()
         return 1
     return 0
