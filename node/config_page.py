@@ -25,10 +25,12 @@ _HEAD: Final = """# Settings
 
 Made by `qenex config reference`; a test compares.
 
-    qenex config show      every setting as a start would use it, and where it comes from; secrets are not shown
-    qenex config check     the same check as at a start, with the files that settings name; starts and changes nothing
-    qenex config reload    a running node reads its settings again
-    qenex config where     where homes, keys and local networks lie
+| command | what |
+|---|---|
+| `qenex config show` | every setting as a start would use it, and where it comes from; secrets are not shown |
+| `qenex config check` | the same check as at a start, with the files that settings name; starts and changes nothing |
+| `qenex config reload` | a running node reads its settings again |
+| `qenex config where` | where homes, keys and local networks lie |
 
 A setting is looked for in `--set section.key=value` of `qenex start`, then in the environment, then in `HOME/config.toml`; else it is the
 default. A list is written with commas in the environment: `QENEX_LOG_LEVELS=consensus=debug,p2p=warning`. An unknown key, variable or
@@ -48,10 +50,12 @@ SIGHUP of a terminal that was closed stops a node that was started from it.
 
 `[log] level` is that of all modules, `levels` of single ones. While a node runs:
 
-    qenex log level                              who logs what
-    qenex log level consensus debug --for 10m    and back by itself
-    qenex log level all warning                  until the node ends, or until:
-    qenex log level all default                  what the settings say
+```sh
+qenex log level                              # who logs what
+qenex log level consensus debug --for 10m    # and back by itself
+qenex log level all warning                  # until the node ends, or until:
+qenex log level all default                  # what the settings say
+```
 
 This needs a token of the role operator. Modules: {modules}. Logs go to standard error; keeping and rotating them is the supervisor's. A
 line that cannot be written (a full disk, a terminal that is gone) is lost and ends nothing. A call of a level that is off took 0.37 us

@@ -80,7 +80,8 @@ def create(home: Path | None, target: Path | None, height: int | None, base: int
         if target is not None:
             data["path"] = str(_carry(Path(data["path"]), target, _show_progress(as_json)))
     else:
-        with open_stopped(opened.root, read_only=True) as stopped, recorded(opened, "snapshot.create", name=str(folder), height=height or 0):
+        asked = recorded(opened, "snapshot.create", name=str(folder), height=height or 0)
+        with open_stopped(opened.root, read_only=True) as stopped, asked:
             rows = stopped.store.snapshot()
             try:
                 store = FrozenStore(rows)

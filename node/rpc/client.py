@@ -213,12 +213,17 @@ class Client:
         return sign(draft, signers)
 
     async def send(self, raw: bytes, *, wait_s: float = 0) -> TxOutcome:
-        """Hand over a signed transaction; with `wait_s` wait until it is in a block. A refusal is an outcome, not an error."""
+        """Hand over a signed transaction; with `wait_s` wait until it is in a block. A refusal is an outcome, not an error.
+
+        The same bytes again give the outcome of the first time; other bytes with the same `client_ref` give 122 TX_SEEN.
+        """
         result = await self.call("broadcast_tx_sync", tx=base64.b64encode(raw).decode("ascii"))
         code = int(result["code"])
         outcome = TxOutcome(bytes.fromhex(result["hash"]), 0, code, _code_name(code), result["log"])
         if wait_s <= 0 or code not in (Code.OK, Code.TX_SEEN):
             return outcome
+        if code == Code.TX_SEEN and await self._is_unknown(outcome.hash):
+            return outcome  # another transaction has done it under the same client_ref; these bytes never come into a block
         return await self.wait(outcome.hash, wait_s)
 
     async def send_batch(self, raws: Sequence[bytes]) -> list[TxOutcome]:
@@ -228,6 +233,10 @@ class Client:
         return [
             TxOutcome(bytes.fromhex(item["hash"]), 0, int(item["code"]), item["code_name"], item["log"]) for item in results
         ]
+
+    async def _is_unknown(self, tx_hash: bytes) -> bool:
+        found = await self.call("tx_status", hash=base64.b64encode(tx_hash).decode("ascii"))
+        return bool(found["status"] == "unknown")
 
     async def wait(self, tx_hash: bytes, wait_s: float = CALL_SECONDS) -> TxOutcome:
         """Wait until a transaction is in a block, or is known never to be. Raises `ClientError` when the time is over."""

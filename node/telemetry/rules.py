@@ -111,7 +111,7 @@ DEFAULT_RULES: Final[tuple[Rule, ...]] = (
     ),
     _rule(
         "HealthLow", "qenex_health_score", "<", 60, 80, 60, "warning",
-        "qenex health shows which part is missing.",
+        "qenex monitor health shows which part is missing.",
     ),
 )
 
@@ -126,7 +126,7 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
     try:
         rules = msgspec.json.decode(data, type=Annotated[tuple[Rule, ...], Meta(max_length=RULES_MAX)])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} does not hold alert rules: {error}", hint="qenex alerts rules --json shows how they look") from None
+        raise ConfigError(f"{path} does not hold alert rules: {error}", hint="qenex monitor rules --json shows how they look") from None
     check_rules(rules, str(path))
     return tuple(rules)
 
