@@ -184,6 +184,27 @@ class UpgradeRequiredError(LocalError):
     name = "UPGRADE_REQUIRED"
 
 
+class SignerAwayError(LocalError):
+    """The signer in another process did not answer: it is not connected, or its connection broke. The same may be asked again."""
+
+    code = 2317
+    name = "SIGNER_AWAY"
+
+
+class RemoteSignerError(RemoteError):
+    """A signer in another process, or a node that asks one, said what cannot be used: another chain, key, version or signature."""
+
+    code = 2318
+    name = "REMOTE_SIGNER"
+
+
+class KeyRotationError(LocalError):
+    """A validator's keys cannot be changed now: another change is under way, or the files of one are not whole."""
+
+    code = 2319
+    name = "KEY_ROTATION"
+
+
 class UnknownHistoryError(LocalError):
     """Heights that a judgement needs are not kept here, or not decided yet."""
 
