@@ -129,6 +129,15 @@ class IndexConfig(Section, frozen=True):
     dsn: Annotated[str, Meta(max_length=1_000, description='of PostgreSQL, such as "host=/run/postgresql dbname=qenex"')] = ""
 
 
+class RemoteSignerConfig(Section, frozen=True):
+    """[signer]: voting keys in another process, which calls here; see docs/signer.md."""
+
+    listen: ListenOrOff = ""
+    id: Annotated[str, Meta(pattern=r"^([0-9a-f]{40})?\Z", description='whose call is taken: 40 lower-case hex digits, or ""')] = ""
+    validator: Annotated[str, Meta(pattern=r"^([0-9A-F]{40})?\Z", description='its address: 40 upper-case hex digits, or ""')] = ""
+    timeout_ms: Annotated[int, Meta(ge=100, le=60_000, description="100 to 60000 (milliseconds for one signature)")] = 2_000
+
+
 class Config(Section, frozen=True):
     """All settings of one node."""
 
@@ -142,6 +151,7 @@ class Config(Section, frozen=True):
     metrics: MetricsConfig = MetricsConfig()
     alerts: AlertsConfig = AlertsConfig()
     index: IndexConfig = IndexConfig()
+    signer: RemoteSignerConfig = RemoteSignerConfig()
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -154,4 +164,5 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "metrics": MetricsConfig,
     "alerts": AlertsConfig,
     "index": IndexConfig,
+    "signer": RemoteSignerConfig,
 }

@@ -49,7 +49,7 @@ from node.signer_record import (
 )
 from state.primitives.errors import DoubleSignError, SignerRecordError
 from state.primitives.hashing import validator_address
-from state.primitives.keys import CONTEXT_VOTE, KeyKind, PrivateKey
+from state.primitives.keys import CONTEXT_VOTE, KeyKind, PrivateKey, PublicKey
 from state.primitives.limits import ROUND_MAX
 from state.validators import ValidatorSet
 
@@ -179,6 +179,11 @@ class Signer:
     def public_key(self) -> bytes:
         """The Ed25519 key, 32 bytes."""
         return self._key.public_key.data
+
+    @property
+    def pq_public_key(self) -> PublicKey:
+        """The ML-DSA key."""
+        return self._pq_key.public_key
 
     @property
     def addresses(self) -> tuple[bytes, ...]:

@@ -28,6 +28,9 @@ from node.opening import VERSION, Opened, make_greeting
 from node.peer_scores import load_scores
 from node.rpc.backend import NodeBackend
 from node.rpc.events import EventBus
+from node.signing.key_watch import KeyWatch
+from node.signing.parts import wire_signer
+from node.signing.remote import RemoteSigner
 from node.source import StoreSource
 from node.statesync.server import SnapshotServer
 from node.telemetry.metrics import NodeMetrics
@@ -60,6 +63,7 @@ class Parts:
     monitor: Monitor
     clock: SystemClock
     warn: Callable[[str, QenexError], None]
+    signing: KeyWatch | RemoteSigner | None  # what has to run so that this node can sign
 
 
 def wire(opened: Opened, log: Any) -> Parts:
@@ -69,7 +73,8 @@ def wire(opened: Opened, log: Any) -> Parts:
     workers = config.workers.signatures
     checker = make_checker(default_worker_count(2) if workers == "auto" else workers)
     records = RecordCache(store, state.height)
-    own_address = b"" if opened.signer is None else opened.signer.address
+    signer = opened.signer
+    own_address = b"" if signer is None else signer.address
     executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
 
     def warn(who: str, error: QenexError) -> None:
@@ -97,7 +102,7 @@ def wire(opened: Opened, log: Any) -> Parts:
         executor=executor,
         find_tx=pool.get,
         wal=opened.wal,
-        signer=opened.signer,
+        signer=signer,
         clock=clock,
         verifier=verifier,
         data_directory=opened.home.data_dir,
@@ -116,7 +121,7 @@ def wire(opened: Opened, log: Any) -> Parts:
     executor.attach_evidence(evidence)
     evidence_gossip = EvidenceGossip(switch, switch.inbound(EVIDENCE), evidence, engine.sync.height_of)
     backend = NodeBackend(
-        config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus
+        config.moniker, VERSION, document, signer, store, executor, mempool, engine, switch, clock, bus
     )
 
     def on_committed(committed: CommittedBlock) -> None:
@@ -134,14 +139,15 @@ def wire(opened: Opened, log: Any) -> Parts:
 
     executor.on_committed.append(on_committed)
     index = _add_index(opened, backend, executor, log)
-    observer = Observer(metrics, opened.home, store, executor, mempool, engine, switch, evidence, own_address, clock.now_ns)
+    observer = Observer(metrics, opened.home, store, executor, mempool, engine, switch, evidence, signer, clock.now_ns)
     monitor = backend.monitor = make_monitor(opened.home, config, metrics, observer, clock, log)
     snapshots = SnapshotServer(
         switch, switch.inbound(SNAPSHOT), store, StoreSource(store), config.storage.snapshot_interval
     )
     retention = Retention(config.storage.retain_blocks, config.storage.snapshot_interval)
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
-    return Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, warn)
+    watch = wire_signer(opened, executor, evidence, metrics, log)
+    return Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, warn, watch)
 
 
 def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, log: Any) -> Index | None:

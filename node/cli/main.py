@@ -21,6 +21,7 @@ from state.primitives.errors import ConfigError, LocalError, QenexError
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "init": ("node.cli.node", "init", "Make a home: keys, config.toml, and the genesis document if given."),
     "start": ("node.cli.node", "start", "Run the node of a home."),
+    "signer": ("node.cli.signer", "signer", "Voting keys in a process of their own, which serves one node."),
     "keys": ("node.cli.keys", "keys", "Make, list, show, import and export keys."),
     "rpc": ("node.cli.rpc", "rpc", "Who may ask a node's RPC: bearer tokens by role."),
     "tx": ("node.cli.tx", "tx", "Sign and send transactions."),

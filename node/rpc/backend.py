@@ -17,7 +17,7 @@ from node.mempool.mempool import Mempool
 from node.rpc import shapes
 from node.rpc.errors import RpcError, failed
 from node.rpc.events import EventBus, HeightEvents, Updates
-from node.signer import Signer
+from node.signing.voter import VoteSigner
 from node.storage.store import Store
 from node.telemetry.monitor import Monitor
 from node.tips import commits_at, validators_at
@@ -42,7 +42,7 @@ class NodeBackend:
         moniker: str,
         version: str,
         document: Document,
-        signer: Signer | None,
+        signer: VoteSigner | None,
         store: Store,
         executor: LedgerExecutor,
         mempool: Mempool,

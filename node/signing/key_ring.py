@@ -7,7 +7,8 @@ are `node.signing.key_files`'.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from consensus.vote import Proposal, Vote
 from node.signer import Signer
@@ -18,11 +19,16 @@ from state.validators import ValidatorSet
 
 
 class KeyRing:
-    """See `VoteSigner`. Made with at least one signer, the oldest first; owns them."""
+    """See `VoteSigner`. Made with at least one signer, the oldest first; owns them.
+
+    `measure` hears how many seconds each signature took, `count_refusal` the code of each refusal.
+    """
 
     answers_at_once = True
 
     def __init__(self, signers: Iterable[Signer]) -> None:
+        self.measure: Callable[[float], None] = lambda seconds: None
+        self.count_refusal: Callable[[int], None] = lambda code: None
         self._signers = list(signers)
         self._retired: list[bytes] = []
         self._address = self._signers[0].address
@@ -31,6 +37,16 @@ class KeyRing:
     def signers(self) -> tuple[Signer, ...]:
         """Those that may sign, the oldest first."""
         return tuple(self._signers)
+
+    @property
+    def held(self) -> tuple[bytes, ...]:
+        """The addresses of those, in the same order."""
+        return tuple(signer.address for signer in self._signers)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can be asked: always."""
+        return True
 
     @property
     def current(self) -> Signer:
@@ -95,7 +111,14 @@ class KeyRing:
 
     async def ask(self, message: Vote | Proposal, request: SignRequest, address: bytes) -> tuple[bytes, bytes]:
         """See `VoteSigner`. Never waits."""
-        return self.sign(request, address)
+        started = time.perf_counter()
+        try:
+            signatures = self.sign(request, address)
+        except DoubleSignError as error:
+            self.count_refusal(error.code)
+            raise
+        self.measure(time.perf_counter() - started)
+        return signatures
 
     def knows(self, height: int, round_: int, step: Step) -> bool:
         """See `VoteSigner`."""

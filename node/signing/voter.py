@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from consensus.validation import ChainTip
 from consensus.vote import Proposal, Vote
 from node.signer_record import SignerRecord, SignRequest, Step
 from state.validators import ValidatorSet
@@ -74,3 +75,14 @@ class VoteSigner(Protocol):
 def choose_address(addresses: Sequence[bytes], validators: ValidatorSet, otherwise: bytes) -> bytes:
     """The first of our addresses, oldest first, that is in the set. The old key votes as long as it is a member, so no height has two."""
     return next((address for address in addresses if validators.index_of(address) >= 0), otherwise)
+
+
+def find_left_behind(addresses: Sequence[bytes], tip: ChainTip) -> bytes:
+    """The oldest of two addresses if the validator set has left it behind for the next one, which votes already; else b"".
+
+    No set that is in force or known in advance has it any more, so nothing that it could sign is wanted by anybody.
+    """
+    if len(addresses) < 2 or tip.last_validators is None or tip.last_validators.index_of(addresses[1]) < 0:
+        return b""
+    sets = tip.last_validators, tip.validators, tip.next_validators
+    return b"" if any(members.index_of(addresses[0]) >= 0 for members in sets) else addresses[0]

@@ -42,6 +42,7 @@ FIGURES: Final = (
     ("peers_share", "Connected peers as a part of those, at most 1"),
     ("signed_share", "Part of the last 100 commits with this node's vote; 1 for a node that does not vote"),
     ("missing_power_share", "Part of the power missing in the last commit"),
+    ("signer_connected", "1 while the signer can be asked: always if this node holds its keys; 0 for a node that does not vote"),
     ("validator_jailed", "1 while this node has voting keys and no voting power"),
     ("offences_recent", "Offences punished in the last 1,000 blocks"),
     ("violations_recent", "Invariants that did not hold in the last 1,000 blocks"),
@@ -114,6 +115,8 @@ class NodeMetrics:
         self._round_trip = gauge(OURS, "peer_round_trip_seconds", "From ping to pong", ("peer_id",))
         self._supply = gauge(OURS, "supply", "Supply of an asset in base units, rounded to a float", ("asset",))
         self._pool_k = gauge(OURS, "pool_k_log2", "Base-2 logarithm of a pool's product of reserves", ("pool",))
+        self._signer_seconds = histogram(OURS, "signer_seconds", "From asking the signer to both signatures", _SECONDS).labels(chain_id)
+        self._signer_refusals = counter(OURS, "signer_refusals", "What the signer, or a look at its record, refused", ("code",))
         self._lanes = gauge(OURS, "mempool_lane_txs", "Transactions waiting, by kind of lane", ("lane",))
         self._values = {name: gauge(OURS, name, text).labels(chain_id) for name, text in FIGURES}
         self.invariant_checks = counter(OURS, "invariant_checks", "Operations and actions that were checked").labels(chain_id)
@@ -182,6 +185,14 @@ class NodeMetrics:
     def count_delivery(self, sink: str, result: str) -> None:
         """An alert was sent, or given up."""
         self._deliveries.labels(self._chain_id, sink, result).inc()
+
+    def observe_signature(self, seconds: float) -> None:
+        """Record how long the signer took."""
+        self._signer_seconds.observe(seconds)
+
+    def count_signer_refusal(self, code: int) -> None:
+        """The signer refused, or was refused."""
+        self._signer_refusals.labels(self._chain_id, str(code)).inc()
 
     def observe_stage(self, stage: str, seconds: float) -> None:
         """Record how long one stage of a block took."""
