@@ -119,6 +119,7 @@ def move_keys(source: Path, root: Path, *, node: str, passphrase: Passphrase, ne
                 number += 1
             MACHINE.rename(path, aside)
             MACHINE.sync_folder(path.parent)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private_file(Home(root).signer_file, record)
         return _fill(root, node, genesis, new_passphrase, keys)
     except OSError as error:

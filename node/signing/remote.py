@@ -264,7 +264,12 @@ class RemoteSigner:
             raise DuplicatePeerError("the signer is connected already")  # two of them came in the same moment
 
     async def _host(self, link: Link, hello: SignerHello) -> None:
-        session = self._session = Session(link, self._on_keys)
+        def let_go() -> None:
+            if self._session is session:
+                self._session = None
+                self._ready = trio.Event()
+
+        session = self._session = Session(link, self._on_keys, let_go)
         self._on_keys(hello.keys)
         self._ready.set()
         self.note("the signer is here")
@@ -275,9 +280,6 @@ class RemoteSigner:
             await session.run()
         except RemoteError as error:
             self._notice("signer", error)
-        finally:
-            self._session = None
-            self._ready = trio.Event()
         self._warn("signer", SignerAwayError("the signer is gone", hint="nothing is signed until it is back; this node follows"))
 
     def _on_keys(self, keys: tuple[HeldKey, ...]) -> None:

@@ -43,11 +43,12 @@ class _Slot:
 
 
 class Session:
-    """`run` it; ask with `request`. `on_keys` hears of the signer's keys when they change."""
+    """`run` it; ask with `request`. `on_keys` hears of the signer's keys when they change, `on_end` at least once when it is over."""
 
-    def __init__(self, link: Link, on_keys: Callable[[tuple[HeldKey, ...]], None]) -> None:
+    def __init__(self, link: Link, on_keys: Callable[[tuple[HeldKey, ...]], None], on_end: Callable[[], None]) -> None:
         self._link = link
         self._on_keys = on_keys
+        self._on_end = on_end
         self._number = 0
         self._open: dict[int, _Slot] = {}
         self._scope = trio.CancelScope()
@@ -104,7 +105,8 @@ class Session:
         self._news.set()
 
     def end(self) -> None:
-        """End the connection."""
+        """End the connection: nothing can be asked any more."""
+        self._on_end()
         self._scope.cancel()
 
     async def _until_it_fails(self, work: Callable[[], Awaitable[None]]) -> None:
