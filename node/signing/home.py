@@ -45,7 +45,7 @@ class SignerConfig(Section, frozen=True):
     """`signer.toml`: `node` is whom the signer serves and where it listens; `redial_ms_max` the longest wait between two attempts."""
 
     node: PeerAddress
-    redial_ms_max: Annotated[int, Meta(ge=100, le=600_000)] = 5_000
+    redial_ms_max: Annotated[int, Meta(ge=100, le=600_000)] = 1_000
     log: LogConfig = LogConfig()
 
 

@@ -55,9 +55,12 @@ def wire_signer(
 
 
 def _judge(opened: Opened, executor: LedgerExecutor, record: SignerRecord) -> None:
-    """As for a record in this home at its start (consensus.md J10). Raises `SignerRecordError`."""
+    """As for a record in this home at its start (consensus.md J10). Raises `SignerRecordError`.
+
+    A vote that was signed elsewhere often comes too late for the commit that this node decided with; the next block's has it.
+    """
     height = executor.state.height
-    commit = find_unknown_commit(record, height, lambda below: find_commit(opened.store, below))
+    commit = find_unknown_commit(record, height, lambda below: executor.history.commit(below) or find_commit(opened.store, below))
     if commit is not None:
         raise SignerRecordError(
             f"the signer's record of {record.address.hex().upper()} ends at height {record.height}, but the chain holds its signature of "

@@ -77,7 +77,7 @@ class SignerService:
         node: PeerAddress,
         log: Any,
         *,
-        redial_seconds_max: float = 5.0,
+        redial_seconds_max: float = 1.0,
     ) -> None:
         self.on_retire: Callable[[], None] = lambda: None
         self._ring = ring
