@@ -1,0 +1,139 @@
+"""A real signer process at a real network of four: its votes, its death, its new keys."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from node.config import Home
+from node.rpc.client import Client
+from node.signer_record import peek_record
+from tests.node.signing.network import LAST, Network, run_command, set_of, voters, wait_for_vote
+
+KILLS = 20
+
+
+async def require_one_history(network: Network, client: Client) -> None:
+    """No block has evidence, and all nodes have the same blocks."""
+    height = await client.height()
+    for number in range(height - 1, 0, -1):
+        assert (await client.call("block", height=str(number)))["block"]["evidence"]["evidence"] == []
+    async with Client(network.url(LAST)) as other:
+        while await other.height() < height:
+            await trio.sleep(0.05)
+        found = [(await each.call("block", height=str(height)))["block_id"] for each in (client, other)]
+    assert found[0] == found[1]
+
+
+async def test_a_validator_whose_keys_are_elsewhere(tmp_path: Path) -> None:
+    network = Network(tmp_path / "net")
+    made = network.move_keys()
+    address = made["validator"]
+    assert not Home(network.home()).validator_key_file.exists()
+    async with network.running() as client:
+        assert network.nursery is not None
+        network.nursery.start_soon(network.load, client)
+        while await client.height() < 2:  # the others go on without it
+            await trio.sleep(0.05)
+        network.start_signer()
+        first = await wait_for_vote(client, address)
+        network.kill_signer()
+        height = await client.height()
+        while await client.height() < height + 3:
+            await trio.sleep(0.05)
+        assert address not in await voters(client, height + 2)
+        network.start_signer()
+        again = await wait_for_vote(client, address, after=height + 2)
+        assert again > first
+        await require_one_history(network, client)
+        shown = await run_command("signer", "show", "--home", network.signer_home)
+        assert shown["keys"][0]["address"] == address
+        assert shown["keys"][0]["height"] >= again
+        await rotate_there(network, client, address)
+
+
+async def rotate_there(network: Network, client: Client, old: str) -> None:
+    """The signer's keys are changed while all run; the node hears of them, and the old ones are set aside in the signer's home."""
+    keys = ("--from", f"owner{LAST}", "--keys-home", network.root, "--node", network.url())
+    done = await run_command("keys", "rotate-validator", "--home", network.signer_home, *keys)
+    assert (done["code"], done["old"], done["running"]) == (0, old, True)
+    await wait_for_vote(client, done["new"], after=done["height"])
+    home = Home(network.signer_home)
+    while home.next_key_file.exists():
+        await trio.sleep(0.05)
+    assert (home.keys_dir / "validator.json.retired-1").exists()
+    assert peek_record(home.signer_file).address.hex().upper() == done["new"]
+    assert old not in await set_of(client, await client.height())
+
+
+async def test_a_change_of_keys_without_downtime(tmp_path: Path) -> None:
+    """Of a node that holds its own keys, under load: at most two votes are missed, both keys never vote at one height."""
+    network = Network(tmp_path / "net")
+    old = network.manifest.nodes[LAST].validator
+    home = Home(network.home())
+    out = tmp_path / "operation.json"
+    async with network.running() as client:
+        assert network.nursery is not None
+        network.nursery.start_soon(network.load, client)
+        await wait_for_vote(client, old)
+        prepared = await run_command("keys", "rotate-validator", "--home", home.root, "--out", out)
+        new = prepared["new"]
+        assert prepared["running"] is True
+        again = await run_command("keys", "rotate-validator", "--home", home.root, "--out", tmp_path / "2", code=2)
+        assert again["error"]["name"] == "KEY_ROTATION"
+        send = ("tx", "stake", "rotate-key", "--from", f"owner{LAST}", "--home", network.root, "--node", network.url(), "--wait")
+        done = await run_command(*send, "--operation", out)
+        assert done["code"] == 0
+        height = done["height"]
+        while await client.height() < height + 12:
+            await trio.sleep(0.05)
+        missed, who = 0, []
+        for number in range(height, height + 11):
+            found = await voters(client, number) & {old, new}
+            assert len(found) <= 1
+            assert found <= await set_of(client, number)
+            missed += not found
+            who += sorted(found)
+        assert missed <= 2
+        assert old in who[:3] and who[-1] == new and who == sorted(who, key=(old, new).index)
+        assert new in await set_of(client, height + 2) and old not in await set_of(client, height + 2)
+        while home.next_key_file.exists():
+            await trio.sleep(0.05)
+        network.scopes[LAST].cancel()  # and a restart afterwards
+        await trio.sleep(0.1)
+        await network.start(LAST)
+        height = await client.height()
+        await wait_for_vote(client, new, after=height)
+        async with Client(network.url(LAST)) as own:
+            assert (await own.call("status"))["validator_info"]["address"] == new
+        back = await run_command(*send, "--validator", f"node{LAST}", "--keys", home.keys_dir / "validator.json.retired-1", code=1)
+        assert back["code_name"] in ("ROTATION_PENDING", "ASSERT_FAILED")  # an old key never comes back
+        await require_one_history(network, client)
+    assert peek_record(home.data_dir / "signer_record.retired-1").address.hex().upper() == old
+    assert peek_record(home.signer_file).address.hex().upper() == new
+
+
+@pytest.mark.drill
+async def test_the_signer_killed_twenty_times(tmp_path: Path) -> None:
+    """kill -9 at random moments under load: no double signature, the network goes on, the validator votes again each time."""
+    network = Network(tmp_path / "net")
+    address = network.move_keys()["validator"]
+    chance = random.Random(11)
+    missed: list[Any] = []
+    async with network.running() as client:
+        assert network.nursery is not None
+        network.nursery.start_soon(network.load, client)
+        network.start_signer()
+        height = await wait_for_vote(client, address)
+        for _ in range(KILLS):
+            await trio.sleep(chance.uniform(0.05, 1.5))
+            network.kill_signer()
+            height = await client.height()
+            network.start_signer()
+            missed.append(await wait_for_vote(client, address, after=height) - height)
+        await require_one_history(network, client)
+    assert len(missed) == KILLS
