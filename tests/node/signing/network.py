@@ -113,7 +113,7 @@ class Network:
                         await self.start(number)
                     async with Client(self.url()) as client:
                         yield client
-                    self.nursery.cancel_scope.cancel()
+                        self.nursery.cancel_scope.cancel()  # before the client that the load uses is closed
             finally:
                 if self.process is not None and self.process.poll() is None:
                     self.kill_signer()
