@@ -15,6 +15,7 @@ import trio
 from consensus.commit import HybridVerifier
 from node.clock import SystemClock
 from node.config import split_listen
+from node.config_sections import Config
 from node.engine import Edges, Engine
 from node.evidence.gossip import EvidenceGossip
 from node.evidence.pool import EvidencePool
@@ -70,11 +71,9 @@ def wire(opened: Opened, log: Any) -> Parts:
     """Make the parts and tell each of those it works with."""
     config, document, store, state = opened.config, opened.document, opened.store, opened.state
     clock, verifier, bus = SystemClock(), HybridVerifier(), EventBus()
-    workers = config.workers.signatures
-    checker = make_checker(default_worker_count(2) if workers == "auto" else workers)
+    checker = _make_checker(config)
     records = RecordCache(store, state.height)
-    signer = opened.signer
-    own_address = b"" if signer is None else signer.address
+    signer, own_address = opened.signer, b"" if opened.signer is None else opened.signer.address
     executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
 
     def warn(who: str, error: QenexError) -> None:
@@ -148,6 +147,11 @@ def wire(opened: Opened, log: Any) -> Parts:
     pruner = Pruner(store, retention, lambda: executor.state.tip, log)
     watch = wire_signer(opened, executor, evidence, metrics, log)
     return Parts(checker, engine, gossip, evidence_gossip, snapshots, pruner, index, switch, backend, metrics, monitor, clock, warn, watch)
+
+
+def _make_checker(config: Config) -> InlineChecker | WorkerPool:
+    workers = config.workers.signatures
+    return make_checker(default_worker_count(2) if workers == "auto" else workers)
 
 
 def _add_index(opened: Opened, backend: NodeBackend, executor: LedgerExecutor, log: Any) -> Index | None:

@@ -32,30 +32,31 @@ QENEX = [sys.executable, "-P", "-m", "node.cli.main"]
 WAIT_S = 400.0
 INTERVAL_MS = 300
 LAST = 3
+POLL_S = 0.1  # each question costs the four nodes of this process some of their time
 
 
 class Network:
     """Four homes; the last validator is the one whose keys are moved and changed."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, interval_ms: int = INTERVAL_MS) -> None:
         base = free_base_port()
         self.root = root
         self.signer_home = root / "signer"
         self.signer_place = f"127.0.0.1:{base + 50}"
-        params = ConsensusParams(block_interval_ms=INTERVAL_MS)
+        params = ConsensusParams(block_interval_ms=interval_ms)
         options = NetworkOptions(
             validators=4,
             base_port=base,
             time_ns=int(time.time()) * 10**9,
             vote_key_kind=KeyKind.MLDSA44,
-            block_interval_ms=INTERVAL_MS,
+            block_interval_ms=interval_ms,
             params=params,
         )
         create_network(root, options)
         self.manifest = read_manifest(root)
         for number in range(4):
             self.change(number, workers=WorkersConfig(signatures=0), metrics=MetricsConfig(listen=""))
-        self.scopes: dict[int, trio.CancelScope] = {}
+        self._running: dict[int, tuple[trio.CancelScope, trio.Event]] = {}
         self.nursery: trio.Nursery | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -95,14 +96,20 @@ class Network:
         self.process.wait()
 
     async def start(self, number: int) -> None:
-        scope = self.scopes[number] = trio.CancelScope()
+        scope, ended = self._running[number] = trio.CancelScope(), trio.Event()
         assert self.nursery is not None
 
         async def run(*, task_status: trio.TaskStatus[None]) -> None:
             with scope:
                 await run_node(self.home(number), task_status=task_status)
+            ended.set()
 
         await self.nursery.start(run)
+
+    async def stop(self, number: int) -> None:
+        scope, ended = self._running[number]
+        scope.cancel()
+        await ended.wait()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Client]:
@@ -113,19 +120,20 @@ class Network:
                         await self.start(number)
                     async with Client(self.url()) as client:
                         yield client
-                        self.nursery.cancel_scope.cancel()  # before the client that the load uses is closed
+                    self.nursery.cancel_scope.cancel()
             finally:
                 if self.process is not None and self.process.poll() is None:
                     self.kill_signer()
 
-    async def load(self, client: Client) -> None:
+    async def load(self) -> None:
         """A transfer whenever the one before is in a block, until cancelled."""
         live = self.live
-        while True:
-            await client.send(await live.transfer(client, 1))
-            height = await client.height()
-            while await client.height() == height:
-                await trio.sleep(0.02)
+        async with Client(self.url()) as client:
+            while True:
+                await client.send(await live.transfer(client, 1))
+                height = await client.height()
+                while await client.height() == height:
+                    await trio.sleep(POLL_S)
 
 
 def command(*words: object, code: int = 0) -> dict[str, Any]:
@@ -153,9 +161,20 @@ async def wait_for_vote(client: Client, address: str, *, after: int = 0) -> int:
     while True:
         height += 1
         while await client.height() < height + 1:
-            await trio.sleep(0.05)
+            await trio.sleep(POLL_S)
         if address in await voters(client, height):
             return height
+
+
+async def wait_for_calm(client: Client, heights: int, seconds_max: float) -> None:
+    """Until every validator is in the commits of so many heights in a row, or the time is over: other work may keep the machine busy."""
+    with trio.move_on_after(seconds_max):
+        row, height = 0, await client.height()
+        while row < heights:
+            height += 1
+            while await client.height() < height + 1:
+                await trio.sleep(POLL_S)
+            row = row + 1 if len(await voters(client, height)) == 4 else 0
 
 
 async def set_of(client: Client, height: int) -> set[str]:
