@@ -158,7 +158,7 @@ def _read_config(path: Path) -> SignerConfig:
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check its owner and mode") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from error
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})", hint="see docs/signer.md") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error or 'nested too deeply'}", hint="see docs/signer.md") from None
 

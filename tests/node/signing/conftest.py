@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ def _disk_that_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _quiet_logs() -> Iterator[None]:
     """Nodes in this process would spend more time on lines of log than on blocks."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    nowhere = structlog.WriteLoggerFactory(file=io.StringIO())
+    structlog.configure(logger_factory=nowhere, wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     yield
     structlog.reset_defaults()

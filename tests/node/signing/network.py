@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import msgspec
 import trio
 
 from genesis.testnet import NetworkOptions
+from node.cli.main import run
 from node.config import load_config, render_config
 from node.config_sections import MetricsConfig, RemoteSignerConfig, WorkersConfig
 from node.keystore import Role, read_key_file
@@ -99,12 +101,12 @@ class Network:
         scope, ended = self._running[number] = trio.CancelScope(), trio.Event()
         assert self.nursery is not None
 
-        async def run(*, task_status: trio.TaskStatus[None]) -> None:
+        async def serve(*, task_status: trio.TaskStatus[None]) -> None:
             with scope:
                 await run_node(self.home(number), task_status=task_status)
             ended.set()
 
-        await self.nursery.start(run)
+        await self.nursery.start(serve)
 
     async def stop(self, number: int) -> None:
         scope, ended = self._running[number]
@@ -137,11 +139,13 @@ class Network:
 
 
 def command(*words: object, code: int = 0) -> dict[str, Any]:
-    """A `qenex` command in a process of its own, and its answer."""
-    done = subprocess.run([*QENEX, *map(str, words), "--json"], capture_output=True, check=False)
-    assert done.returncode == code, done.stderr.decode()
-    found: dict[str, Any] = json.loads(done.stderr if code == 2 else done.stdout)
-    return found
+    """A `qenex` command in this process, which a new one would take seconds for, and its answer."""
+    out, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(errors):
+        found = run([*map(str, words), "--json"])
+    assert found == code, errors.getvalue()
+    answer: dict[str, Any] = json.loads(errors.getvalue().splitlines()[-1] if code == 2 else out.getvalue())
+    return answer
 
 
 async def run_command(*words: object, code: int = 0) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import trio
 from node.config import Home
 from node.rpc.client import Client
 from node.signer_record import peek_record
+from state.primitives.errors import PortInUseError
+from tests.node.rpc.live import run_node
 from tests.node.signing.network import LAST, POLL_S, Network, run_command, set_of, voters, wait_for_calm, wait_for_vote
 
 KILLS = 20
@@ -51,24 +53,37 @@ async def test_a_validator_whose_keys_are_elsewhere(tmp_path: Path) -> None:
         again = await wait_for_vote(client, address, after=height + 2)
         assert again > first
         await require_one_history(network, client)
+        async with Client(network.url(LAST)) as own:
+            figures = (await own.call("node_metrics"))["metrics"]
+        assert figures["qenex_signer_connected"] == 1.0
+        assert figures["qenex_signer_seconds_count"] > 2 and figures["qenex_signer_seconds_sum"] > 0
         shown = await run_command("signer", "show", "--home", network.signer_home)
         assert shown["keys"][0]["address"] == address
         assert shown["keys"][0]["height"] >= again
-        await rotate_there(network, client, address)
 
 
-async def rotate_there(network: Network, client: Client, old: str) -> None:
+async def test_a_change_of_keys_that_are_elsewhere(tmp_path: Path) -> None:
     """The signer's keys are changed while all run; the node hears of them, and the old ones are set aside in the signer's home."""
-    keys = ("--from", f"owner{LAST}", "--keys-home", network.root, "--node", network.url())
-    done = await run_command("keys", "rotate-validator", "--home", network.signer_home, *keys)
-    assert (done["code"], done["old"], done["running"]) == (0, old, True)
-    await wait_for_vote(client, done["new"], after=done["height"])
+    network = Network(tmp_path / "net")
+    old = network.move_keys()["validator"]
     home = Home(network.signer_home)
-    while home.next_key_file.exists():
-        await trio.sleep(POLL_S)
-    assert (home.keys_dir / "validator.json.retired-1").exists()
-    assert peek_record(home.signer_file).address.hex().upper() == done["new"]
-    assert old not in await set_of(client, await client.height())
+    async with network.running() as client:
+        network.start_signer()
+        await wait_for_vote(client, old)
+        keys = ("--from", f"owner{LAST}", "--keys-home", network.root, "--node", network.url())
+        done = await run_command("keys", "rotate-validator", "--home", home.root, *keys)
+        assert (done["code"], done["old"], done["running"]) == (0, old, True)
+        voted = await wait_for_vote(client, done["new"], after=done["height"])
+        for height in range(done["height"], voted + 1):
+            assert len({old, done["new"]} & await voters(client, height)) <= 1
+        while home.next_key_file.exists():
+            await trio.sleep(POLL_S)
+        assert (home.keys_dir / "validator.json.retired-1").exists()
+        assert peek_record(home.signer_file).address.hex().upper() == done["new"]
+        assert old not in await set_of(client, await client.height())
+        await network.stop(LAST)  # the node's settings still name the address of before
+        await network.start(LAST)
+        await wait_for_vote(client, done["new"], after=await client.height())
 
 
 async def test_a_change_of_keys_without_downtime(tmp_path: Path) -> None:
@@ -122,6 +137,19 @@ async def test_a_change_of_keys_without_downtime(tmp_path: Path) -> None:
         await require_one_history(network, client)
     assert peek_record(home.data_dir / "signer_record.retired-1").address.hex().upper() == old
     assert peek_record(home.signer_file).address.hex().upper() == new
+
+
+async def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    network = Network(tmp_path / "net")
+    network.move_keys()
+    host, _, port = network.signer_place.partition(":")
+    listeners = await trio.open_tcp_listeners(int(port), host=host)
+    with pytest.raises(ExceptionGroup) as raised, trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run_node, network.home())
+    assert raised.group_contains(PortInUseError, match=port)
+    for listener in listeners:
+        await listener.aclose()
 
 
 @pytest.mark.drill
