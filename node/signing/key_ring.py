@@ -94,13 +94,16 @@ class KeyRing:
         """See `VoteSigner`."""
         self._address = choose_address([signer.address for signer in self._signers], validators, self._address)
 
-    def sign(self, request: SignRequest, address: bytes) -> tuple[bytes, bytes]:
-        """As `Signer.sign`, with the key of an address. Raises `DoubleSignError` if the other key has signed in or above this height."""
-        signer = self._of(address)
+    def sign(self, request: SignRequest, address: bytes | None = None) -> tuple[bytes, bytes]:
+        """As `Signer.sign`, with the key of an address (default: the one that votes).
+
+        Raises `DoubleSignError` also if the other key has signed in or above this height.
+        """
+        signer = self.current if address is None else self._of(address)
         for other in self._signers:
             if other is not signer and other.record.height >= request.height:
                 raise DoubleSignError(
-                    f"refused to sign height {request.height} with the key {address.hex().upper()}: the validator's other key has signed "
+                    f"refused to sign height {request.height} with the key {signer.address.hex().upper()}: the validator's other key has signed "
                     f"height {other.record.height}",
                     hint="nothing to do while keys are being changed; otherwise check that these keys run only here",
                 )

@@ -26,6 +26,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from state.primitives.errors import DoubleSignError
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BYTES: Final = (256, 512, 1024, 2048, 4096, 8192, 16384, 65536, 262144, 1048576)
@@ -117,6 +119,7 @@ class NodeMetrics:
         self._pool_k = gauge(OURS, "pool_k_log2", "Base-2 logarithm of a pool's product of reserves", ("pool",))
         self._signer_seconds = histogram(OURS, "signer_seconds", "From asking the signer to both signatures", _SECONDS).labels(chain_id)
         self._signer_refusals = counter(OURS, "signer_refusals", "What the signer, or a look at its record, refused", ("code",))
+        self._signer_refusals.labels(chain_id, str(DoubleSignError.code))  # shown as 0 from the start: this is the one to watch
         self._lanes = gauge(OURS, "mempool_lane_txs", "Transactions waiting, by kind of lane", ("lane",))
         self._values = {name: gauge(OURS, name, text).labels(chain_id) for name, text in FIGURES}
         self.invariant_checks = counter(OURS, "invariant_checks", "Operations and actions that were checked").labels(chain_id)
