@@ -103,8 +103,8 @@ class KeyRing:
         for other in self._signers:
             if other is not signer and other.record.height >= request.height:
                 raise DoubleSignError(
-                    f"refused to sign height {request.height} with the key {signer.address.hex().upper()}: the validator's other key has signed "
-                    f"height {other.record.height}",
+                    f"refused to sign height {request.height} with the key {signer.address.hex().upper()}: the validator's other key has "
+                    f"signed height {other.record.height}",
                     hint="nothing to do while keys are being changed; otherwise check that these keys run only here",
                 )
         return signer.sign(request)
