@@ -23,6 +23,8 @@ from node.peer_scores import keep_scores
 from node.places import close_to_others
 from node.rpc.access import open_access
 from node.rpc.server import serve_rpc
+from node.signing.key_watch import KeyWatch
+from node.signing.remote import RemoteSigner
 from node.stop_deadline import StopDeadline
 from node.telemetry.levels import levels_of
 from node.telemetry.logs import configure_logs, get_log, set_levels
@@ -127,6 +129,9 @@ async def _run_parts(opened: Opened, parts: Parts, task_status: trio.TaskStatus[
         await nursery.start(parts.requests.run)
         if isinstance(parts.checker, WorkerPool):
             await nursery.start(parts.checker.run)
+        if parts.signing is not None:
+            signer_address = await _start_signing(nursery, parts.signing, config.signer.listen)
+            log.info("voting keys", signer=signer_address or "in this home")
         await nursery.start(parts.engine.run)
         await nursery.start(parts.gossip.run)
         await nursery.start(parts.evidence_gossip.run)
@@ -148,6 +153,19 @@ async def _run_parts(opened: Opened, parts: Parts, task_status: trio.TaskStatus[
         await nursery.start(parts.reloader.targets.levels.run)
         tune_gc()
         task_status.started(parts)
+
+
+async def _start_signing(nursery: trio.Nursery, signing: KeyWatch | RemoteSigner, listen: str) -> str:
+    """Where a signer elsewhere may call, "" for keys of our own. Before consensus, so that what it asks for is heard."""
+    try:
+        address: str = await nursery.start(signing.run)
+    except* OSError as group:
+        error = group.exceptions[0]
+        raise PortInUseError(
+            f"cannot listen for the signer on {listen}: {getattr(error, 'strerror', None) or error}",
+            hint="stop the program that uses the port, or change [signer] listen in config.toml",
+        ) from error
+    return address
 
 
 async def _start_metrics(nursery: trio.Nursery, metrics: NodeMetrics, listen: str) -> None:

@@ -55,6 +55,11 @@ class Home:
         return self.keys_dir / "validator.json"
 
     @property
+    def next_key_file(self) -> Path:
+        """The voting keys that come after those, while a change of keys is under way."""
+        return self.keys_dir / "validator.next.json"
+
+    @property
     def node_key_file(self) -> Path:
         """The key that other nodes know this node by."""
         return self.keys_dir / "node.json"
@@ -88,6 +93,11 @@ class Home:
     def signer_file(self) -> Path:
         """The signer's record."""
         return self.data_dir / "signer_record"
+
+    @property
+    def next_signer_file(self) -> Path:
+        """The record of the next voting keys."""
+        return self.data_dir / "signer_record.next"
 
     @property
     def peer_scores_file(self) -> Path:
@@ -212,6 +222,7 @@ def parse_settings(
         raise _explain(error, tree, places, _Source(text, source)) from None
     _check_ports(config, places, source)
     _check_levels(config, places, source)
+    _check_signer(config, source)
     return Settings(config, origins)
 
 
@@ -373,6 +384,14 @@ def _check_levels(config: Config, places: Mapping[str, str], source: str) -> Non
         raise ConfigError(f"{places.get('log.levels', source)}: log.levels has {twice} twice", hint="name each module once")
 
 
+def _check_signer(config: Config, source: str) -> None:
+    """Where the signer calls, who it is and what it votes as belong together."""
+    given = {"listen": config.signer.listen, "id": config.signer.id, "validator": config.signer.validator}
+    missing = [key for key, value in given.items() if not value]
+    if 0 < len(missing) < len(given):
+        raise ConfigError(f"{source}: [signer] {missing[0]} is missing", hint="qenex signer show prints the whole section")
+
+
 def _check_ports(config: Config, places: Mapping[str, str], source: str) -> None:
     """Ports in range, and no two listeners on one address."""
     seen: dict[tuple[str, int], str] = {}
@@ -380,6 +399,7 @@ def _check_ports(config: Config, places: Mapping[str, str], source: str) -> None
         ("rpc.listen", config.rpc.listen),
         ("p2p.listen", config.p2p.listen),
         ("metrics.listen", config.metrics.listen),
+        ("signer.listen", config.signer.listen),
         *(("p2p.peers", peer.partition("@")[2]) for peer in config.p2p.peers),
     ):
         if not text:

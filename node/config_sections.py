@@ -160,6 +160,15 @@ class AuditConfig(Section, frozen=True):
     anchor_interval_s: Annotated[int, Meta(ge=1, le=604_800, description="1 to 604800 (seconds between anchors)")] = 3_600
 
 
+class RemoteSignerConfig(Section, frozen=True):
+    """[signer]: voting keys in another process, which calls here; see docs/signer.md."""
+
+    listen: ListenOrOff = ""
+    id: Annotated[str, Meta(pattern=r"^([0-9a-f]{40})?\Z", description='whose call is taken: 40 lower-case hex digits, or ""')] = ""
+    validator: Annotated[str, Meta(pattern=r"^([0-9A-F]{40})?\Z", description='its address: 40 upper-case hex digits, or ""')] = ""
+    timeout_ms: Annotated[int, Meta(ge=100, le=60_000, description="100 to 60000 (milliseconds for one signature)")] = 2_000
+
+
 class Config(Section, frozen=True):
     """All settings of one node."""
 
@@ -174,6 +183,7 @@ class Config(Section, frozen=True):
     alerts: AlertsConfig = AlertsConfig()
     index: IndexConfig = IndexConfig()
     audit: AuditConfig = AuditConfig()
+    signer: RemoteSignerConfig = RemoteSignerConfig()
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -187,6 +197,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "alerts": AlertsConfig,
     "index": IndexConfig,
     "audit": AuditConfig,
+    "signer": RemoteSignerConfig,
 }
 
 # What is not shown, in answers or in logs: a password may be in it.

@@ -43,11 +43,12 @@ from node.look_back import check_record_against_chain, note_own_signature
 from node.own_key import note_conviction, require_not_said_otherwise, require_one_instance
 from node.pacing import compute_pace
 from node.roles import ChainState, Executor, Outbox
-from node.signer import Signer, SignRequest, Step
+from node.signing.desk import SigningDesk
+from node.signing.voter import VoteSigner
 from node.sync.messages import CertifiedBlock
 from node.unanswered import Unanswered
 from node.wal import Wal
-from state.primitives.errors import ConsensusFailure, DoubleSignError, QenexError, RemoteError, UpgradeRequiredError
+from state.primitives.errors import ConsensusFailure, QenexError, RemoteError, UpgradeRequiredError
 from state.primitives.limits import DRIVER_INBOX_MAX
 
 NS_PER_S: Final = 1_000_000_000
@@ -76,7 +77,7 @@ class Driver:
         self,
         state: ChainState,
         wal: Wal,
-        signer: Signer | None,
+        signer: VoteSigner | None,
         executor: Executor,
         outbox: Outbox,
         clock: Clock,
@@ -85,6 +86,7 @@ class Driver:
         warn: Callable[[str, QenexError], None],
     ) -> None:
         if signer is not None:
+            signer.select(state.tip.validators)
             check_record_against_chain(signer, state.height, {state.height: state.last_commit}.get)
         self.state = state
         self._wal = wal
@@ -98,12 +100,11 @@ class Driver:
         self._warn = warn
         self.core = self._make_core()
         self._send, self._receive = trio.open_memory_channel[_Envelope](DRIVER_INBOX_MAX)
+        self._desk = SigningDesk(signer, wal, self.submit, warn)
         self._timers: list[tuple[int, int, m.TimeoutFired]] = []
         self._timer_count = 0
         self._recent: deque[object] = deque(maxlen=RECENT_INPUTS_MAX)
         self._jobs: dict[trio.CancelScope, None] = {}
-        self._has_signed = False
-        self._refused_height = 0  # the signer refused: nothing more is signed in it
         self._started = False  # the core works on state.height + 1
         self._replaying = False
         self._busy_at_ns = self._idle_at_ns = 0
@@ -157,6 +158,8 @@ class Driver:
         try:
             async with trio.open_nursery() as nursery:
                 await self._replay(nursery)
+                if self._signer is not None and not self._signer.answers_at_once:
+                    nursery.start_soon(self._desk.run)
                 task_status.started()
                 while True:
                     await self._handle(await self._next(), nursery)
@@ -229,7 +232,7 @@ class Driver:
                 self._outbox.want_block(height, block_id)
             case m.SignVote(message, lock) | m.SignProposal(message, lock):
                 self._wal.sync()
-                return self._sign(message, lock)
+                return await self._sign(message, lock)
             case m.Broadcast(message):
                 self._outbox.broadcast(message)
             case m.ReportEvidence():
@@ -240,52 +243,22 @@ class Driver:
 
     # signing
 
-    def _sign(self, message: Vote | Proposal, lock: m.Lock) -> m.Input | None:
-        signer = self._signer
-        if signer is None or message.height <= self._refused_height:
+    async def _sign(self, message: Vote | Proposal, lock: m.Lock) -> m.Input | None:
+        signer, desk = self._signer, self._desk
+        if signer is None or desk.is_past(message):
             return None
-        step = Step.PROPOSE if isinstance(message, Proposal) else Step(int(message.type) + 1)
-        moment = (message.height, message.round, int(step))
-        if moment < signer.record.moment:
-            return None  # signed before the crash, when its successor was, too; peers have it or do without
-        if moment > signer.record.moment:
+        if desk.is_new(message):
             self._require_alone(signer, message)
-        request = SignRequest(
-            message.height,
-            message.round,
-            step,
-            message.sign_bytes(self.state.tip.chain_id),
-            lock.locked_value.hash if lock.locked_value else b"",
-            lock.locked_round,
-            lock.valid_value.hash if lock.valid_value else b"",
-            lock.valid_round,
-            self._wal.position,
-        )
-        try:
-            signature, pq_signature = signer.sign(request)
-        except DoubleSignError as error:
-            self._refused_height = message.height
-            self._warn("signer", error)
-            return None
-        self._has_signed = True
-        return m.Signed(message.with_signatures(signature, pq_signature))
+        return await desk.sign(message, lock, self.state.tip.chain_id)
 
-    def _require_alone(self, signer: Signer, message: Vote | Proposal) -> None:
+    def _require_alone(self, signer: VoteSigner, message: Vote | Proposal) -> None:
         require_not_said_otherwise(self.core, signer.address, message)
 
-    def _look_for_ours(self, signer: Signer, decision: m.Decide) -> None:
+    def _look_for_ours(self, signer: VoteSigner, decision: m.Decide) -> None:
         note_own_signature(signer, decision.commit, decision.block.header.time_ns, self._started_ns, self._warn)
 
-    def _require_innocent(self, signer: Signer, decision: m.Decide) -> None:
-        note_conviction(decision.block, signer.address, self._has_signed, self._warn)
-
-    def _must_abstain(self, height: int) -> bool:
-        """Whether nothing may be signed in `height`, because what was signed in it before is not known in full."""
-        if self._signer is None or self._wal.damaged:
-            return True
-        record = self._signer.record
-        known = height > record.height or (height == record.height and self._replaying and record.signature != b"")
-        return not known
+    def _require_innocent(self, signer: VoteSigner, decision: m.Decide) -> None:
+        note_conviction(decision.block, signer.address, self._desk.has_signed, self._warn)
 
     # background work
 
@@ -307,6 +280,7 @@ class Driver:
     async def _decide(self, decision: m.Decide) -> None:
         for scope in self._jobs:
             scope.cancel()
+        self._desk.end_height(decision.height)
         if self._signer is not None:
             self._look_for_ours(self._signer, decision)
         self.state = await self._executor.commit(decision.block, decision.commit, decision.pq_commit)
@@ -348,6 +322,9 @@ class Driver:
 
     def _make_start(self) -> m.StartHeight:
         state, tip = self.state, self.state.tip
+        if self._signer is not None:
+            self._signer.select(tip.validators)
+            self.core.address = self._signer.address or None
         return m.StartHeight(
             tip.height + 1,
             tip.validators,
@@ -358,7 +335,7 @@ class Driver:
             state.last_commit,
             state.last_pq_commit,
             Timeouts.of(tip.params),
-            self._must_abstain(tip.height + 1),
+            self._desk.must_abstain(tip.height + 1, self._replaying),
         )
 
     # start
@@ -411,7 +388,7 @@ class Driver:
             "last block": self.state.tip.last_block_id,
             "core height": self.core.height,
             "core state": None if view is None else view.state,
-            "signer": None if self._signer is None else self._signer.record.moment,
+            "signer": None if self._signer is None or self._signer.record is None else self._signer.record.moment,
             "log": f"{self._wal.path} position {self._wal.position} damaged {self._wal.damaged}",
             **self.statistics(),
         }

@@ -25,7 +25,7 @@ from node.driver import Driver
 from node.network import Network, NetworkEvent
 from node.propagation import Propagation
 from node.roles import ChainState, Executor
-from node.signer import Signer
+from node.signing.voter import VoteSigner
 from node.sync.loop import BlockSource, SyncLoop
 from node.sync.messages import CertifiedBlock
 from node.telemetry.logs import get_log
@@ -47,7 +47,7 @@ class Edges:
     executor: Executor
     find_tx: Callable[[bytes], bytes | None]  # a body of the mempool by its hash
     wal: Wal
-    signer: Signer | None
+    signer: VoteSigner | None
     clock: Clock
     verifier: Verifier
     data_directory: Path

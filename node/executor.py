@@ -95,7 +95,7 @@ class LedgerExecutor:
         self._store = store
         self._chain_id = chain_id
         self._records = records
-        self._proposer_address = proposer_address
+        self.name_proposer: Callable[[], bytes] = lambda: proposer_address  # of the height in progress
         self._verifier = verifier
         self._clock = clock
         self._mempool: Mempool | None = None
@@ -140,7 +140,7 @@ class LedgerExecutor:
 
     async def build_value(self, height: int, round_: int, last_commit: Commit) -> Block:
         """See `node.roles.Executor`."""
-        tip = self.state.tip
+        tip, proposer = self.state.tip, self.name_proposer()
         time_ns = await self._wait_for_time(tip.last_block_time_ns)
         params = tip.params
         evidence: tuple[Evidence, ...] = ()
@@ -149,12 +149,12 @@ class LedgerExecutor:
         room = max(0, params.block_bytes_max - BLOCK_OVERHEAD_BYTES - sum(map(size_of, evidence)))
         candidates = self._pool.pool.reap(room, params.block_txs_max)
         await self._pool.verify_for_block(candidates)
-        context = self._context(height, time_ns, self._proposer_address, last_commit, evidence)
+        context = self._context(height, time_ns, proposer, last_commit, evidence)
         built = build_block(
             self._records, context, candidates, verified=self._pool.verified, bytes_max=room
         )
         block = make_block(
-            tip, time_ns, [tx.raw for tx in built.txs], last_commit, evidence, self._proposer_address
+            tip, time_ns, [tx.raw for tx in built.txs], last_commit, evidence, proposer
         )
         self._remember(block.block_id(), Execution(built.txs, built.result))
         self._pool.drop([(candidates[position].hash, code) for position, code in built.refused])

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 from consensus.commit import Commit, Flag
-from node.signer import Signer, SignerRecord, Step
+from node.signer_record import SignerRecord, Step
+from node.signing.voter import VoteSigner
 from state.primitives.errors import DoubleSignError, QenexError, SignerRecordError
 
 LOOK_BACK_BLOCKS: Final = 10
@@ -34,15 +35,17 @@ def find_unknown_commit(record: SignerRecord, height: int, commit_of: Callable[[
     return None
 
 
-def check_record_against_chain(signer: Signer, height: int, commit_of: Callable[[int], Commit | None]) -> None:
-    """See `find_unknown_commit`. Raises `SignerRecordError`."""
+def check_record_against_chain(signer: VoteSigner, height: int, commit_of: Callable[[int], Commit | None]) -> None:
+    """See `find_unknown_commit`. Raises `SignerRecordError`. A record that is not known yet is looked at when its signer comes."""
+    if signer.record is None:
+        return
     commit = find_unknown_commit(signer.record, height, commit_of)
     if commit is not None:
         signer.require_at_least(commit.height, commit.round, Step.PRECOMMIT)
 
 
 def note_own_signature(
-    signer: Signer, commit: Commit, time_ns: int, started_ns: int, warn: Callable[[str, QenexError], None]
+    signer: VoteSigner, commit: Commit, time_ns: int, started_ns: int, warn: Callable[[str, QenexError], None]
 ) -> None:
     """Look at the commit of a block that is about to be stored. Raises `DoubleSignError` if somebody else signs with our key now."""
     if not _holds(commit, signer.address) or signer.knows(commit.height, commit.round, Step.PRECOMMIT):
@@ -52,7 +55,7 @@ def note_own_signature(
             f"block {commit.height} holds a signature of this validator that it has not given: its key is used by two instances",
             hint="stop both, find out which is the right one, and start only that",
         )
-    if commit.height > signer.record.height:  # not yet said
+    if signer.record is None or commit.height > signer.record.height:  # not yet said
         warn(
             "signer",
             SignerRecordError(

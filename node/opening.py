@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from consensus.validation import ChainTip
 from genesis.build import build_changes, build_params, build_validators
@@ -20,7 +20,9 @@ from node.executor import load_state, require_known_rules, write_genesis
 from node.keystore import KeySet, Role, read_key_file
 from node.look_back import check_record_against_chain
 from node.roles import ChainState
-from node.signer import Signer
+from node.signing.key_files import ReadKeys, open_ring
+from node.signing.key_ring import KeyRing
+from node.signing.remote import RemoteSettings, RemoteSigner
 from node.statesync.run import join_network
 from node.storage.store import Store, StoreOptions
 from node.telemetry.logs import get_log
@@ -28,13 +30,17 @@ from node.tips import find_commit
 from node.wal import Wal
 from p2p.handshake import PROTOCOL_VERSION, Greeting
 from p2p.identity import NodeIdentity
+from p2p.transport import TcpTransport
 from state.primitives.errors import (
     ConfigError,
     HomeError,
     KeyFileError,
     QenexError,
 )
+from state.primitives.hashing import validator_address
 from state.primitives.limits import GENESIS_BYTES_MAX
+from state.schema_staking import address_owner_key, validator_key
+from state.view import View
 
 VERSION: Final = metadata.version("qenex-node")
 
@@ -49,7 +55,8 @@ class Opened:
     identity: NodeIdentity
     store: Store
     state: ChainState
-    signer: Signer | None
+    signer: KeyRing | RemoteSigner | None
+    read_keys: ReadKeys
     wal: Wal
     anchor_key: KeySet | None = None  # of the account that anchors the audit log
     overrides: Overrides = field(default_factory=Overrides)
@@ -71,16 +78,24 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
     if state.tip.chain_id != document.chain_id:
         raise ConfigError(f"the database in {home.db_dir} is of chain {state.tip.chain_id}", hint="genesis.json is another network's")
     require_known_rules(state.tip)
-    signer = _open_signer(home, document, state, overrides)
+
+    def read_keys(path: Path) -> KeySet:
+        return _read_keys(path, Role.VALIDATOR, overrides)
+
+    abstain_through = state.height + 1 if overrides.accept_empty_signer_record else None
+    ring = open_ring(home, document.hash, read_keys, abstain_through=abstain_through)
     position = 0
-    if signer is not None:
-        stack.callback(signer.close)
-        check_record_against_chain(signer, state.height, lambda height: find_commit(store, height))
-        if signer.record.height == state.height + 1:
-            position = signer.record.log_position
+    if ring is not None:
+        stack.callback(ring.close)
+        for signer in ring.signers:
+            check_record_against_chain(signer, state.height, lambda height: find_commit(store, height))
+        ring.select(state.tip.validators)
+        if ring.record.height == state.height + 1:
+            position = ring.record.log_position
+    remote = _make_remote(home, config, document, identity, store, ring)
     wal = Wal.open(home.wal_dir, document.hash, state.height + 1, signed_position=position)
     stack.callback(wal.close)
-    return Opened(home, config, document, identity, store, state, signer, wal, anchor_key, overrides)
+    return Opened(home, config, document, identity, store, state, ring or remote, read_keys, wal, anchor_key, overrides)
 
 
 def _read_genesis(path: Path) -> bytes:
@@ -95,12 +110,13 @@ def _read_genesis(path: Path) -> bytes:
 def _join(home: Home, config: Config, document: Document, identity: NodeIdentity, wanted: StateSync) -> None:
     """Make the database from peers' snapshots."""
     log = get_log("statesync")
-
-    def warn(who: str, error: QenexError) -> None:
-        log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)
-
     greeting = make_greeting(config, document, 0)
-    join_network(home, config, document, identity, greeting, store_options(config), wanted, warn, lambda text: log.info(text))
+    join_network(home, config, document, identity, greeting, store_options(config), wanted, _warn, lambda text: log.info(text))
+
+
+def _warn(who: str, error: QenexError) -> None:
+    log = get_log("signer" if who == "signer" else "statesync")
+    log.warning("refused", who=who, error=error.name, code=error.code, reason=error.message, hint=error.hint)
 
 
 def store_options(config: Config) -> StoreOptions:
@@ -151,15 +167,36 @@ def _read_anchor_key(home: Home, config: Config, overrides: Overrides) -> KeySet
     return keys
 
 
-def _open_signer(home: Home, document: Document, state: ChainState, overrides: Overrides) -> Signer | None:
-    if not home.validator_key_file.exists():
+def _make_remote(
+    home: Home, config: Config, document: Document, identity: NodeIdentity, store: Store, ring: KeyRing | None
+) -> RemoteSigner | None:
+    """The signer elsewhere that the settings name. Raises `ConfigError` if there are voting keys here as well."""
+    settings = config.signer
+    if not settings.listen:
         return None
-    keys = _read_keys(home.validator_key_file, Role.VALIDATOR, overrides)
-    if overrides.accept_empty_signer_record:
-        return Signer.open_or_accept_empty(
-            home.signer_file, document.hash, keys.key, keys.pq_key, abstain_through=state.height + 1
+    if ring is not None:
+        raise ConfigError(
+            f"[signer] names a signer elsewhere, and {home.validator_key_file} is here as well",
+            hint='keys live in one place: qenex signer init --from-home moves them, or set [signer] listen = ""',
         )
-    return Signer.open(home.signer_file, document.hash, keys.key, keys.pq_key)
+    host, port = split_listen(settings.listen)
+    known = find_vote_addresses(store, bytes.fromhex(settings.validator))
+    place = RemoteSettings(host, port, settings.id, document.hash, known, settings.timeout_ms / 1000)
+    return RemoteSigner(place, TcpTransport(identity), _warn)
+
+
+def find_vote_addresses(store: Store, address: bytes) -> tuple[bytes, ...]:
+    """The addresses that a validator votes with now and next, the older first, by any address it ever had.
+
+    So settings that name the address of before a change of keys go on being right.
+    """
+    values = View(store).values
+    owner: Any = values[address_owner_key(address)]
+    record: Any = None if owner is None else values[validator_key(owner[0])]
+    if record is None:
+        return (address,)
+    told = (record.told_keys[0],) if record.told_keys else ()
+    return tuple(validator_address(key) for key in (*told, record.ed25519_key))
 
 
 def make_greeting(config: Config, document: Document, height: int) -> Greeting:

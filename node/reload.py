@@ -96,6 +96,10 @@ WAYS: Final[dict[str, Way]] = {
     "index.dsn": _restart("the index is open"),
     "audit.anchor_key": _restart("the key is read and asked for at the start"),
     "audit.anchor_interval_s": _restart("the pause is that of the start"),
+    "signer.listen": _restart("the socket is open, or the keys are here"),
+    "signer.id": _restart("the signer that is connected was let in by the old one"),
+    "signer.validator": _restart("the votes are of this validator"),
+    "signer.timeout_ms": _restart("the link is made with it"),
 }
 TLS: Final = ("rpc.tls_cert", "rpc.tls_key")
 FILES: Final = (*TLS, "alerts.rules", "alerts.webhook_secret_file", "alerts.smtp_password_file")  # read again whatever the setting says

@@ -27,114 +27,42 @@ No consensus logic may go in here beyond those refusals, and nothing may be sign
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Self
-from zlib import crc32
+from typing import Self
 
+from consensus.vote import Proposal, Vote
 from node.files import CREATE, MACHINE, NO_LINK, READ_WRITE, Files
-from state.primitives.codec import decode, encode_trusted
-from state.primitives.errors import DoubleSignError, MalformedError, SignerRecordError
+from node.signer_record import (
+    FILE_BYTES,
+    LOST_HINT,
+    SLOT_BYTES,
+    SignerRecord,
+    SignRequest,
+    Step,
+    UnreadableRecordError,
+    frame_slot,
+    make_disk_error,
+    peek_record,
+    read_newest,
+    require_private,
+)
+from state.primitives.errors import DoubleSignError, SignerRecordError
 from state.primitives.hashing import validator_address
-from state.primitives.keys import CONTEXT_VOTE, KeyKind, PrivateKey
-from state.primitives.limits import ROUND_MAX, SIGNER_COPY_BYTES
+from state.primitives.keys import CONTEXT_VOTE, KeyKind, PrivateKey, PublicKey
+from state.primitives.limits import ROUND_MAX
+from state.validators import ValidatorSet
 
-VERSION: Final = 1
-NO_ROUND: Final = -1
-_MAGIC: Final = b"QXSR"
-_HEADER: Final = 12  # magic, length, crc
-_SLOT: Final = 2 * SIGNER_COPY_BYTES
-_FILE: Final = 2 * _SLOT
-
-
-class Step(IntEnum):
-    """What is signed, in the order of one round."""
-
-    PROPOSE = 1
-    PREVOTE = 2
-    PRECOMMIT = 3
-
-
-@dataclass(frozen=True, slots=True)
-class SignRequest:
-    """Something to sign and the core's promises at that moment; a value is a block hash, or empty with round -1.
-
-    `log_position` is the durable length of the consensus log: a log found shorter later has lost its end.
-    """
-
-    height: int
-    round: int
-    step: Step
-    sign_bytes: bytes
-    locked_value: bytes
-    locked_round: int
-    valid_value: bytes
-    valid_round: int
-    log_position: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SignerRecord:
-    """What the file holds. Height 0 means that nothing was signed yet."""
-
-    chain_id: bytes
-    address: bytes
-    height: int = 0
-    round: int = 0
-    step: int = 0
-    sign_bytes: bytes = b""
-    signature: bytes = b""
-    pq_signature: bytes = b""
-    locked_value: bytes = b""
-    locked_round: int = NO_ROUND
-    valid_value: bytes = b""
-    valid_round: int = NO_ROUND
-    log_position: int = 0
-
-    @property
-    def moment(self) -> tuple[int, int, int]:
-        """(height, round, step) of the last signature."""
-        return self.height, self.round, self.step
-
-    def encode(self, sequence: int) -> bytes:
-        """Canonical bytes, numbered by the order of writing."""
-        return encode_trusted(
-            [
-                VERSION,
-                sequence,
-                self.chain_id,
-                self.address,
-                self.height,
-                self.round,
-                self.step,
-                self.sign_bytes,
-                self.signature,
-                self.pq_signature,
-                self.locked_value,
-                self.locked_round,
-                self.valid_value,
-                self.valid_round,
-                self.log_position,
-            ]
-        )
-
-    @classmethod
-    def decode(cls, data: bytes) -> tuple[int, SignerRecord]:
-        """(sequence number, record). Raises `MalformedError`."""
-        value = decode(data, bytes_max=SIGNER_COPY_BYTES, depth_max=1)
-        kinds = (int, int, bytes, bytes, int, int, int, bytes, bytes, bytes, bytes, int, bytes, int, int)
-        if type(value) is not tuple or tuple(type(item) for item in value) != kinds or value[0] != VERSION:
-            raise MalformedError("not a signer record of this version")
-        return value[1], cls(*value[2:])
+__all__ = ["SignRequest", "Signer", "SignerRecord", "Step", "peek_record"]
 
 
 class Signer:
     """Two keys and their record. Made by `Signer.create` or `Signer.open`; single owner, not thread-safe; `close` when done.
 
-    `sign` blocks for one ML-DSA signature and one disk write.
+    `sign` blocks for one ML-DSA signature and one disk write. A `VoteSigner` (node.signing.voter) whose one key never changes.
     """
+
+    answers_at_once = True
 
     def __init__(
         self, path: Path, descriptor: int, key: PrivateKey, pq_key: PrivateKey, record: SignerRecord, files: Files = MACHINE
@@ -175,14 +103,14 @@ class Signer:
             descriptor = files.open(temporary, READ_WRITE | CREATE | NO_LINK)
             signer = cls(path, descriptor, key, pq_key, record, files)
             files.lock(descriptor)
-            files.write(descriptor, bytes(_FILE))
+            files.write(descriptor, bytes(FILE_BYTES))
             signer._write(record)
             files.sync(descriptor)
             files.link(temporary, path)  # fails if the file came into being meanwhile
             files.remove(temporary)
             files.sync_folder(path.parent)
         except OSError as error:
-            raise _disk_error(path, "create", error) from error
+            raise make_disk_error(path, "create", error) from error
         return signer
 
     @classmethod
@@ -198,13 +126,13 @@ class Signer:
             descriptor = files.open(path, READ_WRITE | NO_LINK)
         except FileNotFoundError:
             raise SignerRecordError(
-                f"the signer record {path} is missing, but its key is present", hint=_LOST_HINT
+                f"the signer record {path} is missing, but its key is present", hint=LOST_HINT
             ) from None
         except OSError as error:
-            raise _disk_error(path, "open", error) from error
+            raise make_disk_error(path, "open", error) from error
         try:
             _check_file(path, descriptor, files)
-            sequence, record = _read(path, descriptor, files)
+            sequence, record = read_newest(path, descriptor, files)
             if record.address != address or record.chain_id != chain_id:
                 what = "validator key" if record.address != address else "chain"
                 raise SignerRecordError(
@@ -213,7 +141,7 @@ class Signer:
                 )
         except OSError as error:
             files.close(descriptor)
-            raise _disk_error(path, "read", error) from error
+            raise make_disk_error(path, "read", error) from error
         except SignerRecordError:
             files.close(descriptor)
             raise
@@ -233,7 +161,7 @@ class Signer:
         try:
             return cls.open(path, chain_id, key, pq_key)
         except SignerRecordError as error:
-            if not (isinstance(error, _UnreadableRecordError) or not path.exists()):
+            if not (isinstance(error, UnreadableRecordError) or not path.exists()):
                 raise
         if path.exists():
             number = 1
@@ -251,6 +179,26 @@ class Signer:
     def public_key(self) -> bytes:
         """The Ed25519 key, 32 bytes."""
         return self._key.public_key.data
+
+    @property
+    def pq_public_key(self) -> PublicKey:
+        """The ML-DSA key."""
+        return self._pq_key.public_key
+
+    @property
+    def addresses(self) -> tuple[bytes, ...]:
+        """See `VoteSigner`."""
+        return (self.address,)
+
+    def select(self, validators: ValidatorSet) -> None:
+        """See `VoteSigner`: there is nothing to choose from."""
+
+    async def wait_ready(self) -> None:
+        """See `VoteSigner`."""
+
+    async def ask(self, message: Vote | Proposal, request: SignRequest, address: bytes) -> tuple[bytes, bytes]:
+        """See `VoteSigner`. Never waits."""
+        return self.sign(request)
 
     def sign(self, request: SignRequest) -> tuple[bytes, bytes]:
         """(Ed25519 signature, ML-DSA signature) over the request's bytes, after its record is durable.
@@ -291,7 +239,7 @@ class Signer:
             self._write(new)
         except OSError as error:
             self._failed = True
-            raise _disk_error(self.path, "write", error) from error
+            raise make_disk_error(self.path, "write", error) from error
         self.record = new
         return new.signature, new.pq_signature
 
@@ -311,7 +259,7 @@ class Signer:
             self._write(new)
         except OSError as error:
             self._failed = True
-            raise _disk_error(self.path, "write", error) from error
+            raise make_disk_error(self.path, "write", error) from error
         self.record = new
 
     def require_at_least(self, height: int, round_: int, step: Step) -> None:
@@ -323,7 +271,7 @@ class Signer:
             raise SignerRecordError(
                 f"the signer record {self.path} ends at {_show(self.record.moment)}, but the chain holds this validator's "
                 f"signature at {_show((height, round_, int(step)))}",
-                hint="the record is older than the key's last signature; " + _LOST_HINT,
+                hint="the record is older than the key's last signature; " + LOST_HINT,
             )
 
     def close(self) -> None:
@@ -336,52 +284,11 @@ class Signer:
     def _write(self, record: SignerRecord) -> None:
         """Into the slot that is not the newest; durable on return."""
         sequence = self._sequence + 1
-        payload = record.encode(sequence)
-        copy = _MAGIC + len(payload).to_bytes(4, "big") + crc32(payload).to_bytes(4, "big") + payload
-        if len(copy) > SIGNER_COPY_BYTES:
-            raise SignerRecordError(f"a signer record of {len(copy)} bytes does not fit its slot")
-        slot = copy.ljust(SIGNER_COPY_BYTES, b"\0") * 2
-        if self._files.write_at(self._descriptor, slot, (sequence & 1) * _SLOT) != len(slot):
+        slot = frame_slot(record, sequence)
+        if self._files.write_at(self._descriptor, slot, (sequence & 1) * SLOT_BYTES) != len(slot):
             raise OSError(28, "the record was written in part")
         self._files.sync_data(self._descriptor)
         self._sequence = sequence
-
-
-def peek_record(path: Path) -> SignerRecord:
-    """The record in a file, for tools that only look: nothing is locked or written. Raises `SignerRecordError`."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise _disk_error(path, "open", error) from error
-    try:
-        _check_owner(path, descriptor, MACHINE)
-        return _read(path, descriptor, MACHINE)[1]
-    except OSError as error:
-        raise _disk_error(path, "read", error) from error
-    finally:
-        os.close(descriptor)
-
-
-class _UnreadableRecordError(SignerRecordError):
-    """The file is there but holds no record. Same code: for callers it is the same refusal."""
-
-
-def _read(path: Path, descriptor: int, files: Files) -> tuple[int, SignerRecord]:
-    """The newest record of the file. Raises `_UnreadableRecordError`."""
-    data = files.read_at(descriptor, _FILE + 1, 0)
-    found: list[tuple[int, SignerRecord]] = []
-    for offset in range(0, _FILE, SIGNER_COPY_BYTES):
-        copy = data[offset : offset + SIGNER_COPY_BYTES]
-        payload = copy[_HEADER : _HEADER + int.from_bytes(copy[4:8], "big")]
-        if copy[:4] != _MAGIC or crc32(payload) != int.from_bytes(copy[8:12], "big"):
-            continue
-        try:
-            found.append(SignerRecord.decode(payload))
-        except MalformedError:
-            continue
-    if len(data) != _FILE or not found:
-        raise _UnreadableRecordError(f"the signer record {path} is damaged", hint=_LOST_HINT)
-    return max(found, key=lambda pair: pair[0])
 
 
 def _check_file(path: Path, descriptor: int, files: Files) -> None:
@@ -392,14 +299,7 @@ def _check_file(path: Path, descriptor: int, files: Files) -> None:
             f"the signer record {path} is in use by another process",
             hint="this validator runs already; stop that process first",
         ) from None
-    _check_owner(path, descriptor, files)
-
-
-def _check_owner(path: Path, descriptor: int, files: Files) -> None:
-    if not files.is_private(descriptor):
-        raise SignerRecordError(
-            f"the signer record {path} can be written by other users", hint=f"chown it to this user; chmod 600 {path}"
-        )
+    require_private(path, descriptor, files)
 
 
 def _check_keys(key: PrivateKey, pq_key: PrivateKey) -> bytes:
@@ -419,16 +319,3 @@ def _check_promise(what: str, old_round: int, old_value: bytes, new_round: int, 
 
 def _show(moment: tuple[int, int, int]) -> str:
     return "/".join(str(part) for part in moment)
-
-
-def _disk_error(path: Path, action: str, error: OSError) -> SignerRecordError:
-    return SignerRecordError(
-        f"signer record {path}: cannot {action}: {error.strerror or error}",
-        hint="check the disk, its free space and the file's owner, then start the node again",
-    )
-
-
-_LOST_HINT: Final = (
-    "if it is lost for good and this key runs nowhere else, start once with --accept-empty-signer-record; "
-    "never restore it from a backup"
-)

@@ -39,6 +39,9 @@ from node.rpc.backend import NodeBackend
 from node.rpc.events import EventBus
 from node.rpc.live import LiveRpc
 from node.rpc.tls import open_tls
+from node.signing.key_watch import KeyWatch
+from node.signing.parts import wire_signer
+from node.signing.remote import RemoteSigner
 from node.source import StoreSource
 from node.statesync.server import SnapshotServer
 from node.telemetry.levels import LogLevels
@@ -78,6 +81,7 @@ class Parts:
     audit: AuditWriter
     requests: RequestLog
     anchorer: Anchorer | None
+    signing: KeyWatch | RemoteSigner | None  # what has to run so that this node can sign
 
 
 def make_warn(module: str) -> Callable[[str, QenexError], None]:
@@ -96,7 +100,7 @@ def wire(opened: Opened) -> Parts:
     clock, verifier, bus = SystemClock(), HybridVerifier(), EventBus()
     checker = _make_checker(config.workers.signatures)
     records = RecordCache(store, state.height)
-    own_address = b"" if opened.signer is None else opened.signer.address
+    signer, own_address = opened.signer, b"" if opened.signer is None else opened.signer.address
     executor = LedgerExecutor(store, document.hash, records, state, own_address, verifier, clock)
 
     log = get_log("consensus")
@@ -122,7 +126,7 @@ def wire(opened: Opened) -> Parts:
         executor=executor,
         find_tx=pool.get,
         wal=opened.wal,
-        signer=opened.signer,
+        signer=signer,
         clock=clock,
         verifier=verifier,
         data_directory=opened.home.data_dir,
@@ -135,7 +139,7 @@ def wire(opened: Opened) -> Parts:
     )
     executor.attach_evidence(evidence)
     evidence_gossip = EvidenceGossip(switch, switch.inbound(EVIDENCE), evidence, engine.sync.height_of)
-    backend = NodeBackend(config.moniker, VERSION, document, opened.signer, store, executor, mempool, engine, switch, clock, bus)
+    backend = NodeBackend(config.moniker, VERSION, document, signer, store, executor, mempool, engine, switch, clock, bus)
 
     def on_committed(committed: CommittedBlock) -> None:
         bus.publish_block(committed)
@@ -147,7 +151,7 @@ def wire(opened: Opened) -> Parts:
 
     executor.on_committed.append(on_committed)
     index = _add_index(opened, backend, executor)
-    observer = Observer(metrics, opened.home, store, executor, mempool, engine, switch, evidence, own_address, clock.now_ns)
+    observer = Observer(metrics, opened.home, store, executor, mempool, engine, switch, evidence, signer, clock.now_ns)
     monitor = backend.monitor = make_monitor(opened.home, config, metrics, observer, clock, get_log("monitor"))
     switch.on_banned, monitor.on_alert = note_ban(audit), note_alert(audit)
     anchorer = observer.anchorer = _make_anchorer(opened, audit, mempool, clock, warn)
@@ -159,7 +163,7 @@ def wire(opened: Opened) -> Parts:
     note_administration(audit, reloader, maker)
     return Parts(
         checker, engine, gossip, evidence_gossip, snapshots, pruner, maker, index, switch, backend, metrics, monitor, clock, reloader, warn,
-        audit, RequestLog(audit, trio.current_time), anchorer,
+        audit, RequestLog(audit, trio.current_time), anchorer, wire_signer(opened, executor, evidence, metrics, audit, get_log("signer")),
     )  # fmt: skip
 
 

@@ -41,8 +41,9 @@ def install(kind: str, height: int) -> None:
         signer = self.driver._signer
         if other is None or signer is None:
             return
+        held = signer.current
         sign_bytes = other.sign_bytes(self.driver.state.tip.chain_id)
-        signed = other.with_signatures(signer._key.sign(sign_bytes, b""), signer._pq_key.sign(sign_bytes, CONTEXT_VOTE))
+        signed = other.with_signatures(held._key.sign(sign_bytes, b""), held._pq_key.sign(sign_bytes, CONTEXT_VOTE))
         self._network.broadcast(CONSENSUS, encode_messages([signed])[0])
         done.append(message.height)
         os.write(2, f"\nplanted {kind} {message.height}\n".encode())

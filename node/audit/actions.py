@@ -63,10 +63,10 @@ ACTIONS: Final[dict[str, Action]] = {
     "snapshot.create": Action("a snapshot was made", ("name", "height")),
     "snapshot.restore": Action("a snapshot was put in", ("name", "height")),
     "key.rotate": Action("a key was replaced", ("role", "address", "old_address")),
-    "signer.connect": Action("a remote signer was connected", ("endpoint", "validator_address")),
-    "signer.lost": Action("a remote signer was lost", ("endpoint", "reason")),
-    "signer.init": Action("a remote signer's home was made", ("moniker", "validator_address")),
-    "signer.start": Action("a remote signer began to run", ("version", "validator_address", "listen")),
+    "signer.connect": Action("a remote signer was connected", ("listen", "validator_address")),
+    "signer.lost": Action("a remote signer was lost", ("listen", "reason")),
+    "signer.init": Action("a remote signer's home was made", ("node", "validator_address")),
+    "signer.start": Action("a remote signer began to run", ("version", "validator_address", "node")),
     "signer.stop": Action("a remote signer ended", ("reason",)),
 }
 

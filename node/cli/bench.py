@@ -173,6 +173,28 @@ def index(txs: int, directory: Path | None, dsn: str, as_json: bool) -> None:
     answer(as_json, reports["sqlite"] if not dsn else reports, lines)
 
 
+@bench.command(name="signer")
+@click.option("--signatures", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True, help="Votes signed each way.")
+@click.option("--vote-kind", type=click.Choice(["mldsa87", "mldsa65", "mldsa44"]), default="mldsa87", show_default=True)
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Where the temporary records go; the disk matters [default: the system's temporary directory].",
+)
+@json_option
+def signer_(signatures: int, vote_kind: str, directory: Path | None, as_json: bool) -> None:
+    """Measure a signature: by a signer in this process, and by one in a process of its own over TLS."""
+    from node.bench.signer import run_signer_bench
+    from node.keystore import parse_key_kind
+
+    with tempfile.TemporaryDirectory(prefix="qenex-bench-", dir=directory) as scratch:
+        data = run_signer_bench(signatures, parse_key_kind(vote_kind), Path(scratch)).to_json()
+    lines = [
+        f"{way}: p50 {data[way]['p50_us']} us, p99 {data[way]['p99_us']} us, max {data[way]['max_us']} us" for way in ("local", "remote")
+    ]
+    answer(as_json, data, lines)
+
+
 @bench.command()
 @click.option("--accounts", type=click.IntRange(0), required=True, help="How many accounts the home's state holds.")
 @home_option("The home to make.", required=True)

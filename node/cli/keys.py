@@ -1,4 +1,7 @@
-"""`qenex keys`: make, list, show, import and export users' keys. Validator and node keys come from `qenex init`."""
+"""`qenex keys`: make, list, show, import and export users' keys. Validator and node keys come from `qenex init`.
+
+The command that changes a validator's keys is in `node.cli.rotate`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from node.cli.options import (
     user_root,
 )
 from node.cli.output import answer, json_option, table
+from node.cli.rotate import rotate_validator
 from state.primitives.errors import ConfigError
 
 _HOME_HELP = "Directory whose keys/ is used (default: the folder that `qenex config where` shows)."
@@ -123,6 +127,9 @@ def export(name: str, out: Path | None, yes: bool, home: Path | None, passphrase
         answer(as_json, {"name": name, "file": str(out)}, [f"written to {out}"])
     else:
         answer(as_json, {"name": name, "kind": opened.key.kind.name.lower(), "seed": seed}, [seed])
+
+
+keys.add_command(rotate_validator)
 
 
 def _store(

@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "health": ("node.cli.health", "health", "Whether a node answers, as an exit code."),
     "config": ("node.cli.config", "config", "Settings: what holds, whether it is right, read it again."),
     "log": ("node.cli.log", "log", "What a running node logs, module by module."),
+    "signer": ("node.cli.signer", "signer", "Voting keys in a process of their own, which serves one node."),
     "keys": ("node.cli.keys", "keys", "Make, list, show, import and export keys."),
     "rpc": ("node.cli.rpc", "rpc", "Who may ask a node's RPC: bearer tokens by role."),
     "tx": ("node.cli.tx", "tx", "Sign and send transactions."),

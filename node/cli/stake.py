@@ -6,6 +6,7 @@ the staked asset. What an operation means is the ledger's.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -156,13 +157,28 @@ def edit(
 
 
 @stake.command(name="rotate-key")
-@click.option("--validator", required=True, metavar="VALIDATOR", help="Id, address or moniker.")
-@_KEYS_FILE
+@click.option("--validator", metavar="VALIDATOR", help="Id, address or moniker; with --keys.")
+@click.option(
+    "--keys",
+    "keys_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The new voting keys: keys/validator.next.json, or the validator.json of another home. Only public keys are used.",
+)
+@click.option(
+    "--operation",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What `qenex keys rotate-validator --out` wrote, in place of those two.",
+)
 @common
-def rotate_key(sending: Any, validator: str, keys_file: Path) -> Any:
+def rotate_key(sending: Any, validator: str | None, keys_file: Path | None, operation: Path | None) -> Any:
     """Let the sender's validator vote with new keys, from two blocks on."""
     from state.transaction import call
 
+    if operation is not None and validator is None and keys_file is None:
+        data = _read_operation(operation)
+        return sending.run(lambda session: rotation_call(session, data))
+    if operation is not None or validator is None or keys_file is None:
+        raise ConfigError("either --validator and --keys, or --operation is needed")
     keys = _read_vote_keys(keys_file)
 
     async def operations(session: Session) -> list[Any]:
@@ -170,6 +186,26 @@ def rotate_key(sending: Any, validator: str, keys_file: Path) -> Any:
         return [call("stake.rotate_consensus_key", validator=found, **keys)]
 
     return sending.run(operations)
+
+
+async def rotation_call(session: Session, data: Any) -> list[Any]:
+    """The operation of a change of keys as `node.signing.rotation` writes it, its proof checked. Raises `ConfigError`."""
+    from node.signing.rotation import check_operation
+    from state.transaction import call
+
+    fields = check_operation(data, await session.client.chain_id())
+    validator = await find_validator(session.client, fields.pop("validator").hex())
+    return [call("stake.rotate_consensus_key", validator=validator, **fields)]
+
+
+def _read_operation(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            return json.loads(file.read(64 * 1024))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}", hint="qenex keys rotate-validator --out writes it") from error
 
 
 async def find_validator(client: Any, name: str) -> bytes:

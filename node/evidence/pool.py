@@ -87,7 +87,7 @@ class EvidencePool:
         self.on_added: list[Callable[[Evidence], None]] = []
         self._path = path
         self._chain_id = chain_id
-        self._own_address = own_address
+        self.list_own: Callable[[], tuple[bytes, ...]] = lambda: (own_address,)  # every address that is or was ours
         self._history = history
         self._tip = tip
         self._verifier = verifier
@@ -120,7 +120,7 @@ class EvidencePool:
     def report(self, report: ReportEvidence) -> None:
         """Two messages that our core found to contradict each other; it has checked their signatures."""
         first = report.first
-        if report.address == self._own_address:
+        if report.address in self.list_own():
             return
         kind = 0 if isinstance(first, Proposal) else int(first.type)
         key = report.address, first.height, first.round, kind
@@ -175,7 +175,8 @@ class EvidencePool:
         return None
 
     def _is_own(self, item: Evidence) -> bool:
-        return any(found.address == self._own_address for found in item.misbehavior())
+        own = self.list_own()
+        return any(found.address in own for found in item.misbehavior())
 
     def _tell_of_own(self, item: Evidence) -> None:
         """Our signer does not sign twice, so somebody else has the key. It is too late to stop: others have the proof."""

@@ -211,7 +211,8 @@ def _check_machine(home: Home, config: Config | None) -> Iterator[Finding]:
         yield make_finding(name, f"{free // 2**20} MiB are free on the disk of {home.root}", "make room, or set [storage] retain_blocks")
     if config is None:
         return
-    for key, listen in (("rpc", config.rpc.listen), ("p2p", config.p2p.listen), ("metrics", config.metrics.listen)):
+    listens = {"rpc": config.rpc.listen, "p2p": config.p2p.listen, "metrics": config.metrics.listen, "signer": config.signer.listen}
+    for key, listen in listens.items():
         if listen and (why := _why_not_bindable(listen)):
             yield make_finding(
                 "PORT_IN_USE", f"[{key}] listen = {listen} cannot be listened on: {why}", "stop the program that uses it, or change it"

@@ -19,7 +19,7 @@ from node.mempool.mempool import Mempool
 from node.rpc import shapes
 from node.rpc.errors import RpcError, failed
 from node.rpc.events import EventBus, HeightEvents, Updates
-from node.signer import Signer
+from node.signing.voter import VoteSigner
 from node.storage.store import Store
 from node.telemetry.levels import LogLevels
 from node.telemetry.monitor import Monitor
@@ -53,7 +53,7 @@ class NodeBackend:
         moniker: str,
         version: str,
         document: Document,
-        signer: Signer | None,
+        signer: VoteSigner | None,
         store: Store,
         executor: LedgerExecutor,
         mempool: Mempool,

@@ -28,6 +28,7 @@ from node.evidence.pool import EvidencePool
 from node.network import BLOCK, CONSENSUS, SYNC
 from node.roles import ChainState
 from node.signer import Signer
+from node.signing.voter import VoteSigner
 from node.simulator.network import SimNetwork, SimSwitch
 from node.sync.messages import CertifiedBlock
 from node.wal import Wal
@@ -153,6 +154,7 @@ class SimNode:
         self.executor: SimExecutor | None = None
         self.switch: SimSwitch | None = None
         self.signer: Signer | None = None
+        self.elsewhere: VoteSigner | None = None  # signs in place of the signer here
         self.warnings: list[tuple[str, QenexError]] = []
         self.failure: BaseException | None = None
         self.prepare: Callable[[SimNode, Wal, Signer], None] | None = None  # plants faults before a start
@@ -188,7 +190,7 @@ class SimNode:
         self._stopped = trio.Event()
         signer = Signer.open(self.record, CHAIN_ID.encode(), self.key, self.pq_key)
         next_height = self.store.height + 1
-        signed = signer.record.log_position if signer.record.height == next_height else 0
+        signed = signer.record.log_position if signer.record.height == next_height and self.elsewhere is None else 0
         wal = Wal.open(self.log, CHAIN_ID.encode(), next_height, signed_position=signed)
         if self.prepare is not None:
             self.prepare(self, wal, signer)
@@ -204,7 +206,7 @@ class SimNode:
             executor,
             self.pool.get,
             wal,
-            signer,
+            self.elsewhere or signer,
             clock,
             HybridVerifier(),
             self.directory,

@@ -26,6 +26,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from state.primitives.errors import DoubleSignError
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BYTES: Final = (256, 512, 1024, 2048, 4096, 8192, 16384, 65536, 262144, 1048576)
@@ -42,6 +44,7 @@ FIGURES: Final = (
     ("peers_share", "Connected peers as a part of those, at most 1"),
     ("signed_share", "Part of the last 100 commits with this node's vote; 1 for a node that does not vote"),
     ("missing_power_share", "Part of the power missing in the last commit"),
+    ("signer_connected", "1 while the signer can be asked: always if this node holds its keys; 0 for a node that does not vote"),
     ("validator_jailed", "1 while this node has voting keys and no voting power"),
     ("offences_recent", "Offences punished in the last 1,000 blocks"),
     ("violations_recent", "Invariants that did not hold in the last 1,000 blocks"),
@@ -117,6 +120,9 @@ class NodeMetrics:
         self._round_trip = gauge(OURS, "peer_round_trip_seconds", "From ping to pong", ("peer_id",))
         self._supply = gauge(OURS, "supply", "Supply of an asset in base units, rounded to a float", ("asset",))
         self._pool_k = gauge(OURS, "pool_k_log2", "Base-2 logarithm of a pool's product of reserves", ("pool",))
+        self._signer_seconds = histogram(OURS, "signer_seconds", "From asking the signer to both signatures", _SECONDS).labels(chain_id)
+        self._signer_refusals = counter(OURS, "signer_refusals", "What the signer, or a look at its record, refused", ("code",))
+        self._signer_refusals.labels(chain_id, str(DoubleSignError.code))  # shown as 0 from the start: this is the one to watch
         self._lanes = gauge(OURS, "mempool_lane_txs", "Transactions waiting, by kind of lane", ("lane",))
         self._values = {name: gauge(OURS, name, text).labels(chain_id) for name, text in FIGURES}
         self.invariant_checks = counter(OURS, "invariant_checks", "Operations and actions that were checked").labels(chain_id)
@@ -185,6 +191,14 @@ class NodeMetrics:
     def count_delivery(self, sink: str, result: str) -> None:
         """An alert was sent, or given up."""
         self._deliveries.labels(self._chain_id, sink, result).inc()
+
+    def observe_signature(self, seconds: float) -> None:
+        """Record how long the signer took."""
+        self._signer_seconds.observe(seconds)
+
+    def count_signer_refusal(self, code: int) -> None:
+        """The signer refused, or was refused."""
+        self._signer_refusals.labels(self._chain_id, str(code)).inc()
 
     def observe_stage(self, stage: str, seconds: float) -> None:
         """Record how long one stage of a block took."""

@@ -23,6 +23,9 @@ from node.evidence.pool import EvidencePool
 from node.executor import CommittedBlock, LedgerExecutor
 from node.insight.trend import Trend
 from node.mempool.mempool import Mempool
+from node.signing.key_ring import KeyRing
+from node.signing.remote import RemoteSigner
+from node.signing.voter import choose_address
 from node.storage.store import Store
 from node.telemetry.audit_note import read_audit_time
 from node.telemetry.health import Health, compute_health
@@ -59,7 +62,7 @@ class Observer:
         engine: Engine,
         switch: Switch,
         evidence: EvidencePool,
-        own_address: bytes,
+        signer: KeyRing | RemoteSigner | None,
         now_ns: Callable[[], int],
     ) -> None:
         self.metrics = metrics
@@ -73,7 +76,7 @@ class Observer:
         self._engine = engine
         self._switch = switch
         self._evidence = evidence
-        self._own = own_address
+        self._signer = signer
         self._now_ns = now_ns
         self._started_ns = now_ns()
         self._signed: deque[bool] = deque(maxlen=SIGNED_BLOCKS)
@@ -135,7 +138,7 @@ class Observer:
         metrics.missing_validators.set(len(missing))
         metrics.missing_power.set(power)
         self._missing_share = power / voters.total_power
-        place = voters.index_of(self._own)
+        place = self._place_in(voters)
         metrics.own_power.set(voters.validators[place].power if place >= 0 else 0)
         if place < 0:
             self._signed.clear()  # whoever does not vote misses nothing; that it does not is another figure
@@ -147,6 +150,11 @@ class Observer:
             else:
                 self._missed += 1
                 metrics.own_missed.set(self._missed)
+
+    def _place_in(self, voters: ValidatorSet) -> int:
+        """Our place, whichever of our keys is in the set; -1 for none."""
+        addresses = () if self._signer is None else self._signer.addresses
+        return voters.index_of(choose_address(addresses, voters, b""))
 
     def _measure_offences(self, committed: CommittedBlock, members: ValidatorSet) -> None:
         height = committed.block.header.height
@@ -201,7 +209,7 @@ class Observer:
         target_s = (params.block_interval_ms if is_busy else params.heartbeat_interval_ms) / 1000
         behind = max(0, self._engine.sync.best_height - self._store.height)
         self._lag.add(now_ns / NS_PER_S, behind)
-        is_validator = tip.validators.index_of(self._own) >= 0
+        is_validator = self._place_in(tip.validators) >= 0
         expected = min(PEERS_WANTED, len(tip.validators) - is_validator)
         catch_up_s = self._lag.seconds_until(-behind)
         lag_error = self._lag.mean_error()
@@ -214,7 +222,8 @@ class Observer:
             "peers_share": min(1.0, peers / expected) if expected else 1.0,
             "signed_share": sum(self._signed) / len(self._signed) if self._signed else 1.0,
             "missing_power_share": self._missing_share,
-            "validator_jailed": int(bool(self._own) and not is_validator),
+            "signer_connected": int(self._signer is not None and self._signer.is_connected),
+            "validator_jailed": int(self._signer is not None and not is_validator),
             "offences_recent": len(self._offences),
             "violations_recent": len(self._violations),
             "breakers_open": self._count_breakers(now_ns // NS_PER_S),

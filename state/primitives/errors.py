@@ -10,48 +10,10 @@ Code ranges: 2000 configuration and operator, 2100 keys, 2200 storage, 2300 cons
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-
-class QenexError(Exception):
-    """Root of every error that this project raises on purpose.
-
-    `message` is one sentence in plain words; `hint` says what to do, or is empty.
-    """
-
-    code: ClassVar[int] = 2000
-    name: ClassVar[str] = "ERROR"
-
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-    def to_json(self) -> dict[str, object]:
-        """The machine-readable form: `{"code", "name", "message", "hint"}`."""
-        return {"code": self.code, "name": self.name, "message": self.message, "hint": self.hint}
-
-
-class LocalError(QenexError):
-    """We or our operator broke a rule: a wrong setting, a wrong call, a broken promise of our own code."""
-
-    code = 2001
-    name = "LOCAL"
-
-
-class RemoteError(QenexError):
-    """A peer or a client broke a rule. Never a reason to stop the process."""
-
-    code = 2002
-    name = "REMOTE"
-
-
-class CorruptError(QenexError):
-    """Stored bytes are not what was stored. The process must not go on with them."""
-
-    code = 2003
-    name = "CORRUPT"
-
+from state.primitives.error_branches import CorruptError as CorruptError
+from state.primitives.error_branches import LocalError as LocalError
+from state.primitives.error_branches import QenexError as QenexError
+from state.primitives.error_branches import RemoteError as RemoteError
 
 # 2000: configuration and operator
 
@@ -203,6 +165,27 @@ class UpgradeRequiredError(LocalError):
 
     code = 2316
     name = "UPGRADE_REQUIRED"
+
+
+class SignerAwayError(LocalError):
+    """The signer in another process did not answer: it is not connected, or its connection broke. The same may be asked again."""
+
+    code = 2317
+    name = "SIGNER_AWAY"
+
+
+class RemoteSignerError(RemoteError):
+    """A signer in another process, or a node that asks one, said what cannot be used: another chain, key, version or signature."""
+
+    code = 2318
+    name = "REMOTE_SIGNER"
+
+
+class KeyRotationError(LocalError):
+    """A validator's keys cannot be changed now: another change is under way, or the files of one are not whole."""
+
+    code = 2319
+    name = "KEY_ROTATION"
 
 
 class UnknownHistoryError(LocalError):

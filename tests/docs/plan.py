@@ -88,6 +88,7 @@ PAGES: Final[dict[str, Page]] = {
     "docs/backup.md": Page(NOWHERE, unrun={"": "tests/node/backup runs them on real nodes, scripts/drill and scripts/upgrade as a whole"}),
     "docs/configuration.md": Page(NOWHERE),
     "docs/deploy/README.md": Page(NOWHERE, unrun={"": "needs root, or a container runtime; tests/node/deploy checks the files"}),
+    "docs/signer.md": Page(NOWHERE, unrun={"": "tests/node/signing runs them on a real network with a signer of its own"}),
     "docs/running-a-validator.md": Page(NODES, ends={"qenex start": "block committed"}, has_own_network=True),
     "docs/security.md": Page(NOWHERE, unrun={"scripts/test": SUITE}),
     "docs/README.md": Page(NOWHERE, unrun={"python -m tests.docs": "tests/docs/test_commands.py calls the same"}),

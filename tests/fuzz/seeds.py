@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from node.consensus_gossip import SUMMARY, encode_messages
 from node.mempool.gossip import ANNOUNCE, BODIES, WANT
 from node.rpc import shapes
 from node.signer import SignerRecord
+from node.signing import messages as signing
 from node.statesync import messages as snapshots
 from node.storage.store import HeightBatch, Store
 from node.sync.messages import CertifiedBlock
@@ -30,7 +32,8 @@ from p2p.frames import GRANT, PING, encode_control, encode_frame
 from p2p.handshake import Greeting, encode_greeting, encode_verdict
 from state.initial import genesis_changes
 from state.primitives.codec import encode_trusted
-from state.primitives.hashing import sha256
+from state.primitives.hashing import sha256, validator_address
+from state.primitives.keys import KeyKind, PrivateKey
 from state.transaction import build, call, sign
 from tests.consensus.evidence_world import Chain
 from tests.consensus.world import PRECOMMIT, PREVOTE, Scene, make_commit, make_set
@@ -223,6 +226,45 @@ def logs() -> tuple[bytes, ...]:
 def signer_records() -> tuple[bytes, ...]:
     full = SignerRecord(bytes(32), bytes(20), 5, 1, 2, b"sign bytes", bytes(64), bytes(2420), bytes(32), 1, bytes(32), 1, 99)
     return SignerRecord(bytes(32), bytes(20)).encode(1), full.encode(7)
+
+
+@cache
+def to_signer() -> tuple[bytes, ...]:
+    locks = bytes(range(32)), 0, bytes(32), 2
+    messages: tuple[signing.ToSigner, ...] = (
+        signing.NodeHello(1, sha256(b"chain")),
+        *(signing.Sign(7, bytes(20), message, *locks, 99) for message in (*unsigned_votes(), *proposals())),
+        signing.Sign(8, bytes(20), unsigned_votes()[0], b"", -1, b"", -1, 0),
+        signing.Abstain(9, 77),
+        signing.Retire(10, bytes(20)),
+        signing.Ping(11),
+        signing.make_refusal(0, 2411, "not this node's signer", "see the settings"),
+    )
+    return tuple(signing.encode_to_signer(message)[4:] for message in messages)
+
+
+def unsigned_votes() -> tuple[Vote, ...]:
+    return tuple(replace(vote, signature=b"", pq_signature=b"", validator_address=bytes(20), validator_index=0) for vote in votes())
+
+
+@cache
+def from_signer() -> tuple[bytes, ...]:
+    key, pq_key = (PrivateKey.from_seed(kind, bytes(32)).public_key for kind in (KeyKind.ED25519, KeyKind.MLDSA44))
+    record = SignerRecord(bytes(32), validator_address(key.data), 5, 1, 2, signature=bytes(64), log_position=99)
+    held = signing.HeldKey(key.data, pq_key, record)
+    messages: tuple[signing.ToNode, ...] = (
+        signing.SignerHello(1, bytes(32), (held, held)),
+        signing.Keys((held,)),
+        signing.Signatures(7, bytes(64), bytes(4627)),
+        signing.Done(8),
+        signing.make_refusal(9, 2311, "already signed", ""),
+    )
+    return tuple(signing.encode_to_node(message)[4:] for message in messages)
+
+
+def signer_frames() -> tuple[bytes, ...]:
+    framed = b"".join(len(content).to_bytes(4, "big") + content for content in to_signer())
+    return (signing.MAGIC + framed,)
 
 
 def records() -> tuple[bytes, ...]:

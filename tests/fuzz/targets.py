@@ -31,6 +31,7 @@ from node.rpc.methods import METHODS
 from node.rpc.params import read_params
 from node.rpc.query import parse_query
 from node.signer import SignerRecord
+from node.signing import messages as signing
 from node.statesync import messages as snapshots
 from node.statesync.restore import check_chunk, fold_shards
 from node.sync import messages as sync
@@ -303,6 +304,23 @@ def _sync_seeds() -> tuple[bytes, ...]:
     )
 
 
+def _to_signer(data: bytes) -> None:
+    if signing.encode_to_signer(signing.decode_to_signer(data))[4:] != data:
+        raise AssertionError("decodes to something that is encoded otherwise")
+
+
+def _from_signer(data: bytes) -> None:
+    if signing.encode_to_node(signing.decode_to_node(data))[4:] != data:
+        raise AssertionError("decodes to something that is encoded otherwise")
+
+
+def _signer_frames(data: bytes) -> None:
+    frames = signing.Frames(signing.REQUEST_BYTES_MAX)
+    for start in range(0, len(data), 7):
+        for content in frames.feed(data[start : start + 7]):
+            signing.decode_to_signer(content)
+
+
 TARGETS: Final[tuple[Target, ...]] = (
     Target("transaction", _transaction, seeds.transactions, "msgpack", (TransactionError, RemoteError)),
     Target("vote", _wire(Vote), lambda: _encoded(*seeds.votes()), "msgpack"),
@@ -328,6 +346,9 @@ TARGETS: Final[tuple[Target, ...]] = (
     Target("log", _log, seeds.logs, "bytes"),
     Target("log_entry", lambda data: _ignore(decode_entry(data)), seeds.log_entries, "msgpack"),
     Target("signer_record", lambda data: _ignore(SignerRecord.decode(data)), seeds.signer_records, "msgpack"),
+    Target("to_signer", _to_signer, seeds.to_signer, "msgpack"),
+    Target("from_signer", _from_signer, seeds.from_signer, "msgpack"),
+    Target("signer_frames", _signer_frames, seeds.signer_frames, "bytes"),
     Target("state_record", _record, seeds.records, "msgpack"),
     Target("genesis", lambda data: _ignore(parse(data)), lambda: (seeds.genesis(),), "json", (QenexError,)),
     Target("peer_address", _address, lambda: (b"0" * 40 + b"@127.0.0.1:26656", b"x@[::1]:1"), "text", (QenexError,)),

@@ -105,6 +105,14 @@ def db_of_another_format(home: Path) -> None:
     (home / "data" / "db" / "CURRENT").write_text("not a manifest")
 
 
+def name_signer(home: Path) -> None:
+    for key, value in (("id", "a" * 40), ("validator", "A" * 40)):
+        edit("config.toml", f'{key} = ""', f'{key} = "{value}"')(home)
+    path = home / "config.toml"
+    head, _, section = path.read_text().partition("[signer]")
+    path.write_text(head + "[signer]" + section.replace('listen = ""', 'listen = "127.0.0.1:1"', 1))
+
+
 MISTAKES: list[tuple[str, Callable[[Path], object], str, str]] = [
     ("no config", remove("config.toml"), "HOME", "config.toml is missing"),
     ("no genesis", remove("genesis.json"), "HOME", "genesis.json is missing"),
@@ -119,6 +127,8 @@ MISTAKES: list[tuple[str, Callable[[Path], object], str, str]] = [
     ("key damaged", damage("keys/validator.json"), "KEY_FILE", "not a usable key file"),
     ("no signer record", remove("data/signer_record"), "SIGNER_RECORD", "is missing, but its key is present"),
     ("signer record damaged", damage("data/signer_record"), "SIGNER_RECORD", "is damaged"),
+    ("half a signer", edit("config.toml", 'id = ""', f'id = "{"a" * 40}"'), "CONFIG", "[signer] listen is missing"),
+    ("keys here and elsewhere", name_signer, "CONFIG", "names a signer elsewhere"),
     ("database damaged", db_of_another_format, "STORAGE", "db"),
 ]
 
