@@ -1,6 +1,6 @@
 """A signer in another process, as the node sees it: a place where it calls, whose key must call there, what is known of its record.
 
-The signer dials the node (docs/decisions/0015): its machine needs no open port. The link is TLS 1.3 with both keys pinned, as between
+The signer dials the node (docs/decisions/0016): its machine needs no open port. The link is TLS 1.3 with both keys pinned, as between
 peers, and begins with words of its own. One connection at a time: a second one is refused while the first answers. A connection is used
 only after the signer's chain, keys and records were looked at; each signature that comes is verified, because a wrong one, sent on, would
 cost this node its peers.
