@@ -146,7 +146,7 @@ def wire(opened: Opened) -> Parts:
         switch.set_height(committed.block.header.height)
         _follow_admissions(switch, committed)
         observer.measure_block(committed)
-        note_convictions(audit, committed, own_address)
+        note_convictions(audit, committed, () if signer is None else signer.addresses)
         _log_block(committed, log)
 
     executor.on_committed.append(on_committed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import trio
 
@@ -44,8 +44,8 @@ def note_ban(writer: AuditWriter) -> Callable[[str, QenexError], None]:
     return note
 
 
-def note_convictions(writer: AuditWriter, committed: CommittedBlock, own_address: bytes) -> None:
-    """The validators that a block's evidence accuses."""
+def note_convictions(writer: AuditWriter, committed: CommittedBlock, own: Collection[bytes]) -> None:
+    """The validators that a block's evidence accuses; `own` are the addresses that this node votes or voted with."""
     for item in committed.block.evidence:
         for address in dict.fromkeys(found.address for found in item.misbehavior()):
             writer.note(
@@ -53,7 +53,7 @@ def note_convictions(writer: AuditWriter, committed: CommittedBlock, own_address
                 "validator.convicted",
                 validator=address.hex().upper(),
                 height=committed.block.header.height,
-                own=address == own_address,
+                own=address in own,
             )
 
 

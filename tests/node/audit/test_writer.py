@@ -170,7 +170,7 @@ async def test_alerts_bans_and_convictions(tmp_path: Path) -> None:
     life.note_ban(made)("ab" * 20, DoubleSignError("x"))
     evidence = SimpleNamespace(misbehavior=lambda: [SimpleNamespace(address=b"\x01" * 20)] * 2)
     block: Any = SimpleNamespace(block=SimpleNamespace(evidence=[evidence], header=SimpleNamespace(height=5)))
-    life.note_convictions(made, block, b"\x01" * 20)
+    life.note_convictions(made, block, (b"\x01" * 20,))
     made.close()
     assert [entry.action for entry in entries_of(tmp_path)[1:]] == ["alert.firing", "alert.resolved", "peer.banned", "validator.convicted"]
     assert entries_of(tmp_path)[-1].detail == {"validator": "01" * 20, "height": 5, "own": True}
