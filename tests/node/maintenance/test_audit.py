@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from node.config import Home
+from node.telemetry.audit_note import read_audit_time
 from state.primitives.errors import StateDivergenceError
 from tests.node.maintenance.chain import Chain, make_home, qenex
 from tests.node.maintenance.test_divergence import diverge, more_money
@@ -36,6 +38,21 @@ async def test_homes_and_exports_are_audited_and_compared(tmp_path: Path, monkey
     text = qenex("audit", "state", tmp_path / "bad")
     assert text.code == 1
     assert "I1: QNX was not conserved" in text.out and text.out.strip().endswith("not clean")
+
+
+async def test_the_answer_comes_before_the_word_in_the_home(tmp_path: Path) -> None:
+    """A home that takes nothing loses no answer; an audit of an older height says nothing of the state that the node goes on from."""
+    home = await make_home(tmp_path / "net", 4)
+    note = Home(home).audit_file
+    assert qenex("audit", "state", home, "--height", 3).code == 0
+    assert not note.exists()
+    note.mkdir()  # in the way of the file
+    lost = qenex("audit", "state", home)
+    assert lost.out.strip().endswith("clean")
+    assert lost.code == 2 and "Traceback" not in lost.err and str(note) in lost.err
+    note.rmdir()
+    assert qenex("audit", "state", home).code == 0
+    assert read_audit_time(Home(home)) is not None
 
 
 def test_what_is_no_state_is_a_message(tmp_path: Path) -> None:
