@@ -26,7 +26,7 @@ import tour_story
 from killtest import QENEX, end_on_signals, rpc
 
 from node.cli.main import run
-from node.cli.options import HOME_VARIABLE
+from node.places import HOME_VARIABLE
 from node.rpc.client import SyncClient
 from state.modules.table import BY_NAME
 from state.transaction import Call, Transaction

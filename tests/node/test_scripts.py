@@ -36,6 +36,15 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
         sys.modules.pop(name, None)
 
 
+def test_every_script_finds_what_it_imports() -> None:
+    """Some run for hours and are not part of any test: what they take from the product must at least be there."""
+    names = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
+    code = "import importlib, sys; sys.path.insert(0, sys.argv[1]); [importlib.import_module(name) for name in sys.argv[2:]]"
+    done = subprocess.run([sys.executable, "-c", code, str(ROOT / "scripts"), *names], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len(names) > 10
+
+
 def test_the_line_of_a_double_signature() -> None:
     import killtest  # type: ignore[import-not-found]
 
