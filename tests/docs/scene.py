@@ -113,6 +113,7 @@ def play(stage: Stage, page: str, plan: Page, steps: Steps) -> list[str]:
                 problem = _type(scene, command)
                 wrong += [problem] if problem else []
     stage.end_background()
+    stage.variables.clear()
     return wrong + [f"{page}: no command begins with {start!r}" for start in todo if start != "python"]
 
 
