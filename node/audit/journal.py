@@ -262,7 +262,7 @@ class Journal:
         return entry
 
     def _make_own_fact(self, actor: str, action: str, detail: dict[str, Any]) -> Fact:
-        """About the log itself. Not later than what follows it, which has its time already: `verify` would say that the clock was set back."""
+        """About the log itself. Not later than what follows it, which has its time already: `verify` would find it too old."""
         now_ns = time.time_ns()
         return make_fact(actor, action, detail, now_ns if self._next_ns is None else min(now_ns, self._next_ns))
 

@@ -1,9 +1,9 @@
 """Which page is played where, and what of it is not: the one table that accounts for every command of the documentation.
 
 To add a page: a row in `PAGES`. `NOWHERE` needs no network, `LEDGER` is one validator without pause between blocks, `NODES` four
-validators. What a page takes for granted (accounts, assets, a stopped node) is made by the functions that `SCENES` of `scenes_ledger.py`,
-`scenes_nodes.py` or `scenes_upkeep.py` has under its name. A command that cannot be run is named by its beginning in `unrun`, with the reason; it must still
-parse. "" stands for the whole page.
+validators. What a page takes for granted (accounts, assets, a stopped node) is made by the functions that `SCENES` of
+`scenes_ledger.py`, `scenes_nodes.py` or `scenes_upkeep.py` has under its name. A command that cannot be run is named by its beginning in
+`unrun`, with the reason; it must still parse. "" stands for the whole page.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ PAGES: Final[dict[str, Page]] = {
             "systemctl": "needs a system run by systemd; scripts/upgrade stops and starts real nodes in its place",
             "qenex-0.1.1/bin/qenex": "needs a later release; scripts/upgrade builds one",
         },
-        ends={"qenex start": "block committed"},
+        ends={"qenex start": "block committed", "qenex inspect": "listening on"},
         has_own_network=True,
     ),
     "docs/configuration.md": Page(NODES),

@@ -19,12 +19,7 @@ from tests.docs.scenes_nodes import link_genesis, stop_last_node
 DAY_S: Final = 86_400
 LOG: Final = "audit-5f1d2c3b4a596877"  # as docs/audit.md calls it
 BLOCKS_BETWEEN: Final = 8
-HEIGHT: Final = re.compile(r"block committed.*?height=(\d+)")
-
-
-def height_of(scene: Scene) -> int:
-    """How far the network is."""
-    return int(scene.ask("qenex query block")["block"]["header"]["height"])
+HEIGHT: Final = re.compile(r'"height": (\d+), .*"event": "block committed"')
 
 
 # audit.md
@@ -70,18 +65,50 @@ def change_an_entry(scene: Scene) -> None:
 
 def begin_backups(scene: Scene) -> None:
     """The first node's home is the page's; there is a snapshot of it already, and blocks since then."""
-    stage = scene.stage
-    shutil.rmtree(stage.srv / "qenex", ignore_errors=True)
-    (stage.srv / "qenex").symlink_to(stage.testnet / "node0")
+    stage, home = scene.stage, scene.stage.srv / "qenex"
+    shutil.rmtree(home, ignore_errors=True)
+    home.symlink_to(stage.testnet / "node0")
     link_genesis(scene)
     made = scene.ask("qenex snapshot create --home /srv/qenex --to /srv/backup")
-    scene.names["/srv/backup/settlement-1-51"] = made["path"]
-    until = int(made["height"]) + BLOCKS_BETWEEN
+    name, height = Path(made["path"]).name, int(made["height"])
+    until = height + BLOCKS_BETWEEN
     stage.wait_for("blocks come", "qenex query block", lambda answer: int(answer["block"]["header"]["height"]) > until)
+    scene.names |= {"/srv/backup/settlement-1-51": f"/srv/backup/{name}", "71": str(height + BLOCKS_BETWEEN // 2)}
+    scene.names |= dict.fromkeys(("settlement-1-51", "settlement-1-99"), name)  # in a table, where one number is like another
+
+
+def lose_a_home(scene: Scene) -> None:
+    """The page's home is the fourth's, of which the settings, the genesis and the keys are left."""
+    stage, home = scene.stage, scene.stage.srv / "qenex"
+    home.unlink()
+    stop_last_node(scene)
+    shutil.rmtree(home / "data")
+    newest = scene.ask("qenex snapshot list --from /srv/backup")["snapshots"][-1]
+    scene.names |= {"/srv/backup/settlement-1-99": newest["path"], "7A0C...": stage.names["FIXED"]}
+
+
+def catch_up(scene: Scene) -> None:
+    """The node that was started is where the network is."""
+    target = int(scene.ask("qenex query block")["block"]["header"]["height"])
+
+    def is_there() -> bool:
+        return int(HEIGHT.findall(scene.stage.begun.read_text())[-1]) >= target
+
+    scene.stage.wait_until("the restored node is at the tip", is_there)
+
+
+# configuration.md
+
+
+def have_a_token(scene: Scene) -> None:
+    """An operator's, for the first node, in the reader's environment."""
+    home = scene.stage.testnet / "node0"
+    token = scene.ask(f"qenex rpc token new --home {home} --role operator --name operator")["token"]
+    scene.stage.variables["QENEX_TOKEN"] = token
 
 
 SCENES: Final[dict[str, Steps]] = {
     "docs/audit.md": {"": keep_a_log, "qenex audit verify --home": change_an_entry},
-    "docs/backup.md": {"": begin_backups},
-    "docs/configuration.md": {},
+    "docs/backup.md": {"": begin_backups, "qenex snapshot restore": lose_a_home, "mv /srv/validator.json": catch_up},
+    "docs/configuration.md": {"": have_a_token},
 }

@@ -20,7 +20,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -212,8 +212,12 @@ class Stage:
 
     def wait_for(self, what: str, text: str, condition: Any, *, home: Path | None = None) -> None:
         """Ask until the JSON answer of a command is as it should be."""
+        self.wait_until(what, lambda: bool(condition(self.ask(text, home=home))))
+
+    def wait_until(self, what: str, condition: Callable[[], bool]) -> None:
+        """Look until it is so."""
         deadline = time.monotonic() + COMMAND_S
-        while not condition(self.ask(text, home=home)):
+        while not condition():
             assert time.monotonic() < deadline, what
             time.sleep(0.1)
 
