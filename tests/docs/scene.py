@@ -95,6 +95,8 @@ Steps = Mapping[str, Callable[[Scene], None]]
 
 def play(stage: Stage, page: str, plan: Page, steps: Steps) -> list[str]:
     """Type everything that a page says, in order; what was not as the page says."""
+    stage.end_background()  # a page before it may have failed
+    stage.variables.clear()
     scene = Scene(stage, page, plan)
     todo = dict(steps)
     wrong: list[str] = []
@@ -113,7 +115,6 @@ def play(stage: Stage, page: str, plan: Page, steps: Steps) -> list[str]:
                 problem = _type(scene, command)
                 wrong += [problem] if problem else []
     stage.end_background()
-    stage.variables.clear()
     return wrong + [f"{page}: no command begins with {start!r}" for start in todo if start != "python"]
 
 

@@ -22,6 +22,16 @@ BLOCKS_BETWEEN: Final = 8
 HEIGHT: Final = re.compile(r'"height": (\d+), .*"event": "block committed"')
 
 
+def catch_up(scene: Scene) -> None:
+    """The node that was started is where the network is."""
+    target = int(scene.ask("qenex query block")["block"]["header"]["height"])
+
+    def is_there() -> bool:
+        return int(HEIGHT.findall(scene.stage.begun.read_text())[-1]) >= target
+
+    scene.stage.wait_until("the node is at the tip", is_there)
+
+
 # audit.md
 
 
@@ -43,6 +53,7 @@ def keep_a_log(scene: Scene) -> None:
     start = f"qenex start --home /srv/qenex --set rpc.access=tokens --set rpc.listen={address}"
     problem = stage.begin(start, "block committed", has_own_ports=True)
     assert problem == "", problem
+    catch_up(scene)
     stage.run(f"curl -s http://{address}/status")  # has no token
     stage.variables["QENEX_TOKEN"] = token
     scene.run(f"qenex query restrictions alice --node http://{address}")
@@ -85,16 +96,6 @@ def lose_a_home(scene: Scene) -> None:
     shutil.rmtree(home / "data")
     newest = scene.ask("qenex snapshot list --from /srv/backup")["snapshots"][-1]
     scene.names |= {"/srv/backup/settlement-1-99": newest["path"], "7A0C...": stage.names["FIXED"]}
-
-
-def catch_up(scene: Scene) -> None:
-    """The node that was started is where the network is."""
-    target = int(scene.ask("qenex query block")["block"]["header"]["height"])
-
-    def is_there() -> bool:
-        return int(HEIGHT.findall(scene.stage.begun.read_text())[-1]) >= target
-
-    scene.stage.wait_until("the restored node is at the tip", is_there)
 
 
 # configuration.md
