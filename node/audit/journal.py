@@ -92,6 +92,7 @@ class Journal:
         self._descriptor = -1
         self._head = Head()
         self._size = 0
+        self._next_ns: int | None = None  # when that happened which is being recorded
 
     @classmethod
     def open(cls, home: Home) -> Journal:
@@ -117,6 +118,7 @@ class Journal:
         `AuditLogDamagedError`.
         """
         with self._turn:
+            self._next_ns = facts[0].time_ns if facts else None
             try:
                 with self._locked():
                     self._catch_up()
@@ -136,6 +138,7 @@ class Journal:
     def renew(self, actor: str, reason: str) -> Entry:
         """Set the log aside as it is, whatever is wrong with it, and begin a new one that names it. Raises as `record_facts`."""
         with self._turn:
+            self._next_ns = None
             try:
                 with self._locked():
                     old = _describe(self.path)
@@ -209,7 +212,7 @@ class Journal:
             return
         if note is None:
             self._follow(0, Head(), size)  # nothing is known of it: it is read from its beginning, once
-            self._append((make_fact("node", "log.head_lost", {"entries": self._head.entries}),))
+            self._append((self._make_own_fact("node", "log.head_lost", {"entries": self._head.entries}),))
             return
         if size < note.size:
             raise _cut(self.path, note.head.entries)
@@ -249,14 +252,19 @@ class Journal:
             raise AuditLogUnavailableError(error.message, hint=_HINT) from error
         os.ftruncate(self._descriptor, self._size)
         os.fsync(self._descriptor)
-        self._append((make_fact("node", "log.torn", {"bytes": len(torn), "sha256": sha256(torn).hex(), "kept_as": kept.name}),))
+        self._append((self._make_own_fact("node", "log.torn", {"bytes": len(torn), "sha256": sha256(torn).hex(), "kept_as": kept.name}),))
 
     def _begin(self, actor: str, detail: dict[str, Any]) -> Entry:
         """The first entry of a new file."""
         self._head, self._size = Head(), 0
-        entry = self._append((make_fact(actor, "log.begin", {"nonce": secrets.token_hex(16), **detail}),))[0]
+        entry = self._append((self._make_own_fact(actor, "log.begin", {"nonce": secrets.token_hex(16), **detail}),))[0]
         _sync_folder(self.path.parent)
         return entry
+
+    def _make_own_fact(self, actor: str, action: str, detail: dict[str, Any]) -> Fact:
+        """About the log itself. Not later than what follows it, which has its time already: `verify` would find it too old."""
+        now_ns = time.time_ns()
+        return make_fact(actor, action, detail, now_ns if self._next_ns is None else min(now_ns, self._next_ns))
 
     def _append(self, facts: Sequence[Fact]) -> list[Entry]:
         if not facts:

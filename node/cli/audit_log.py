@@ -87,7 +87,7 @@ def _describe(path: Path, found: Verified, others: list[str], *, asked: bool) ->
     if found.begins_ns:
         lines.append(f"{data['begins']} to {data['ends']}")
     if found.set_back:
-        lines.append(f"the clock was set back {found.set_back} times")
+        lines.append(f"entries that are older than the one before: {found.set_back}; the clock was set back, or they had to wait")
     if found.torn:
         why = "being written, or cut off when the machine stopped; the node sets them aside"
         lines.append(f"{found.torn} bytes at the end are no entry: {why}")

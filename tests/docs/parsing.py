@@ -40,7 +40,8 @@ def split(text: str) -> list[list[str]]:
 def problem_of(text: str, *, is_whole: bool = True) -> str:
     """Why a line could not be typed, or nothing. Not `is_whole`: arguments may be missing, as in a sentence."""
     for words in split(text):
-        program, rest = words[0].removeprefix(".venv/bin/"), words[1:]
+        program, rest = words[0], words[1:]
+        program = "qenex" if program.endswith("/bin/qenex") else program.removeprefix(".venv/bin/")
         if program == "qenex":
             found = _qenex(rest, is_whole)
         elif program.startswith("scripts/"):

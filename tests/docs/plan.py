@@ -1,9 +1,9 @@
 """Which page is played where, and what of it is not: the one table that accounts for every command of the documentation.
 
 To add a page: a row in `PAGES`. `NOWHERE` needs no network, `LEDGER` is one validator without pause between blocks, `NODES` four
-validators. What a page takes for granted (accounts, assets, a stopped node) is made by the functions that `SCENES` of `scenes_ledger.py` or
-`scenes_nodes.py` has under its name. A command that cannot be run is named by its beginning in `unrun`, with the reason; it must still
-parse. "" stands for the whole page.
+validators. What a page takes for granted (accounts, assets, a stopped node) is made by the functions that `SCENES` of
+`scenes_ledger.py`, `scenes_nodes.py` or `scenes_upkeep.py` has under its name. A command that cannot be run is named by its beginning in
+`unrun`, with the reason; it must still parse. "" stands for the whole page.
 """
 
 from __future__ import annotations
@@ -72,10 +72,11 @@ PAGES: Final[dict[str, Page]] = {
         NODES,
         letter="S",
         unrun={
-            f"qenex tx stake {name}": "needs an admission by vote, a jail or a day; docs/joining.md and docs/incidents.md run it"
-            for name in ("register", "edit", "rotate-key", "unjail")
-        }
-        | {"qenex tx stake claim": "a network without fees earns nothing; scripts/tour claims"},
+            "qenex tx stake register": "needs an admission by vote; docs/joining.md has one and registers",
+            "qenex tx stake rotate-key": "needs keys of another home; docs/incidents.md makes them and rotates",
+            "qenex tx stake unjail": "needs a validator in jail; tests/node/telemetry/test_rules_for_real.py has one and lets it out",
+            "qenex tx stake claim": "a network without fees earns nothing; scripts/tour claims",
+        },
     ),
     "docs/operations.md": Page(
         NODES,
@@ -84,10 +85,29 @@ PAGES: Final[dict[str, Page]] = {
         ends={"qenex inspect": "listening on"},
     ),
     "docs/incidents.md": Page(NODES, codes={"qenex monitor health": SLOW}),
-    "docs/audit.md": Page(NOWHERE, unrun={"": "tests/node/audit runs every one of them on a real node, with a log of its own"}),
-    "docs/backup.md": Page(NOWHERE, unrun={"": "tests/node/backup runs them on real nodes, scripts/drill and scripts/upgrade as a whole"}),
-    "docs/configuration.md": Page(NOWHERE),
-    "docs/deploy/README.md": Page(NOWHERE, unrun={"": "needs root, or a container runtime; tests/node/deploy checks the files"}),
+    "docs/audit.md": Page(
+        NODES,
+        letter="L",
+        codes={"qenex audit verify --home": (1,)},
+    ),
+    "docs/backup.md": Page(
+        NODES,
+        unrun={
+            "systemctl": "needs a system run by systemd; scripts/upgrade stops and starts real nodes in its place",
+            "qenex-0.1.1/bin/qenex": "needs a later release; scripts/upgrade builds one",
+        },
+        ends={"qenex start": "block committed", "qenex inspect": "listening on"},
+        has_own_network=True,
+    ),
+    "docs/configuration.md": Page(NODES),
+    "docs/deploy/README.md": Page(
+        NOWHERE,
+        unrun={
+            "useradd": "needs root; tests/node/deploy checks the unit and its user",
+            "install": "needs root; tests/node/deploy checks the unit",
+            "docker": "needs a container runtime; tests/node/deploy runs the steps that need none",
+        },
+    ),
     "docs/signer.md": Page(NOWHERE, unrun={"": "tests/node/signing runs them on a real network with a signer of its own"}),
     "docs/running-a-validator.md": Page(NODES, ends={"qenex start": "block committed"}, has_own_network=True),
     "docs/security.md": Page(NOWHERE, unrun={"scripts/test": SUITE}),

@@ -95,6 +95,8 @@ Steps = Mapping[str, Callable[[Scene], None]]
 
 def play(stage: Stage, page: str, plan: Page, steps: Steps) -> list[str]:
     """Type everything that a page says, in order; what was not as the page says."""
+    stage.end_background()  # a page before it may have failed
+    stage.variables.clear()
     scene = Scene(stage, page, plan)
     todo = dict(steps)
     wrong: list[str] = []

@@ -20,7 +20,7 @@ def know_the_home(scene: Scene) -> None:
 
 def be_the_default_home(scene: Scene) -> None:
     """The first node's home is where `qenex` looks without --home."""
-    (scene.stage.user / ".qenex" / "node").symlink_to(scene.stage.testnet / "node0")
+    (scene.stage.place / "node").symlink_to(scene.stage.testnet / "node0")
 
 
 def trade(scene: Scene) -> None:
@@ -39,6 +39,11 @@ def trust_a_block(scene: Scene) -> None:
     """The hash of block 2, and a port for the proxy."""
     found: dict[str, Any] = scene.ask("qenex query block 2")
     scene.names |= {"36D61C0E...": found["block_id"]["hash"], "127.0.0.1:8888": f"127.0.0.1:{scene.stage.base + 98}", "500": "5"}
+
+
+def own_a_validator(scene: Scene) -> None:
+    """The owner of the page and his validator are the network's first."""
+    scene.names |= {"owner": "owner0", "north": "node0"}
 
 
 def begin_proposals(scene: Scene) -> None:
@@ -149,6 +154,7 @@ SCENES: Final[dict[str, Steps]] = {
         "qenex tx gov propose --from owner0 --op '{\"op\": \"gov.admit\"": admit,
         "qenex tx group propose": act_as_group,
     },
+    "docs/staking.md": {"qenex tx stake edit": own_a_validator},
     "docs/operations.md": {"": keep_house, "qenex import": trust_the_export},
     "docs/incidents.md": {"": begin_incident, "openssl": have_a_certificate},
     "docs/running-a-validator.md": {"": begin_ceremony, "qenex genesis collect": write_draft},

@@ -20,7 +20,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -50,8 +50,11 @@ class Stage:
         self.clone = folder / "clone"
         self.user = folder / "user"
         self.srv = folder / "srv"
+        self.place = folder  # where a person's homes, keys and networks lie; `qenex` says it
         self.base = free_base_port()
         self.names: dict[str, str] = {}
+        self.variables: dict[str, str] = {}  # what the page's reader has set in his environment
+        self.begun = folder  # the output of the line that was begun last
         self._validators = validators
         self._interval = block_interval
         self._background: list[subprocess.Popen[bytes]] = []
@@ -61,7 +64,7 @@ class Stage:
     @property
     def testnet(self) -> Path:
         """The network's directory, where `qenex testnet up` puts it."""
-        return self.user / ".qenex" / "testnet"
+        return self.place / "testnet"
 
     def url(self, node: int = 0) -> str:
         """The RPC address of a node of the network."""
@@ -74,6 +77,7 @@ class Stage:
         self._warm = subprocess.Popen(
             [sys.executable, "-m", "tests.docs.warm"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        self.place = Path(self.ask("qenex config where")["folder"])
         return self
 
     def bring_up(self) -> None:
@@ -107,7 +111,7 @@ class Stage:
         (self.clone / ".venv" / ".qenex-stamp").write_text(stamp.stdout)
 
     def environment(self, home: Path | None = None) -> dict[str, str]:
-        """That of a person who works in the clone. `home`: another $QENEX_HOME than ~/.qenex."""
+        """That of a person who works in the clone. `home`: another $QENEX_HOME than the platform's."""
         kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ", "TMPDIR") if name in os.environ}
         own = {
             "PATH": f"{self.clone / '.venv' / 'bin'}:{os.environ['PATH']}",
@@ -117,7 +121,7 @@ class Stage:
             "QENEX_VENV": str(self.clone / ".venv"),
             "COLUMNS": "200",
         }
-        return {**kept, **own} | ({"QENEX_HOME": str(home)} if home else {})
+        return {**kept, **own, **self.variables} | ({"QENEX_HOME": str(home)} if home else {})
 
     def fill(self, text: str, names: Mapping[str, str] | None = None) -> str:
         """A command with what is known put into its places."""
@@ -190,6 +194,7 @@ class Stage:
             environment = self.environment(home) | listen
             child = subprocess.Popen(words, cwd=self.clone, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
         self._background.append(child)
+        self.begun = output
         deadline = time.monotonic() + COMMAND_S
         while until not in output.read_text(encoding="utf-8", errors="replace"):
             if child.poll() is not None or time.monotonic() > deadline:
@@ -207,8 +212,12 @@ class Stage:
 
     def wait_for(self, what: str, text: str, condition: Any, *, home: Path | None = None) -> None:
         """Ask until the JSON answer of a command is as it should be."""
+        self.wait_until(what, lambda: bool(condition(self.ask(text, home=home))))
+
+    def wait_until(self, what: str, condition: Callable[[], bool]) -> None:
+        """Look until it is so."""
         deadline = time.monotonic() + COMMAND_S
-        while not condition(self.ask(text, home=home)):
+        while not condition():
             assert time.monotonic() < deadline, what
             time.sleep(0.1)
 

@@ -9,14 +9,14 @@ import pytest
 
 from node.config import parse_config
 from node.telemetry.rules import DEFAULT_RULES
-from tests.docs import scenes_joining, scenes_ledger, scenes_nodes
+from tests.docs import scenes_joining, scenes_ledger, scenes_nodes, scenes_upkeep
 from tests.docs.blocks import ROOT, Block, Command, blocks_of, commands_of, inline_commands, pages, prose_of, text_of
 from tests.docs.compare import is_like
 from tests.docs.parsing import problem_of
 from tests.docs.plan import PAGES
 from tests.docs.report import count, describe
 
-SCENES = scenes_ledger.SCENES | scenes_nodes.SCENES | scenes_joining.SCENES
+SCENES = scenes_ledger.SCENES | scenes_nodes.SCENES | scenes_upkeep.SCENES | scenes_joining.SCENES
 HOW = "add a row to PAGES in tests/docs/plan.py; its words say how"
 
 
@@ -138,6 +138,8 @@ def test_commands_are_found() -> None:
         ("qenex tx transfer --form alice", "No such option"),
         ("cd x && qenex query ponds > file", "no command"),
         ("qenex query pools --node http://127.0.0.1:1 extra", "unexpected extra"),
+        ("qenex-0.1.1/bin/qenex doctor --home /srv/qenex", ""),
+        ("qenex-0.1.1/bin/qenex docter --home /srv/qenex", "no command"),
         ("scripts/tour --story", ""),
         ("scripts/tour --sotry", "no option"),
         ("scripts/nothing", "there is no"),

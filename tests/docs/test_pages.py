@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.docs import scenes_nodes, scenes_upkeep
 from tests.docs.plan import NODES, NOWHERE, PAGES
 from tests.docs.scene import play
-from tests.docs.scenes_nodes import SCENES
 from tests.docs.stage import Stage
 
 START = "docs/start.md"
+SCENES = scenes_nodes.SCENES | scenes_upkeep.SCENES
 
 
 @pytest.fixture(scope="module")
