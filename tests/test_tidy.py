@@ -198,3 +198,9 @@ def test_error_codes_are_unique_and_in_their_range() -> None:
             leaves[kind.code] = kind.__name__
             assert 2000 <= kind.code < 3000
     assert len(leaves) > 10
+
+
+def test_the_lock_file_knows_no_machine() -> None:
+    """Whoever makes it has an index and folders of his own, which the tool writes into it if nobody looks."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    assert [line for line in lines if re.match(r"-|https?:", line.strip()) and not line.strip().startswith("--hash=")] == []
