@@ -3,7 +3,7 @@
 Four real nodes; a load of transfers goes through the last three. Four phases of equal length, on the first node: the load alone; clients
 that each ask once in `--every` seconds and wait for the answer; the load alone again; subscribers to all transactions that never read.
 Blocks are compared with the mean of the two phases of load alone. Memory is what the kernel says the first node has for itself, looked at
-six times while the readers are there.
+six times while the readers are there; what it grew in the phase before, of load alone, is taken off.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Phase:
     blocks: int = 0
     transfers: int = 0
     height: int = 1  # when it began
+    memory: tuple[int, int] = (0, 0)  # of the first node, at both ends
     asked: int = 0
     errors: list[str] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
@@ -48,7 +49,7 @@ class Phase:
         ordered = sorted(self.latencies_ms)
         data: dict[str, Any] = {
             "seconds": round(self.seconds, 1), "blocks": self.blocks, "blocks_per_s": round(self.blocks / self.seconds, 3),
-            "transfers_per_s": round(self.transfers / self.seconds, 1),
+            "transfers_per_s": round(self.transfers / self.seconds, 1), "memory_mib": [round(item / 2**20, 1) for item in self.memory],
         }  # fmt: skip
         if ordered:
             data |= {"asked": self.asked, "errors": len(self.errors)}
@@ -164,7 +165,8 @@ class Measurement:
             nursery.cancel_scope.cancel()
         quiet = sum(phases[name].blocks / phases[name].seconds for name in ("load alone", "load alone again")) / 2
         ratios = {name: round(phases[name].blocks / phases[name].seconds / quiet, 3) for name in ("clients", "slow readers")}
-        growth = self.memory[-1] - self.memory[0]
+        usual = phases["load alone again"].memory
+        growth = self.memory[-1] - self.memory[0] - (usual[1] - usual[0])
         errors = [error for phase in phases.values() for error in phase.errors]
         return {
             "clients": options.clients, "every_s": options.every, "readers": options.readers, "load_per_s": options.rate,
@@ -177,10 +179,10 @@ class Measurement:
         """Count the blocks of a phase."""
         url = self.urls[1]
         low, begun = await trio.to_thread.run_sync(count_blocks, url)
-        phase.height = low
+        phase.height, before = low, read_anonymous_bytes(self.pid)
         await trio.sleep(self.options.seconds)
         high, ended = await trio.to_thread.run_sync(count_blocks, url)
-        phase.blocks, phase.seconds = high - low, ended - begun
+        phase.blocks, phase.seconds, phase.memory = high - low, ended - begun, (before, read_anonymous_bytes(self.pid))
         phase.transfers = await trio.to_thread.run_sync(count_transfers, url, low, high)
         print(json.dumps(phase.to_json()), file=sys.stderr)
         return phase
