@@ -167,12 +167,13 @@ class Measurement:
         ratios = {name: round(phases[name].blocks / phases[name].seconds / quiet, 3) for name in ("clients", "slow readers")}
         usual = phases["load alone again"].memory
         growth = self.memory[-1] - self.memory[0] - (usual[1] - usual[0])
+        has_load = all(phase.transfers >= options.rate * phase.seconds / 2 for phase in phases.values())  # else nothing is compared
         errors = [error for phase in phases.values() for error in phase.errors]
         return {
             "clients": options.clients, "every_s": options.every, "readers": options.readers, "load_per_s": options.rate,
             "phases": {name: phase.to_json() for name, phase in phases.items()}, "blocks_against_load_alone": ratios,
             "readers_memory_mib": [round(item / 2**20, 1) for item in self.memory], "readers_growth_mib": round(growth / 2**20, 1),
-            "errors": errors[:10], "ok": not errors and min(ratios.values()) >= 0.9 and growth < 64 * 2**20,
+            "errors": errors[:10], "ok": not errors and has_load and min(ratios.values()) >= 0.9 and growth < 64 * 2**20,
         }  # fmt: skip
 
     async def take(self, phase: Phase) -> Phase:

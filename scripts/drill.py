@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from drill_network import Network, Stages, judge, report, say, seconds_of, under_load
+from drill_network import Network, Stages, judge, report, run_on, say, seconds_of, under_load
 from killtest import QENEX, end_on_signals, height_of, rpc
-
-from node.crash import leaf_of
 
 VICTIM = 3
 GAP_S_MAX = 20.0  # between two blocks, on a busy machine and with one of four away
@@ -134,12 +132,7 @@ def main() -> int:
     stages = Stages()
     with tempfile.TemporaryDirectory(prefix="qenex-drill-") as folder:
         network = Network(Path(folder) / "net", options.base_port, 0.5)
-        try:
-            verdict = trio.run(drill, network, Path(folder) / "backup", options.seconds, stages)
-        except BaseExceptionGroup as group:
-            raise leaf_of(group) from None
-        finally:
-            network.end_all()
+        verdict = run_on(network, drill, Path(folder) / "backup", options.seconds, stages)
     return report(stages, verdict, options.json)
 
 

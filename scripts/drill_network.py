@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ import trio
 from chaos import ASKED_AT_ONCE, RESEND_S, Load, Nodes, ask_status
 from killtest import QENEX, compare, height_of, rpc
 
+from node.crash import leaf_of
 from node.rpc.client import Client
 from state.codes import Code
 from state.primitives.errors import ClientError
@@ -245,6 +246,16 @@ async def judge(network: Network, load: Load, gap_s_max: float) -> dict[str, Any
         "double_votes": blocks["double_votes"],
         "ok": is_ok,
     }
+
+
+def run_on(network: Network, work: Callable[..., Awaitable[dict[str, Any]]], *arguments: Any) -> dict[str, Any]:
+    """What the work on a network comes to; its processes are ended whatever happens. Raises what went wrong first, by itself."""
+    try:
+        return trio.run(work, network, *arguments)
+    except BaseExceptionGroup as group:
+        raise leaf_of(group) from None
+    finally:
+        network.end_all()
 
 
 def report(stages: Stages, verdict: dict[str, Any], as_json: bool) -> int:

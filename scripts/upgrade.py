@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from drill_network import VALIDATORS, Network, Stages, judge, report, say, under_load
+from drill_network import VALIDATORS, Network, Stages, judge, report, run_on, say, under_load
 from killtest import end_on_signals, height_of, rpc
-
-from node.crash import leaf_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("node", "consensus", "state", "p2p", "genesis", "pyproject.toml", "README.md", "LICENSE")
@@ -108,12 +106,7 @@ def main() -> int:
         stages.add(f"release {new} built and installed", time.monotonic() - started)
         network = Network(Path(folder) / "net", options.base_port, 1.0)
         say(f"four nodes of version {old}")
-        try:
-            verdict = trio.run(upgrade, network, command, old, new, options.seconds, stages)
-        except BaseExceptionGroup as group:
-            raise leaf_of(group) from None
-        finally:
-            network.end_all()
+        verdict = run_on(network, upgrade, command, old, new, options.seconds, stages)
     return report(stages, verdict, options.json)
 
 
