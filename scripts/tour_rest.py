@@ -135,11 +135,27 @@ def assets(tour: Tour) -> None:
     tour.tx("alice cannot pay", "alice", "transfer", "--to", "bob", "--asset", "UNIT", "--amount", "1", code=604)
     tour.tx("and goes on", "bank2", "asset", "unpause", "--asset", "UNIT", *GROUND)
     take = ("--asset", "UNIT", "--holder", "alice")
+    reach_beyond(tour, take)
     tour.tx("a court moves some", "bank1", "asset", "forced-transfer", *take, "--to", "bob", "--amount", "4", *GROUND)
     tour.tx("and takes the rest", "bank1", "asset", "clawback", *take, "--amount", "all", *GROUND)
     tour.tx("and bob's", "bank1", "asset", "clawback", "--asset", "UNIT", "--holder", "bob", "--amount", "4", *GROUND)
     tour.tx("that power is given up", "desk", "asset", "renounce-flag", "--asset", "UNIT", "--flag", "clawback")
     tour.tx("the asset ends", "desk", "asset", "destroy", "--asset", "UNIT")
+
+
+def reach_beyond(tour: Tour, take: tuple[str, ...]) -> None:
+    """What alice has promised comes back, and what a freeze keeps from her is burned where it waits."""
+    what = ("--to", "bob", "--asset", "UNIT")
+    hold = tour.tx("alice sets some aside", "alice", "hold", "create", *what, "--amount", "2", "--expires", "1h")["hold"]
+    tour.tx("a court brings it back", "bank1", "asset", "recall", *take, "--place", f"hold/{hold}", *GROUND)
+    dates = ("--after", "1m", "--until", "1h")
+    escrow = tour.tx("she puts some into escrow", "alice", "escrow", "create", *what, "--amount", "1", *dates)["escrow"]
+    frozen = ("--account", "alice", "--asset", "UNIT")
+    tour.tx("and is frozen", "bank1", "comp", "freeze", *frozen, "--level", "deep", *GROUND)
+    tour.tx("it comes back into a claim", "bank1", "asset", "recall", *take, "--place", f"escrow/{escrow}", *GROUND)
+    claim = tour.query("claims", "alice")["claims"][0]["claim"]
+    tour.tx("which is burned", "bank1", "claim", "clawback", str(claim), *take, *GROUND)
+    tour.tx("she is free again", "bank2", "comp", "unfreeze", *frozen, *GROUND)
 
 
 def promises(tour: Tour) -> None:

@@ -38,6 +38,16 @@ SANCTIONED: Final = EventKind(25, "sanctioned", (("account", ACCOUNT), ("list", 
 UNSANCTIONED: Final = EventKind(26, "unsanctioned", (("account", ACCOUNT), ("list", TEXT), *_GROUND))
 AUTHORISED: Final = EventKind(27, "authorised", (("asset", TEXT), ("account", ACCOUNT), ("state", TEXT), *_GROUND))
 AUTHORITIES_SET: Final = EventKind(28, "authorities_set", (("authorities", NUMBER), ("separate_release", NUMBER)))
+RECALLED: Final = EventKind(
+    29,
+    "recalled",
+    (("asset", TEXT), ("holder", ACCOUNT), ("place", TEXT), ("amount", AMOUNT), *_GROUND),
+)
+CLAIM_CLAWED_BACK: Final = EventKind(
+    30,
+    "claim_clawback",
+    (("asset", TEXT), ("owner", ACCOUNT), ("claim", NUMBER), ("amount", AMOUNT), *_GROUND),
+)
 
 ASSET_EVENTS: Final = (
     ROLE_SET,
@@ -54,4 +64,6 @@ ASSET_EVENTS: Final = (
     UNSANCTIONED,
     AUTHORISED,
     AUTHORITIES_SET,
+    RECALLED,
+    CLAIM_CLAWED_BACK,
 )

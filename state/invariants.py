@@ -23,6 +23,7 @@ from state.invariants_farm import check_farm
 from state.invariants_gov import check_gov
 from state.invariants_limits import GATE_LETTERS, check_acts, check_kyc, check_limits, check_rules
 from state.invariants_pending import check_pending
+from state.invariants_recall import check_recall
 from state.invariants_staking import check_staking
 from state.invariants_treasury import (
     BREACH,
@@ -77,6 +78,7 @@ _OF_MODULE: Final[dict[str, Callable[[View, Mapping[bytes, Value], bytes | None]
     "account": check_accounts,
     "gov": check_gov,
     "audit": check_anchors,
+    "recall": check_recall,
 }
 # the same for records that the operations of several modules write
 _OF_LETTER: Final = {CLAIM: check_claims, OVERSIGHT: check_acts}

@@ -173,6 +173,32 @@ def clawback(sending: Any, asset: str, holder: str, amount: str, reason: str, le
     return sending.run(operations)
 
 
+@asset.command()
+@asset_option
+@click.option("--holder", required=True, metavar="ACCOUNT", help="Of whom.")
+@click.option(
+    "--place",
+    required=True,
+    metavar="KIND/NAME",
+    help="What is ended: hold/ID, escrow/ID, settlement/ID, offer/ID, pool/A/B, farm/POSITION or stake/VALIDATOR.",
+)
+@ground_options
+@common
+def recall(sending: Any, asset: str, holder: str, place: str, reason: str, legal_ref: str) -> Any:
+    """Bring back to a holder what is not in his holding, so that it can be clawed back; the sender has the role clawback."""
+    from node.cli.options import resolve_address
+    from state.modules.recall import read_place
+    from state.primitives.errors import TransactionError
+
+    try:
+        found = read_place(place)
+    except TransactionError as error:
+        raise ConfigError(f"--place {place}: {error.message}", hint="such as pool/EUR/USD, farm/3 or hold/ followed by its id") from error
+    return _send(
+        sending, "recall", asset=asset, holder=resolve_address(holder, sending.home), place=found, reason=reason, legal_ref=legal_ref
+    )
+
+
 @asset.command(name="forced-transfer")
 @asset_option
 @click.option("--holder", required=True, metavar="ACCOUNT", help="From whom.")

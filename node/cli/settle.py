@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from node.cli.asset import asset_option, ground_options
 from node.cli.promising import WHEN_HELP, act, make, parse_hex, parse_name, parse_ref, parse_when, read_open, ref_option
 from node.cli.sending import base_units_option, common
 from state.primitives.errors import ConfigError
@@ -180,3 +181,17 @@ def claim() -> None:
 def take(sending: Any, number: int) -> Any:
     """Take the claim NUMBER of the sender's: qenex query claims lists them."""
     return act(sending, "claim.take", claim=number)
+
+
+@claim.command()
+@click.argument("number", type=click.IntRange(0))
+@asset_option
+@click.option("--holder", required=True, metavar="ACCOUNT", help="Whose claim it is.")
+@ground_options
+@common
+def clawback(sending: Any, number: int, asset: str, holder: str, reason: str, legal_ref: str) -> Any:
+    """Burn the claim NUMBER of a holder; the sender has the role clawback of its asset."""
+    from node.cli.options import resolve_address
+
+    who = resolve_address(holder, sending.home)
+    return act(sending, "claim.clawback", asset=asset, holder=who, claim=number, reason=reason, legal_ref=legal_ref)

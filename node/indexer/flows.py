@@ -48,6 +48,7 @@ FLOWS: Final[dict[str, tuple[Flow, ...]]] = {
     "holding_recovered": (Flow("old", "new"),),
     "claim_parked": (Flow("owner", "@claims"),),
     "claim_taken": (Flow("@claims", "owner"),),
+    "claim_clawback": (Flow("@claims", ""),),
     "validator_registered": (Flow("owner", "@bonded", STAKED),),
     "delegated": (Flow("delegator", "@bonded", STAKED),),
     "undelegated": (Flow("@bonded", "@unbonding", STAKED),),

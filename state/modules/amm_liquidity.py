@@ -15,6 +15,7 @@ from state.modules.amm_math import (
     compute_deposit,
     compute_first_shares,
     compute_shares,
+    compute_shares_above,
     compute_single_deposit,
     compute_single_withdrawal,
     compute_withdrawal,
@@ -41,12 +42,13 @@ from state.modules.amm_pool import (
 )
 from state.modules.amm_trade import change_reserves
 from state.modules.assets import get_asset
+from state.modules.claims import give_back
 from state.modules.domains import require_domain
 from state.modules.fields import malformed
 from state.modules.gate import FLAG_TRADABLE, FLAG_TRANSFERABLE, require_position
-from state.modules.operation import TREASURY_ADDRESS, OpContext
+from state.modules.operation import AMM_ADDRESS, TREASURY_ADDRESS, OpContext
 from state.primitives.errors import OperationFailed
-from state.primitives.limits import POOL_FEE_PPM_MAX
+from state.primitives.limits import POOL_FEE_PPM_MAX, POOL_RESERVE_MIN
 from state.receipts import (
     LIQUIDITY_ADDED,
     LIQUIDITY_REMOVED,
@@ -273,6 +275,28 @@ def withdraw(
         supply=record.supply - shares,
     )
     return remember_k(record), amounts
+
+
+def recall(context: OpContext, holder: bytes, pool: str, asset: str) -> int:
+    """Take a holder's shares out of a pool by authority, as many as leave the pool its minimum; what came of the asset: 701, 801, 202,
+    806, 810. Both sides are his; what a rule keeps from him waits as a claim."""
+    shares = get_position(context.view, holder, pool).shares
+    if asset not in split_pool(pool) or not shares:
+        raise OperationFailed(Code.PENDING_NOT_FOUND, f"the holder has no shares of {pool}")
+    record = get_pool(context, pool)
+    require_on(context, pool, record, WITHDRAW)
+    record = pay_protocol(context, pool, advance_price(record, context.time_s))
+    reserves = (record.reserve_a, record.reserve_b)
+    most = min(compute_shares_above(reserve, POOL_RESERVE_MIN, record.supply) for reserve in reserves)
+    if most < shares and not all(compute_withdrawal(most, *reserves, record.supply)):
+        raise OperationFailed(Code.BELOW_MIN_RESERVES, f"{pool} has no more than its minimum")
+    record, amounts = withdraw(context, holder, pool, record, min(shares, most))
+    put_pool(context, pool, record)
+    for code, amount in zip(split_pool(pool), amounts, strict=True):
+        raw = code.encode("ascii")
+        context.debit(AMM_ADDRESS, raw, amount)
+        give_back(context, holder, raw, amount)
+    return amounts[split_pool(pool).index(asset)]
 
 
 def remove_single(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:

@@ -80,6 +80,11 @@ def compute_withdrawal(shares: int, reserve_a: int, reserve_b: int, supply: int)
     return shares * reserve_a // supply, shares * reserve_b // supply
 
 
+def compute_shares_above(reserve: int, minimum: int, supply: int) -> int:
+    """The most shares whose withdrawal leaves at least `minimum` of a reserve; 0 if none does."""
+    return max(0, ((reserve - minimum + 1) * supply - 1) // reserve)
+
+
 def compute_protocol_shares(reserve_a: int, reserve_b: int, k_last: int, supply: int) -> int:
     """Shares for the protocol: a sixth of the growth of sqrt(k) since `k_last`; none if `k_last` is zero (the fee was off)."""
     if not k_last:

@@ -1,8 +1,8 @@
 """Acts of authority upon an asset and its holders: pause, clawback, forced transfer. Each says why and on what legal ground.
 
 They are asked for by the role that the issuer appointed, never by the issuer himself, and ask no rule of the holder: frozen, sanctioned
-and closed accounts are within reach, and so are holdings of a paused asset. What is promised elsewhere is not: held amounts, and what is
-in pools, farms, stakes and escrows, stay where they are until they come back (502). A clawback is exact or fails, or takes explicitly all
+and closed accounts are within reach, and so are holdings of a paused asset. What is promised elsewhere (held amounts, pools, farms,
+stakes, escrows) is brought back first (`state.modules.recall`): until then 502. A clawback is exact or fails, or takes explicitly all
 that is available; one of nothing fails (503). What is clawed back is burned. Source: ledger rules, 1.5 and section 6, incident 6.
 """
 
@@ -82,7 +82,8 @@ def _check_clawback(args: tuple[Any, ...]) -> None:
         raise malformed("either an amount is named, or all is 1")
 
 
-def _require_power(context: OpContext, account: bytes, code: str) -> None:
+def require_power(context: OpContext, account: bytes, code: str) -> None:
+    """Fail unless the account may claw an asset back, and the issuer reserved it: 401, 616, 204."""
     if not get_asset(context, code)[2] & FLAG_CLAWBACK:
         raise OperationFailed(Code.CLAWBACK_NOT_ENABLED, f"the issuer of {code} has not reserved clawback")
     if get_roles(context, code).clawback != account:
@@ -93,7 +94,7 @@ def clawback(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     """asset.clawback: 503, 401, 616, 204, 506, 301, 502 (held), 501."""
     code, holder, amount, takes_all, reason, legal_ref = args
     _require_amount(amount or takes_all)
-    _require_power(context, account, code)
+    require_power(context, account, code)
     context.require_recipient(holder)
     view = context.view
     balance, held, _ = read_holding(view.get(holding_key(holder, code)))
@@ -115,7 +116,7 @@ def forced_transfer(context: OpContext, account: bytes, args: tuple[Any, ...]) -
     _require_amount(amount)
     if holder == to:
         raise OperationFailed(Code.SELF_TRANSFER, "holder and recipient are one account")
-    _require_power(context, account, code)
+    require_power(context, account, code)
     context.require_recipient(holder)
     context.require_recipient(to)
     raw = code.encode("ascii")

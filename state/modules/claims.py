@@ -58,6 +58,20 @@ def take(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     context.emit(CLAIM_TAKEN, account, number, asset, amount)
 
 
+def drop(context: OpContext, owner: bytes, number: int, asset: str) -> int:
+    """Delete a claim of an asset by authority; what it was of, taken from the account of claims: 701."""
+    view = context.view
+    record = view.get(claim_key(owner, number))
+    if record is None or record[0] != asset:
+        raise OperationFailed(Code.PENDING_NOT_FOUND, f"the holder has no claim {number} of {asset}")
+    given, waiting = view.get(claims_key(owner))
+    view.put(claim_key(owner, number), None)
+    view.put(claims_key(owner), (given, waiting - 1))
+    amount: int = record[1]
+    context.take(CLAIMS_ADDRESS, asset.encode("ascii"), amount)
+    return amount
+
+
 OPERATIONS: Final = (
     Operation(
         code=74,

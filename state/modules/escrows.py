@@ -28,6 +28,7 @@ from state.modules.pending import (
     open_pending,
     require_date,
     require_new,
+    require_of,
 )
 from state.modules.pending_fields import PENDING_ID, REF, SECRET
 from state.primitives.errors import OperationFailed
@@ -104,6 +105,14 @@ def cancel(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     if not is_expired and account != record.recipient:
         raise OperationFailed(Code.TOO_EARLY, f"until {record.cancel_after_s} only the recipient may give the escrow back")
     _return(context, key, record, EXPIRED if is_expired else TAKEN_BACK)
+
+
+def recall(context: OpContext, holder: bytes, escrow: bytes, asset: str) -> int:
+    """Give a holder's escrow back to him by authority, whatever its date; what went back: 701 to 704."""
+    key, record = _get_escrow(context, escrow)
+    require_of(record.owner, record.asset, holder, asset, "escrow")
+    _return(context, key, record, TAKEN_BACK)
+    return record.amount
 
 
 def expire(context: OpContext, key: bytes) -> None:

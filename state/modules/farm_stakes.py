@@ -12,7 +12,7 @@ from typing import Any
 from state.codes import Code
 from state.events_farm import FARM_CLAIMED, FARM_EMERGENCY, FARM_FORFEITED, FARM_STAKED, FARM_UNSTAKED
 from state.modules.domains import require_member
-from state.modules.farm_assets import force_back, pay_back, pay_reward, require_stakeable, take_in
+from state.modules.farm_assets import codes_of, force_back, pay_back, pay_reward, require_stakeable, take_in
 from state.modules.farm_books import (
     close_position,
     get_farm,
@@ -91,6 +91,29 @@ def unstake(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     farm = _put_rest(context, account, own, farm, rest, owed, campaigns)
     put_books(context.view, number, farm, campaigns)
     context.emit(FARM_UNSTAKED, number, account, own, farm.stake, amount)
+
+
+def recall(context: OpContext, holder: bytes, own: int, asset: str) -> int:
+    """Give a holder's stake back to him by authority; of pool shares the shares, which are recalled from their pool in turn: 701.
+
+    What it has earned stays his to claim; a locked stake leaves as its owner himself could, by the emergency exit.
+    """
+    position: FarmPosition | None = context.view.get(farm_position_key(holder, own))
+    if position is None or not position.amount or asset not in codes_of(get_farm(context, position.farm).stake):
+        raise OperationFailed(Code.PENDING_NOT_FOUND, f"the holder has no {asset} in a position {own}")
+    if context.time_s < position.locked_s:
+        emergency_exit(context, holder, (own,))
+        return position.amount
+    number = position.farm
+    farm = get_farm(context, number)
+    campaigns = settle(context.view, number, farm, context.time_s)
+    owed = take_dues(position, farm, campaigns)
+    force_back(context, holder, farm.stake, position.amount, position.lot)
+    farm, rest = _shrink(farm, position, position.amount, position.lot)
+    farm = _put_rest(context, holder, own, farm, rest, owed, campaigns)
+    put_books(context.view, number, farm, campaigns)
+    context.emit(FARM_UNSTAKED, number, holder, own, farm.stake, position.amount)
+    return position.amount
 
 
 def _get_of(context: OpContext, account: bytes, own: int, number: int) -> FarmPosition:

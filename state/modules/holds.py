@@ -26,6 +26,7 @@ from state.modules.pending import (
     require_before,
     require_date,
     require_new,
+    require_of,
     take_locked,
     unlock,
 )
@@ -92,6 +93,14 @@ def void(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     if account not in _parties(record) or (account == record.owner and not is_expired):
         raise OperationFailed(Code.NO_PERMISSION, "only beneficiary and agent may void a hold, the payer when it has expired")
     _release(context, key, record, EXPIRED if is_expired else TAKEN_BACK)
+
+
+def recall(context: OpContext, holder: bytes, hold: bytes, asset: str) -> int:
+    """End a holder's hold by authority, whatever its date; what is free again: 701 to 704."""
+    key, record = _get_hold(context, hold)
+    require_of(record.owner, record.asset, holder, asset, "hold")
+    _release(context, key, record, TAKEN_BACK)
+    return record.amount
 
 
 def expire(context: OpContext, key: bytes) -> None:

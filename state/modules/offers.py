@@ -28,6 +28,7 @@ from state.modules.pending import (
     require_before,
     require_date,
     require_new,
+    require_of,
     take_locked,
     unlock,
 )
@@ -114,6 +115,14 @@ def cancel(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     if account not in _parties(record):
         raise OperationFailed(Code.NO_PERMISSION, "only the two accounts of an offer may end it")
     _release(context, key, record, EXPIRED if context.time_s >= record.expires_s else TAKEN_BACK)
+
+
+def recall(context: OpContext, holder: bytes, name: bytes, asset: str) -> int:
+    """End by authority an offer in which a holder gives an asset; what is free again: 701, 703, 704, 711."""
+    key, record = _get_offer(context, name)
+    require_of(record.owner, record.give_asset, holder, asset, "offer")
+    _release(context, key, record, TAKEN_BACK)
+    return record.give_amount
 
 
 def expire(context: OpContext, key: bytes) -> None:

@@ -89,6 +89,12 @@ def get_open(context: OpContext, key: bytes, what: str) -> Value:
     return record
 
 
+def require_of(owner: bytes, found: str, holder: bytes, asset: str, what: str) -> None:
+    """Fail with 701 unless what is open is the holder's, and of this asset."""
+    if owner != holder or found != asset:
+        raise OperationFailed(Code.PENDING_NOT_FOUND, f"there is no such {what} of the holder in {asset}")
+
+
 def require_before(context: OpContext, due_s: int, what: str) -> None:
     """Fail with 704 from the second `due_s` on."""
     if context.time_s >= due_s:

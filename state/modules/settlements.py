@@ -36,6 +36,7 @@ from state.modules.pending import (
     require_date,
     require_lockable,
     require_new,
+    require_of,
     take_locked,
     unlock,
 )
@@ -136,6 +137,15 @@ def cancel(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     if account not in _parties(record) or (is_bound and not is_expired):
         raise OperationFailed(Code.NO_PERMISSION, "who has set his legs aside, or has nothing to do with it, cannot cancel it")
     _release(context, key, record, EXPIRED if is_expired else TAKEN_BACK)
+
+
+def recall(context: OpContext, holder: bytes, settlement: bytes, asset: str) -> int:
+    """End by authority a settlement for which a holder has set some of an asset aside; what of it is free again: 701, 703, 704, 711."""
+    key, record = _get_settlement(context, settlement)
+    bound = [leg.amount for i, leg in enumerate(record.legs) if record.allocated >> i & 1 and (leg.sender, leg.asset) == (holder, asset)]
+    require_of(holder if bound else b"", asset, holder, asset, "settlement")
+    _release(context, key, record, TAKEN_BACK)
+    return sum(bound)
 
 
 def expire(context: OpContext, key: bytes) -> None:

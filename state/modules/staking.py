@@ -36,6 +36,7 @@ from state.modules.staking_pool import (
     settle_pool,
     take_stake,
     unlist_validator,
+    value_of,
 )
 from state.modules.staking_validators import VALIDATOR_OPERATIONS, self_bond
 from state.modules.unbonding import (
@@ -117,6 +118,25 @@ def undelegate(context: OpContext, account: bytes, args: tuple[Any, ...]) -> Non
     _require_amount(amount)
     require_validator(context, validator)
     _require_own(context, account)
+    _unbond(context, validator, account, amount)
+
+
+def recall(context: OpContext, holder: bytes, validator: bytes, asset: str) -> int:
+    """Begin by authority the unbonding of all that a holder has with a validator; how much that is: 701, 1003.
+
+    It stays within the reach of a slash as long as any unbonding does, and then comes to the holding or waits as a claim.
+    """
+    view = context.view
+    shares = get_delegation(view, validator, holder).shares
+    worth = value_of(settle_pool(view, validator), shares) if shares else 0
+    if asset != read_stake_params(view).asset or not worth:
+        raise OperationFailed(Code.PENDING_NOT_FOUND, f"the holder has no {asset} with this validator")
+    _unbond(context, validator, holder, worth)
+    return worth
+
+
+def _unbond(context: OpContext, validator: bytes, account: bytes, amount: int) -> None:
+    """1003, 501."""
     view = context.view
     params = read_stake_params(view)
     release_due(context, params, validator, account)

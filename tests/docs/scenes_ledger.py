@@ -104,6 +104,16 @@ def destroy_asset(scene: Scene) -> None:
     scene.tx(f"create-asset EURX {EURO} --from issuer")
 
 
+def recall_hold(scene: Scene) -> None:
+    """The hold is what the command before has printed."""
+    scene.names["hold/HOLD"] = f"hold/{scene.stage.names['HOLD']}"
+
+
+def recall_escrow(scene: Scene) -> None:
+    """The escrow is what a command before has printed."""
+    scene.names["escrow/ESCROW"] = f"escrow/{scene.stage.names['ESCROW']}"
+
+
 def act_upon_holders(scene: Scene) -> None:
     """Somebody holds it."""
     scene.tx("mint --asset EURP --amount 500 --to alice --from mint")
@@ -331,6 +341,8 @@ SCENES: Final[dict[str, Steps]] = {
         "qenex tx asset set-role": use_roles,
         "qenex tx asset pause": act_upon_holders,
         "qenex tx asset forced-transfer": hold_again,
+        "qenex tx asset recall --asset EUR --holder alice --place hold": recall_hold,
+        "qenex tx asset recall --asset EUR --holder alice --place escrow": recall_escrow,
         "qenex tx asset destroy": destroy_asset,
     },
     "docs/amm.md": {

@@ -16,6 +16,7 @@ from state.marks import CLOSED
 from state.modules.asset_roles import ROLES
 from state.modules.assets import FLAGS_ALL
 from state.modules.compliance import STATES
+from state.modules.recall import read_place
 from state.params import ConsensusParams, FeeParams, Params, StakeParams
 from state.params_compliance import ComplianceParams
 from state.primitives.keys import KeyKind
@@ -141,6 +142,14 @@ def authorise(account: str, asset: str, state: str) -> Any:
 
 def clawback(holder: str, amount: int, asset: str = "GLD", *, takes_all: bool = False) -> Any:
     return call("asset.clawback", asset=asset, holder=ADDRESS[holder], amount=amount, all=int(takes_all), **GROUND)
+
+
+def recall(holder: str, place: str, asset: str = "GLD") -> Any:
+    return call("asset.recall", asset=asset, holder=ADDRESS[holder], place=read_place(place), **GROUND)
+
+
+def clawback_claim(holder: str, claim: int, asset: str = "GLD") -> Any:
+    return call("claim.clawback", asset=asset, holder=ADDRESS[holder], claim=claim, **GROUND)
 
 
 def forced_transfer(holder: str, to: str, amount: int, asset: str = "GLD") -> Any:

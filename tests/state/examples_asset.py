@@ -7,9 +7,12 @@ from typing import Any
 from state.codes import Code
 from state.modules.gate import FLAG_PAUSABLE
 from state.modules.operation import CLAIMS_ADDRESS
+from state.modules.pending import compute_id
+from state.modules.recall import Place
 from state.schema import COMPLIANCE_PARAMS_KEY, asset_key, holding_key, minter_key
 from state.schema_claims import claim_key, claims_key
 from state.schema_freezes import roles_key
+from state.schema_pending import HOLD
 from state.transaction import call
 from tests.state.authorisation_world import FLAGS, RICH, WHO, Change, Example, PairWorld
 
@@ -56,6 +59,23 @@ def _no_roles(world: PairWorld) -> None:
 def _paused(world: PairWorld) -> None:
     _appointed(world)
     world.done("ben", call("asset.pause", asset="GLD", **GROUND))
+
+
+def _promised(world: PairWorld) -> None:
+    """Ann has given ben a hold of 5."""
+    _appointed(world)
+    promise = {"asset": "GLD", "amount": 5, "beneficiary": WHO["ben"], "agent": b"", "expires": world.now + 3_600}
+    world.done("ann", call("hold.create", ref=bytes(16), **promise))
+
+
+def _kept_from_her(world: PairWorld) -> None:
+    """A claim of ann's."""
+    _appointed(world)
+    balance, *rest = world.read(holding_key(WHO["ann"], "GLD"))
+    world.write(holding_key(WHO["ann"], "GLD"), (balance - 5, *rest))
+    world.write(holding_key(CLAIMS_ADDRESS, "GLD"), (5,))
+    world.write(claims_key(WHO["ann"]), (1, 1))
+    world.write(claim_key(WHO["ann"], 0), ("GLD", 5, 602, world.now))
 
 
 def _other_issuer(code: str) -> Change:
@@ -110,6 +130,20 @@ OF_ROLES = (
         {"asset": "GLD", "holder": WHO["ann"], "amount": 5, "all": 0, **GROUND},
         sender="spare",
         before=_appointed,
+        roles=_ROLE,
+    ),
+    Example(
+        "asset.recall",
+        {"asset": "GLD", "holder": WHO["ann"], "place": Place("hold", compute_id(HOLD, WHO["ann"], bytes(16))), **GROUND},
+        sender="spare",
+        before=_promised,
+        roles=_ROLE,
+    ),
+    Example(
+        "claim.clawback",
+        {"asset": "GLD", "holder": WHO["ann"], "claim": 0, **GROUND},
+        sender="spare",
+        before=_kept_from_her,
         roles=_ROLE,
     ),
     Example(

@@ -21,7 +21,16 @@ from state.schema import GOV_PARAMS_KEY, encode_record
 from state.schema_pending import Leg
 from state.transaction import call
 from tests.state.amm_world import amm_op
-from tests.state.compliance_world import RICH, ComplianceWorld, clawback, forced_transfer, freeze_account, unfreeze
+from tests.state.compliance_world import (
+    RICH,
+    ComplianceWorld,
+    clawback,
+    clawback_claim,
+    forced_transfer,
+    freeze_account,
+    recall,
+    unfreeze,
+)
 from tests.state.farm_world import farm_op
 from tests.state.gov_world import GOV, NOTHING, YES
 from tests.state.ledger_world import ADDRESS, key_of, pay
@@ -246,6 +255,17 @@ SCENARIOS: dict[str, Scenario] = {
         ("GLD",),
         {**OFFICER, "paused": 0},
         others=(("alice", UNTOUCHED), ("bob", {**PAYEE, "paused": 0})),
+    ),
+    "asset.recall": Scenario(
+        "clawer",
+        lambda w: recall("alice", f"escrow/{_named('escrow').hex()}"),
+        ("GLD",),
+        {**OFFICER, "paused": 0},
+        _promised("escrow.create", to=ADDRESS["bob"]),
+        others=(("alice", UNTOUCHED), ("bob", UNTOUCHED)),
+    ),
+    "claim.clawback": Scenario(
+        "clawer", lambda w: clawback_claim("alice", 0, "QNX"), ("QNX",), {**OFFICER, "paused": 0}, _parked, others=(("alice", UNTOUCHED),)
     ),
     "stake.register": Scenario("farmer", lambda w: _register(), ("QNX",)),
     "stake.delegate": Scenario("alice", lambda w: call("stake.delegate", validator=_validator(), amount=500), ("QNX",)),

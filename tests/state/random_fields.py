@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from state.modules import offers, settlements
 from state.modules.accounts import new_account_address
 from state.modules.pending import compute_id
+from state.modules.recall import Place
 from state.primitives.hashing import sha256
 from state.primitives.keys import KeyKind
 from state.primitives.limits import AMOUNT_MAX
@@ -19,6 +20,7 @@ from state.schema import COMPLIANCE_PARAMS_KEY
 from state.schema_farm import FARM_LIST_KEY, Tier, farm_position_key, farm_positions_key
 from state.schema_pending import ESCROW, HOLD, OFFER, SETTLEMENT, Offer, Settlement, list_entry_key, list_key
 from tests.state.random_fields_gov import GOV_FIELDS, GOV_HINTS
+from tests.state.random_fields_recall import RECALL_HINTS
 
 if TYPE_CHECKING:
     from tests.state.random_ledger import RandomLedger
@@ -237,6 +239,7 @@ FIELDS: dict[str, Draw] = {
     "key id": lambda ledger, account: ledger.rng.randrange(0, 12),
     "rules of keys": lambda ledger, account: _rules(ledger, account),
     "operations": lambda ledger, account: _operations(ledger, account),
+    "place": lambda ledger, account: Place("farm", ledger.rng.randrange(3)),
     "log name": lambda ledger, account: ledger.rng.choice(("node", "teller/1")),
     "limits": lambda ledger, account: _limits(ledger, account),
     "counterparties": lambda ledger, account: _some_accounts(ledger, account),
@@ -331,6 +334,7 @@ _LIMITS: dict[tuple[str, str], Draw] = {
 # who acts, where anybody else would nearly always be refused
 ACTORS: dict[str, Callable[[RandomLedger], bytes]] = {
     **dict.fromkeys(("asset.pause", "asset.unpause", "asset.clawback", "asset.forced_transfer", "asset.set_metadata"), _officer),
+    **dict.fromkeys(("asset.recall", "claim.clawback"), lambda ledger: ledger.officers[2]),
     **dict.fromkeys(("comp.freeze", "comp.unfreeze", "comp.authorise"), _officer),
     **dict.fromkeys(("comp.sanction", "comp.unsanction"), _authority),
     **{f"cb.{name}": _issuer for name in ("appoint_dealer", "issue", "inject", "redeem_confirm", "set_rate", "accrue", "overdraft")},
@@ -356,6 +360,7 @@ HINTS: dict[tuple[str, str], Draw] = {
     ("cb.set_reserve_requirement", "ratio_ppm"): lambda ledger, account: ledger.rng.choice((0, 10_000, 100_000)),
     ("cb.accrue", "period"): _small_index,
     ("", "request"): _small_index,
+    **RECALL_HINTS,
     **_LIMITS,
     ("account.create", "address"): _address_of_keys,
     ("account.create", "kind"): _constant(1),

@@ -96,6 +96,7 @@ class RandomLedger:
         self.last_position = 0
         self.last_open: Any = None
         self.last_scope = 0
+        self.last_recall: Any = (b"", 0)
         self.last_param = ("", "", "")
         self.last_kind = "node"
         self.height = 0

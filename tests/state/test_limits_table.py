@@ -26,11 +26,14 @@ from tests.state.ledger_world import call, key_of
 
 VALIDATOR = validator_address(key_of("val").public_key.data)
 # what they give is the owner's own, whoever acts
-RETURNS = {name for name in WANTED if SCENARIOS[name].expected is EXIT} | {"escrow.cancel", "farm.emergency_exit", "gov.cancel"}
-# what is promised stays in place, a proposal may carry nothing, pool shares and stake move without a holding, an injection is for modules
+RETURNS = {name for name in WANTED if SCENARIOS[name].expected is EXIT} | {
+    "asset.recall", "escrow.cancel", "farm.emergency_exit", "gov.cancel"
+}  # fmt: skip
+# what is promised stays in place, a proposal may carry nothing, pool shares and stake move without a holding, an injection is for modules,
+# a claim is burned where it waits
 STILL = {
     "hold.create", "hold.void", "settle.allocate", "cb.redeem_request", "cb.redeem_cancel", "cb.inject", "farm.stake", "farm.unstake",
-    "gov.execute",
+    "gov.execute", "claim.clawback",
     "stake.undelegate", "stake.cancel_unbond", "stake.redelegate",
 }  # fmt: skip
 FORCED = tuple(name for name in WANTED if BY_NAME[name].forces)

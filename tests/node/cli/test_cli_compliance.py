@@ -129,6 +129,28 @@ def test_clawback_and_forced_transfer(network: Network) -> None:
     assert asset(network, "destroy", code=1)["code_name"] == "SUPPLY_NOT_ZERO"
 
 
+def test_what_is_promised_comes_back_and_a_claim_is_burned(network: Network) -> None:
+    assert asset(network, "recall", "--holder", "bob", "--place", "vault/1", *GROUND, sender="clawer", code=2)["error"]["hint"]
+    network.run("tx", "mint", "--asset", "EUR", "--amount", "5", "--to", "bob", "--from", "alice", "--wait")
+    promise = ("--to", "alice", "--asset", "EUR", "--amount", "0.5")
+    made = network.run("tx", "hold", "create", *promise, "--expires", "1h", "--from", "bob", "--wait")
+    place = ("--holder", "bob", "--place", f"hold/{made['hold']}")
+    assert asset(network, "recall", *place, *GROUND, code=1)["code_name"] == "NO_PERMISSION"
+    assert asset(network, "recall", *place, *GROUND, sender="clawer")["code"] == 0
+    assert asset(network, "recall", *place, *GROUND, sender="clawer", code=1)["code_name"] == "PENDING_ALREADY_VOIDED"
+    dates = ("--after", "1m", "--until", "1h")
+    made = network.run("tx", "escrow", "create", *promise, *dates, "--from", "bob", "--wait")
+    assert comp(network, "freeze", "--account", "bob", "--asset", "EUR", "--level", "deep", *GROUND, sender="freezer")["code"] == 0
+    place = ("--holder", "bob", "--place", f"escrow/{made['escrow']}")
+    assert asset(network, "recall", *place, *GROUND, sender="clawer")["code"] == 0
+    supply = int(network.run("query", "asset", "EUR")["supply"])
+    number = network.run("query", "claims", "bob")["claims"][0]["claim"]
+    burn = ("tx", "claim", "clawback", str(number), "--asset", "EUR", "--holder", "bob", *GROUND)
+    assert network.run(*burn, "--from", "clawer", "--wait")["code"] == 0
+    assert int(network.run("query", "asset", "EUR")["supply"]) == supply - 50
+    assert comp(network, "unfreeze", "--account", "bob", "--asset", "EUR", *GROUND, sender="officer")["code"] == 0
+
+
 def test_an_asset_is_handed_over_and_destroyed(network: Network) -> None:
     plain = ("--scale", "0", "--without", "tradable", "--not-transferable")
     network.run("tx", "create-asset", "OLD", *plain, "--from", "alice", "--wait")
