@@ -40,7 +40,7 @@ ACTIONS: Final[dict[str, Action]] = {
         ("role", "method", "params_sha256", "accounts", "assets", "request", "address"),
     ),
     "rpc.refused": Action("a call that was refused", ("method", "code", "address", "request", "suppressed")),
-    "rpc.token.new": Action("a bearer token was made", ("name", "role")),
+    "rpc.token.new": Action("a bearer token was made", ("name", "role", "account")),
     "rpc.token.revoke": Action("a bearer token was taken back", ("name",)),
     # safety
     "peer.banned": Action("a peer was banned", ("peer", "error", "reason")),

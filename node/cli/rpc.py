@@ -30,9 +30,10 @@ def token() -> None:
 @token.command()
 @click.option("--role", type=_ROLES, required=True, help="public: read; submit: send as well; regulator: restrictions; operator: all.")
 @click.option("--name", required=True, help="Whose it is, such as branch-7.")
+@click.option("--account", metavar="ADDRESS", help="Of a regulator: what it may ask is what this account has views of on the ledger.")
 @home_option(HOME_HELP)
 @json_option
-def new(role: str, name: str, home: Path | None, as_json: bool) -> None:
+def new(role: str, name: str, account: str | None, home: Path | None, as_json: bool) -> None:
     """Make a token and show it, once: only its hash is kept."""
     from node.audit.commands import recorded
     from node.rpc.roles import Role
@@ -40,23 +41,23 @@ def new(role: str, name: str, home: Path | None, as_json: bool) -> None:
 
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     found = _find(home)
-    with recorded(found, "rpc.token.new", name=name, role=role):
-        made = add_token(found.tokens_file, name, Role(role), today)
-    answer(as_json, {"name": name, "role": role, "token": made}, [made])
+    with recorded(found, "rpc.token.new", name=name, role=role, account=account):
+        made = add_token(found.tokens_file, name, Role(role), today, account)
+    answer(as_json, {"name": name, "role": role, "account": account or "", "token": made}, [made])
 
 
 @token.command(name="list")
 @home_option(HOME_HELP)
 @json_option
 def list_(home: Path | None, as_json: bool) -> None:
-    """Names, roles and dates of the tokens."""
+    """Names, roles, dates and accounts of the tokens."""
     from node.rpc.tokens import read_tokens
 
     path = _find(home).tokens_file
     found = read_tokens(path) if path.exists() else ()
-    rows = [(item.name, item.role.value, item.created) for item in found]
-    data = {"tokens": [{"name": name, "role": role, "created": created} for name, role, created in rows]}
-    answer(as_json, data, table(rows, ("NAME", "ROLE", "CREATED")))
+    fields = ("name", "role", "created", "account")
+    rows = [(item.name, item.role.value, item.created, item.account or "") for item in found]
+    answer(as_json, {"tokens": [dict(zip(fields, row, strict=True)) for row in rows]}, table(rows, [name.upper() for name in fields]))
 
 
 @token.command()

@@ -19,6 +19,7 @@ from node.rpc.errors import FORBIDDEN, UNAUTHENTICATED, RpcError
 from node.rpc.roles import COVERS, Role
 from node.rpc.tokens import Token, hash_token, read_tokens
 from state.primitives.errors import ConfigError, QenexError
+from state.primitives.ids import parse_address
 
 LOOK_AGAIN_S: Final = 1.0
 TOKEN_LENGTH_MAX: Final = 200
@@ -33,6 +34,7 @@ class Identity:
     name: str
     role: Role | None
     may_administer: bool = False  # has an operator's token, not only the rights that open access gives
+    account: bytes = b""  # what a regulator's token is bound to: it sees what this account has a view of
 
     def require(self, role: Role | None, method: str) -> None:
         """Raise `RpcError` unless this caller may call a method that needs a role."""
@@ -84,7 +86,8 @@ class Access:
             raise
         if self._is_open and found.role is not Role.OPERATOR:
             return ANYBODY  # a token must not take away what needs none
-        return Identity(found.name, found.role, may_administer=found.role is Role.OPERATOR)
+        account = b"" if found.account is None else parse_address(found.account)
+        return Identity(found.name, found.role, may_administer=found.role is Role.OPERATOR, account=account)
 
     def _find(self, path: Path, authorization: str) -> Token:
         scheme, _, token = authorization.partition(" ")

@@ -172,6 +172,10 @@ class NodeBackend:
             return validators, None
         return validators, None if now == before else shapes.consensus_params(now)
 
+    def time_s(self) -> int:
+        """The time that the chain has now: the next block's, were it made at once."""
+        return int(max(self.clock.now_ns(), self.executor.state.tip.last_block_time_ns + 1) // NS_PER_S)
+
     def record(self, key: bytes) -> bytes | None:
         """The raw value of a state key now."""
         return self.store.get(key)

@@ -5,14 +5,17 @@ Where there is an audit log, what a regulator's or an operator's token asks is i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from node.audit.requests import RECORDED, RequestLog
 from node.rpc.access import Identity
+from node.rpc.backend import NodeBackend
 from node.rpc.budget import Spend
 from node.rpc.errors import AUDIT_UNAVAILABLE, RpcError
+from node.rpc.method import Shows
 from node.rpc.roles import Role
+from node.rpc.views import find_refusal, find_subject
 from state.primitives.errors import QenexError
 
 NAMES_NOTED_MAX: Final = 3  # of the methods of a batch, for the log
@@ -54,10 +57,24 @@ class Caller:
             self._identity = self._identify()
             self._identity.require(role, method)
         except RpcError as error:
-            if self._requests is not None:
-                actor = f"token:{self._identity.name}" if self._identity and self._identity.name else f"address:{self._address}"
-                self._requests.refuse(actor, method, error.rpc_code, self._request, self._address)
+            self._count(error, method)
             raise
+
+    def require_view(self, shows: Shows, method: str, arguments: Mapping[str, Any], backend: NodeBackend) -> None:
+        """Raise `RpcError` if his token is bound to an account that has no view of what a method shows."""
+        who = self._identity
+        if who is None or not who.account:
+            return
+        account, asset = find_subject(shows, arguments)
+        refusal = find_refusal(backend, who.account, method, account, asset)
+        if refusal is not None:
+            self._count(refusal, method)
+            raise refusal
+
+    def _count(self, refusal: RpcError, method: str) -> None:
+        if self._requests is not None:
+            actor = f"token:{self._identity.name}" if self._identity and self._identity.name else f"address:{self._address}"
+            self._requests.refuse(actor, method, refusal.rpc_code, self._request, self._address)
 
     async def record(self, role: Role | None, method: str, names: Sequence[str], params: Any) -> None:
         """Put a call that he may make into the audit log, if it belongs there; `role` is what the method needs.

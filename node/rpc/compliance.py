@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from node.rpc.backend import NodeBackend
 from node.rpc.errors import invalid_params
@@ -11,18 +11,12 @@ from state.primitives.ids import check_asset_code, parse_address
 from state.queries_compliance import get_account_status, get_asset_powers, get_holding_status
 
 Json = Any
-_NS_PER_S: Final = 1_000_000_000
-
-
-def _time_s(backend: NodeBackend) -> int:
-    tip = backend.executor.state.tip
-    return int(max(backend.clock.now_ns(), tip.last_block_time_ns + 1) // _NS_PER_S)
 
 
 async def comp_account(backend: NodeBackend, account: str) -> Json:
     """What restricts an account as a whole, or null."""
     try:
-        found = get_account_status(backend.store, parse_address(account), _time_s(backend))
+        found = get_account_status(backend.store, parse_address(account), backend.time_s())
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"found": found, "height": str(max(0, backend.height))}
@@ -31,7 +25,7 @@ async def comp_account(backend: NodeBackend, account: str) -> Json:
 async def comp_holding(backend: NodeBackend, account: str, asset: str) -> Json:
     """What restricts an account's holding of an asset, or null."""
     try:
-        found = get_holding_status(backend.store, parse_address(account), check_asset_code(asset), _time_s(backend))
+        found = get_holding_status(backend.store, parse_address(account), check_asset_code(asset), backend.time_s())
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"found": found, "height": str(max(0, backend.height))}
@@ -40,7 +34,7 @@ async def comp_holding(backend: NodeBackend, account: str, asset: str) -> Json:
 async def comp_asset(backend: NodeBackend, asset: str) -> Json:
     """An asset's flags, roles and pause, or null."""
     try:
-        found = get_asset_powers(backend.store, check_asset_code(asset), _time_s(backend))
+        found = get_asset_powers(backend.store, check_asset_code(asset), backend.time_s())
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"found": found, "height": str(max(0, backend.height))}

@@ -15,6 +15,7 @@ from node.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    NO_VIEW,
     PARSE_ERROR,
     RpcError,
 )
@@ -141,10 +142,18 @@ async def _invoke(methods: Methods, backend: Any, name: str, params: Any, caller
     caller.spend(1 if method is None else method.cost)
     role = Role.PUBLIC if method is None else method.role
     caller.require(role, name)
-    await caller.record(role, name, () if method is None else [param.name for param in method.params], params)
-    if method is None:
-        raise RpcError(METHOD_NOT_FOUND, f"there is no method {name[:64]!r}")
-    arguments = read_params(method.params, params, is_uri=is_uri)
+    names = () if method is None else [param.name for param in method.params]
+    try:
+        if method is None:
+            raise RpcError(METHOD_NOT_FOUND, f"there is no method {name[:64]!r}")
+        arguments = read_params(method.params, params, is_uri=is_uri)
+        if method.shows is not None:
+            caller.require_view(method.shows, name, arguments, backend)
+    except RpcError as error:
+        if error.rpc_code != NO_VIEW:  # who asks wrongly has asked; who is refused is counted
+            await caller.record(role, name, names, params)
+        raise
+    await caller.record(role, name, names, params)
     try:
         return await method.handler(backend, *arguments.values())
     except (RpcError, CorruptError, StorageError):

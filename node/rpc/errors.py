@@ -16,11 +16,12 @@ INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 UNAUTHENTICATED: Final = -32001  # this and the next ones are of the range that JSON-RPC leaves to servers
 FORBIDDEN: Final = -32003
+NO_VIEW: Final = -32004
 LIMIT_EXCEEDED: Final = -32005
 INDEX_OFF: Final = -32006
 INDEX_UNAVAILABLE: Final = -32007
 AUDIT_UNAVAILABLE: Final = -32008
-HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403}  # of a request that is one call; everything else is 200
+HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, NO_VIEW: 403}  # of a request that is one call; everything else is 200
 
 MESSAGES: Final = {
     PARSE_ERROR: "Parse error",
@@ -30,6 +31,7 @@ MESSAGES: Final = {
     INTERNAL_ERROR: "Internal error",
     UNAUTHENTICATED: "Unauthorized",
     FORBIDDEN: "Forbidden",
+    NO_VIEW: "No view in force",
     LIMIT_EXCEEDED: "Limit exceeded",
     INDEX_OFF: "Index off",
     INDEX_UNAVAILABLE: "Index unavailable",

@@ -20,12 +20,6 @@ from state.queries_kyc import (
 
 Json = Any
 PAGE_MAX: Final = 100
-_NS_PER_S: Final = 1_000_000_000
-
-
-def _time_s(backend: NodeBackend) -> int:
-    tip = backend.executor.state.tip
-    return int(max(backend.clock.now_ns(), tip.last_block_time_ns + 1) // _NS_PER_S)
 
 
 def _height(backend: NodeBackend) -> str:
@@ -35,7 +29,7 @@ def _height(backend: NodeBackend) -> str:
 async def kyc_credentials(backend: NodeBackend, account: str) -> Json:
     """What an account bears, its tier, its jurisdiction, the head of its group."""
     try:
-        found = get_credentials(backend.store, parse_address(account), _time_s(backend))
+        found = get_credentials(backend.store, parse_address(account), backend.time_s())
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {**found, "height": _height(backend)}
@@ -44,7 +38,7 @@ async def kyc_credentials(backend: NodeBackend, account: str) -> Json:
 async def kyc_credential(backend: NodeBackend, subject: str, issuer: str, type: str) -> Json:
     """One credential, accepted or not, or null."""
     try:
-        found = get_credential(backend.store, parse_address(subject), parse_address(issuer), type, _time_s(backend))
+        found = get_credential(backend.store, parse_address(subject), parse_address(issuer), type, backend.time_s())
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"credential": found, "height": _height(backend)}
@@ -54,7 +48,7 @@ async def kyc_domain(backend: NodeBackend, domain: str, account: str) -> Json:
     """A domain, or null; and whether an account is a member now, if one is named."""
     try:
         found = get_domain(backend.store, domain)
-        member = find_membership(backend.store, domain, parse_address(account), _time_s(backend)) if account else None
+        member = find_membership(backend.store, domain, parse_address(account), backend.time_s()) if account else None
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"domain": found, "membership": member, "height": _height(backend)}
@@ -63,7 +57,7 @@ async def kyc_domain(backend: NodeBackend, domain: str, account: str) -> Json:
 async def comp_limits(backend: NodeBackend, account: str, asset: str) -> Json:
     """The limits that count for an account's next movement of an asset, and what is left; or null."""
     try:
-        found = get_limits(backend.store, parse_address(account), asset, _time_s(backend))
+        found = get_limits(backend.store, parse_address(account), asset, backend.time_s())
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"limits": found, "height": _height(backend)}
@@ -73,7 +67,7 @@ async def comp_view(backend: NodeBackend, regulator: str, account: str, asset: s
     """Whether a regulator may see an account or an asset now."""
     try:
         subject = parse_address(account) if account else b""
-        found = get_view(backend.store, parse_address(regulator), _time_s(backend), subject, asset)
+        found = get_view(backend.store, parse_address(regulator), backend.time_s(), subject, asset)
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {**found, "height": _height(backend)}

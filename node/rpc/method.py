@@ -13,17 +13,27 @@ Handler = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Shows:
+    """Whose data an answer is: the parameters that name the account and the asset. Where neither is named it is the whole network's."""
+
+    account: str = ""
+    asset: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """A row. The handler gets the backend and the parameters in order.
 
     `cost` is in units of a client's budget (`node.rpc.budget`): about how many simple calls it is worth. `role` is what a caller must
-    have where tokens are asked for; None needs no token.
+    have where tokens are asked for; None needs no token. Each method of the role regulator, and no other, says what it `shows`: a token
+    that is bound to an account needs that account's view of it (`node.rpc.views`).
     """
 
     handler: Handler
     params: tuple[Param, ...] = ()
     cost: int = 1
     role: Role | None = Role.PUBLIC
+    shows: Shows | None = None
 
 
 Methods = Mapping[str, Method]

@@ -25,7 +25,7 @@ from node.rpc import (
     transactions,
     treasury,
 )
-from node.rpc.method import Method
+from node.rpc.method import Method, Shows
 from node.rpc.params import Kind, Param
 from node.rpc.roles import Role
 
@@ -44,6 +44,7 @@ _START: Final = Param("start", Kind.TEXT, "")
 _LIMIT: Final = Param("limit", Kind.INT, 30)
 _SINCE: Final = Param("since", Kind.TEXT, "")
 _UNTIL: Final = Param("until", Kind.TEXT, "")
+_HOLDING: Final = Shows(account="account", asset="asset")
 
 METHODS: Final[dict[str, Method]] = {
     "health": Method(chain.health, role=None),
@@ -98,8 +99,8 @@ METHODS: Final[dict[str, Method]] = {
         ),
         cost=2,
     ),
-    "comp_account": Method(compliance.comp_account, (_ACCOUNT,), role=Role.REGULATOR),
-    "comp_holding": Method(compliance.comp_holding, (_ACCOUNT, _ASSET), role=Role.REGULATOR),
+    "comp_account": Method(compliance.comp_account, (_ACCOUNT,), role=Role.REGULATOR, shows=Shows(account="account")),
+    "comp_holding": Method(compliance.comp_holding, (_ACCOUNT, _ASSET), role=Role.REGULATOR, shows=_HOLDING),
     "comp_asset": Method(compliance.comp_asset, (_ASSET,)),
     "farms": Method(farm.farms, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=20),
     "farm": Method(farm.farm, (Param("farm", Kind.INT),)),
@@ -120,20 +121,24 @@ METHODS: Final[dict[str, Method]] = {
         treasury.cb_redemptions, (_ASSET, Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=5
     ),
     "cb_credit_line": Method(treasury.cb_credit_line, (_ACCOUNT, _ASSET)),
-    "kyc_credentials": Method(kyc.kyc_credentials, (_ACCOUNT,), cost=5, role=Role.REGULATOR),
+    "kyc_credentials": Method(kyc.kyc_credentials, (_ACCOUNT,), cost=5, role=Role.REGULATOR, shows=Shows(account="account")),
     "kyc_credential": Method(
         kyc.kyc_credential,
         (Param("subject", Kind.TEXT), Param("issuer", Kind.TEXT), Param("type", Kind.TEXT)),
         role=Role.REGULATOR,
+        shows=Shows(account="subject"),
     ),
     "kyc_domain": Method(kyc.kyc_domain, (Param("domain", Kind.TEXT), Param("account", Kind.TEXT, ""))),
-    "comp_limits": Method(kyc.comp_limits, (_ACCOUNT, Param("asset", Kind.TEXT)), role=Role.REGULATOR),
+    "comp_limits": Method(kyc.comp_limits, (_ACCOUNT, _ASSET), role=Role.REGULATOR, shows=_HOLDING),
     "comp_view": Method(
         kyc.comp_view,
         (Param("regulator", Kind.TEXT), Param("account", Kind.TEXT, ""), Param("asset", Kind.TEXT, "")),
         role=Role.REGULATOR,
+        shows=_HOLDING,
     ),
-    "comp_acts": Method(kyc.comp_acts, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=10, role=Role.REGULATOR),
+    "comp_acts": Method(
+        kyc.comp_acts, (Param("start", Kind.INT, 0), Param("limit", Kind.INT, 30)), cost=10, role=Role.REGULATOR, shows=Shows()
+    ),
     "account_policy": Method(accounts.account_policy, (_ACCOUNT,)),
     "account_grants": Method(accounts.account_grants, (_ACCOUNT,), cost=5),
     "account_delegation": Method(accounts.account_delegation, (_ACCOUNT, Param("to", Kind.TEXT))),

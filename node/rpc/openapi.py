@@ -65,7 +65,7 @@ def describe_rpc(methods: Methods, version: str) -> Json:
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": _SCHEMAS | {f"call_{name}": _call(name, method) for name, method in methods.items()},
             "responses": {
-                "refused": {"description": "No token, or one whose role does not cover the method.", "content": _body("failure")}
+                "refused": {"description": "No token, or one whose role or views do not cover the call.", "content": _body("failure")}
             },
         },
     }
@@ -86,6 +86,7 @@ def _operation(name: str, method: Method) -> Json:
         },
         "x-role": None if method.role is None else method.role.value,
         "x-cost": method.cost,
+        **({} if method.shows is None else {"x-shows": {"account": method.shows.account, "asset": method.shows.asset}}),
     }
 
 

@@ -214,9 +214,11 @@ def look_at_farm(scene: Scene) -> None:
 
 
 def begin_kyc(scene: Scene) -> None:
-    """Carol is the authority; an asset, a pool of its issuer for members, people."""
+    """Carol is the authority; an asset, a pool of its issuer for members, people; HOME is the node's."""
     scene.people("bob", "bob2", "issuer", "otherbank", "bank", "fma")
-    scene.names |= {"regulator": "carol", "regulator:kyc:1": "carol:kyc:1", "9f86...": "9f" * 32, "bob2key": "bob2"}
+    scene.names |= {"regulator:kyc:1": "carol:kyc:1", "9f86...": "9f" * 32, "bob2key": "bob2"}
+    scene.names |= {f"{word} regulator": f"{word} carol" for word in ("--from", "--issuer", "bob")}  # it is a token's role as well
+    scene.names |= {"HOME": str(scene.stage.testnet / "node0"), "qx1fma...": scene.address("fma")}
     issue_euro(scene, "bob", "issuer")
     scene.tx("amm create --from issuer --a EUR --b QNX --amount-a 1000 --amount-b 4000 --member bob")
     scene.key("bank-attest")

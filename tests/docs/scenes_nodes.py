@@ -18,8 +18,9 @@ from tests.docs.scene import Scene, Steps
 
 
 def know_the_home(scene: Scene) -> None:
-    """HOME of the page is the first node's, and the node has answered."""
+    """HOME of the page is the first node's, the node has answered, and an account is the regulator's."""
     scene.names |= {"HOME": str(scene.stage.testnet / "node0"), "https://node.example:26657": scene.stage.url()}
+    scene.names["qx1fma..."] = scene.address("bob")
 
 
 def be_the_default_home(scene: Scene) -> None:

@@ -33,7 +33,7 @@ async def test_commands_on_a_home_leave_an_entry(tmp_path: Path) -> None:
     home = await make_home(tmp_path / "net", 3)
     assert not Home(home).audit_log_file.exists()  # made by the first that has something to say
     assert qenex("rpc", "token", "new", "--home", home, "--role", "regulator", "--name", "desk").code == 0
-    assert last(home, "rpc.token.new") == [{"name": "desk", "role": "regulator"}]
+    assert last(home, "rpc.token.new") == [{"name": "desk", "role": "regulator", "account": None}]
     assert qenex("rpc", "token", "revoke", "--home", home, "--name", "desk").code == 0
     assert last(home, "rpc.token.revoke") == [{"name": "desk"}]
     assert qenex("rpc", "token", "revoke", "--home", home, "--name", "desk").code == 2

@@ -35,7 +35,8 @@ def entries_of(home: Home) -> list[Entry]:
 
 def fill(home: Home, count: int) -> Journal:
     journal = Journal.open(home)
-    journal.record_facts([make_fact("os:ann", "rpc.token.new", {"name": f"t{number}", "role": "public"}) for number in range(count)])
+    details = [{"name": f"t{number}", "role": "public", "account": None} for number in range(count)]
+    journal.record_facts([make_fact("os:ann", "rpc.token.new", detail) for detail in details])
     return journal
 
 

@@ -27,7 +27,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = Home(tmp_path_factory.mktemp("home"))
     journal = Journal.open(home)
     facts = [
-        make_fact("token:desk", "rpc.token.new", {"name": f"t{number}", "role": "public"}, START_NS + number * HOUR_NS)
+        make_fact("token:desk", "rpc.token.new", {"name": f"t{number}", "role": "public", "account": None}, START_NS + number * HOUR_NS)
         for number in range(2, COUNT + 1)
     ]
     journal.record_facts(facts)
