@@ -57,7 +57,7 @@ def rotate_validator(
     next_keys = prepare_next(files, document.hash, passphrase, is_resumed=resume)
     operation = next_keys.to_operation()
     new = validator_address(next_keys.keys.key.public_key.data).hex().upper()
-    record_command(files, "key.rotate", role="validator", address=new, old_address=next_keys.address.hex().upper())
+    record_command(files, "key.rotate", role="validator", step="prepared", address=new, old_address=next_keys.address.hex().upper())
     data: dict[str, Any] = {"home": str(home), "old": next_keys.address.hex().upper(), "new": new, "operation": operation}
     lines = [f"the validator {data['old']} will vote as {new}", f"next keys in {files.next_key_file}"]
     data["running"] = is_running(files)
