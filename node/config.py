@@ -65,6 +65,11 @@ class Home:
         return self.keys_dir / "node.json"
 
     @property
+    def next_node_key_file(self) -> Path:
+        """The key that comes after that one, while it is changed."""
+        return self.keys_dir / "node.next.json"
+
+    @property
     def tokens_file(self) -> Path:
         """Who may ask the RPC, where `[rpc] access = "tokens"`."""
         return self.root / "rpc_tokens.json"

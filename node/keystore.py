@@ -208,7 +208,7 @@ def list_key_files(directory: Path) -> tuple[KeyInfo, ...]:
 
 def write_private_file(path: Path, data: bytes, *, replace: bool = False) -> None:
     """Write a file of mode 0600 so that a crash leaves the old or the new one; durable on return. Raises `KeyFileError`."""
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = unfinished_file(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not replace and os.path.lexists(path):
@@ -234,6 +234,11 @@ def write_private_file(path: Path, data: bytes, *, replace: bool = False) -> Non
         raise KeyFileError(
             f"cannot write {path}: {error.strerror or error}", hint="check the directory, its owner and free space"
         ) from error
+
+
+def unfinished_file(path: Path) -> Path:
+    """Where `write_private_file` writes before it renames; a kill may leave it behind, with all that is in the file."""
+    return path.with_name(f".{path.name}.new")
 
 
 def read_private_file(path: Path, bytes_max: int) -> bytes:

@@ -62,7 +62,9 @@ ACTIONS: Final[dict[str, Action]] = {
     "audit.export": Action("entries of this log were given out", ("first", "last", "format", "file")),
     "snapshot.create": Action("a snapshot was made", ("name", "height")),
     "snapshot.restore": Action("a snapshot was put in", ("name", "height")),
-    "key.rotate": Action("a key was replaced", ("role", "address", "old_address")),
+    "key.rotate": Action(
+        "a key is replaced; `step` is prepared, activated, discarded or forgotten", ("role", "step", "address", "old_address")
+    ),
     "signer.connect": Action("a remote signer was connected", ("listen", "validator_address")),
     "signer.lost": Action("a remote signer was lost", ("listen", "reason")),
     "signer.init": Action("a remote signer's home was made", ("node", "validator_address")),

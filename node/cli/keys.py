@@ -1,6 +1,6 @@
 """`qenex keys`: make, list, show, import and export users' keys. Validator and node keys come from `qenex init`.
 
-The command that changes a validator's keys is in `node.cli.rotate`.
+The commands that change a validator's keys and a node's are in `node.cli.rotate` and `node.cli.rotate_node`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from node.cli.options import (
 )
 from node.cli.output import answer, json_option, table
 from node.cli.rotate import rotate_validator
+from node.cli.rotate_node import rotate_node
 from state.primitives.errors import ConfigError
 
 _HOME_HELP = "Directory whose keys/ is used (default: the folder that `qenex config where` shows)."
@@ -130,6 +131,7 @@ def export(name: str, out: Path | None, yes: bool, home: Path | None, passphrase
 
 
 keys.add_command(rotate_validator)
+keys.add_command(rotate_node)
 
 
 def _store(

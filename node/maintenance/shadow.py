@@ -30,7 +30,7 @@ def open_shadow(path: Path, options: StoreOptions | None = None) -> Iterator[Sto
     """The store of a database folder, read only. Raises `HomeError` if a node uses it, and what `Store.open` raises."""
     if not path.is_dir():
         raise HomeError(f"there is no database in {path}", hint="a node that has never been started has none")
-    with _held(path), _linked(path) as shadow:
+    with hold_database(path), _linked(path) as shadow:
         store = Store.open(shadow, options)
         try:
             yield store
@@ -41,15 +41,18 @@ def open_shadow(path: Path, options: StoreOptions | None = None) -> Iterator[Sto
 def is_database_in_use(path: Path) -> bool:
     """Whether another process has this database open."""
     try:
-        with _held(path):
+        with hold_database(path):
             return False
     except HomeError:
         return True
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Hold LevelDB's own lock of a folder. A folder that cannot be written to, or has no lock file, has no user either."""
+def hold_database(path: Path) -> Iterator[None]:
+    """Hold LevelDB's own lock of a folder: no node runs meanwhile. Raises `HomeError` if one does.
+
+    A folder that cannot be written to, or has no lock file, has no user either.
+    """
     descriptor = -1
     with suppress(OSError):
         descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)

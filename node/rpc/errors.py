@@ -59,6 +59,11 @@ def invalid_params(data: str) -> RpcError:
     return RpcError(INVALID_PARAMS, data)
 
 
+def too_wide(data: str) -> RpcError:
+    """A query asks for more than one answer may cost. The sentence says how to narrow it, so the same query again is refused again."""
+    return RpcError(INVALID_PARAMS, data)
+
+
 def failed(data: str) -> RpcError:
     """The call is fine but cannot be answered: no such height, no such transaction."""
     return RpcError(INTERNAL_ERROR, data)

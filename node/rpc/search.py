@@ -1,8 +1,9 @@
 """Searching the chain: places of transactions and heights of blocks that a query names, in bounded work and in turns.
 
 The index answers the first indexed condition; what the index and the range of heights do not settle is compared with the receipts.
-Every search has bounds (rows, blocks, receipts) beyond which it says how to narrow it, and lets others work in between, for it runs
-beside consensus. Shapes of answers are not known here.
+Every search has bounds (rows, blocks, receipts) beyond which it says how to narrow it: it ends with the first row beyond one and, where the
+rows of the index tell, before anything else is read. It lets others work in between, for it runs beside consensus. Shapes of answers are
+not known here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import trio
 from node.indexer.rows import VALUE_BYTES_MAX, index_prefix
 from node.rpc import shapes
 from node.rpc.backend import NodeBackend
-from node.rpc.errors import failed
+from node.rpc.errors import too_wide
 from node.rpc.query import Condition, Query
 from state.event_kinds import ACCOUNT, TEXT
 from state.primitives.errors import MalformedError
@@ -48,6 +49,7 @@ async def find_transactions(backend: NodeBackend, query: Query) -> list[Place]:
         place = _place_of(backend, by_hash.text)
         others = Query(query.text, tuple(c for c in query.conditions if c is not by_hash))  # hex of either case
         return [place] if place is not None and place[0] in heights and _matches(backend, others, place) else []
+    prefix = None
     for condition in query.conditions:
         prefix = _prefix_of(condition)
         if prefix is not None:
@@ -57,9 +59,13 @@ async def find_transactions(backend: NodeBackend, query: Query) -> list[Place]:
     else:
         rest = [c for c in query.conditions if not _is_settled(c, TX_HEIGHT)]
         if len(heights) > SEARCH_BLOCKS_MAX:
-            raise failed(f"no condition is indexed: narrow the query to {SEARCH_BLOCKS_MAX} blocks with {TX_HEIGHT}")
+            raise too_wide(f"no condition is indexed: narrow the query to {SEARCH_BLOCKS_MAX} blocks with {TX_HEIGHT}")
         places = _everything(backend, heights)
     left = [c for c in rest if not _is_kind(c, "Tx")]
+    if left and prefix is not None:
+        for moment in _within_bounds(_indexed(backend, prefix, heights)):
+            if moment is None:
+                await trio.lowlevel.checkpoint()
     found: list[Place] = []
     for place in _compared(backend, query, places) if left else places:
         if place is None:
@@ -67,7 +73,7 @@ async def find_transactions(backend: NodeBackend, query: Query) -> list[Place]:
             continue
         found.append(place)
         if len(found) > SEARCH_MATCHES_MAX:
-            raise failed(f"more than {SEARCH_MATCHES_MAX} transactions match: narrow the query with {TX_HEIGHT}")
+            raise too_wide(f"more than {SEARCH_MATCHES_MAX} transactions match: narrow the query with {TX_HEIGHT}")
     return found
 
 
@@ -77,7 +83,7 @@ async def find_blocks(backend: NodeBackend, query: Query) -> range | list[int]:
     if all(_is_settled(c, BLOCK_HEIGHT) or _is_kind(c, "NewBlock") for c in query.conditions):
         return heights
     if len(heights) > SEARCH_MATCHES_MAX:
-        raise failed(f"narrow the query to {SEARCH_MATCHES_MAX} blocks with {BLOCK_HEIGHT}")
+        raise too_wide(f"narrow the query to {SEARCH_MATCHES_MAX} blocks with {BLOCK_HEIGHT}")
     found = []
     for count, height in enumerate(heights):
         if count % SEARCH_ROWS_AT_ONCE == 0:
@@ -185,22 +191,33 @@ def _everything(backend: NodeBackend, heights: range) -> Places:
             yield height, index
 
 
-def _compared(backend: NodeBackend, query: Query, places: Places) -> Places:
+def _within_bounds(places: Places) -> Places:
+    """The places, as long as comparing them is not too much work. Raises `RpcError` at the first one beyond."""
     blocks = receipts = last = 0
     for place in places:
         if place is None:
             yield None
             continue
-        if place[0] != last:
-            last = place[0]
-            blocks += 1
-            yield None
+        blocks += place[0] != last
+        last = place[0]
         receipts += 1
         if blocks > SEARCH_BLOCKS_MAX or receipts > SEARCH_RECEIPTS_MAX:
-            raise failed(
+            raise too_wide(
                 f"the search compares more than {SEARCH_BLOCKS_MAX} blocks or {SEARCH_RECEIPTS_MAX} transactions: "
                 f"narrow the query with {TX_HEIGHT}"
             )
+        yield place
+
+
+def _compared(backend: NodeBackend, query: Query, places: Places) -> Places:
+    last = 0
+    for place in _within_bounds(places):
+        if place is None:
+            yield None
+            continue
+        if place[0] != last:
+            last = place[0]
+            yield None
         if _matches(backend, query, place):
             yield place
 

@@ -11,12 +11,16 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from node.config import Home
-from node.keystore import KeySet, Passphrase, Role, read_key_file, read_key_info
+from node.files import MACHINE, Files
+from node.keystore import KeySet, Passphrase, Role, read_key_file, read_key_info, unfinished_file
+from node.signer_record import peek_record
 from node.signing.key_files import address_of, make_next
 from state.primitives.codec import encode
 from state.primitives.errors import ConfigError, KeyRotationError
@@ -107,6 +111,54 @@ def wait_until_taken(home: Home, seconds_max: float) -> None:
                 hint="its log says why; when that is mended, go on with --resume. Nothing was sent",
             )
         time.sleep(_POLL_S)
+
+
+@contextmanager
+def hold_next(home: Home) -> Iterator[None]:
+    """No process takes the next keys meanwhile. Raises `KeyRotationError` if there are none, if one has them, or if they have signed."""
+    if not os.path.lexists(home.next_key_file) and not os.path.lexists(home.next_signer_file):
+        raise KeyRotationError(f"there is no {home.next_key_file}", hint="there is nothing to discard")
+    if not home.signer_file.exists():
+        raise KeyRotationError(f"there is no {home.signer_file}: a change of keys is being ended", hint="start the process: it ends it")
+    with ExitStack() as stack:
+        if os.path.lexists(home.next_signer_file):
+            _lock_next(home, stack)
+            if home.next_key_file.exists() and peek_record(home.next_signer_file).height:
+                raise KeyRotationError("the next keys have signed already", hint="leave them where they are: the ledger has them")
+        yield
+
+
+def _lock_next(home: Home, stack: ExitStack) -> None:
+    try:
+        descriptor = os.open(home.next_signer_file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        stack.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise KeyRotationError(
+            f"the process that runs {home.root} has taken the next keys", hint="stop it, discard them, start it again"
+        ) from None
+    except OSError as error:
+        raise KeyRotationError(
+            f"cannot open {home.next_signer_file}: {error.strerror or error}", hint="check its owner and mode (0600)"
+        ) from error
+
+
+def discard_next(home: Home, files: Files = MACHINE) -> None:
+    """Delete the next keys of a home, within `hold_next`. The record goes last: alone it harms nothing, a key without it is refused.
+
+    Raises `KeyRotationError`.
+    """
+    try:
+        for path in (unfinished_file(home.next_key_file), home.next_key_file):
+            files.remove(path)
+        files.sync_folder(home.keys_dir)
+        files.remove(home.next_signer_file)
+        files.sync_folder(home.data_dir)
+    except OSError as error:
+        raise KeyRotationError(
+            f"cannot delete the next keys of {home.root}: {error.strerror or error}",
+            hint="check the disk and the owner of the folder, then give the same command again",
+        ) from error
 
 
 def _is_locked(path: Path) -> bool:

@@ -15,6 +15,7 @@ from node.config import Home
 from node.signer import peek_record
 from node.testnet.processes import find_node
 from tests.docs.scene import Scene, Steps
+from tests.docs.scenes_joining import let_the_vote_end
 
 
 def know_the_home(scene: Scene) -> None:
@@ -184,7 +185,7 @@ SCENES: Final[dict[str, Steps]] = {
         "qenex tx group propose": act_as_group,
     },
     "docs/staking.md": {"qenex tx stake edit": own_a_validator},
-    "docs/operations.md": {"": keep_house, "qenex import": trust_the_export},
+    "docs/operations.md": {"": keep_house, "qenex import": trust_the_export, "qenex tx gov execute": let_the_vote_end},
     "docs/incidents.md": {"": begin_incident, "openssl": have_a_certificate},
     "docs/running-a-validator.md": {"": begin_ceremony, "qenex genesis collect": write_draft},
 }

@@ -10,7 +10,7 @@ import pytest
 
 from node.indexer.rows import index_rows
 from node.rpc import search
-from node.rpc.errors import RpcError
+from node.rpc.errors import INVALID_PARAMS, RpcError
 from node.rpc.query import parse_query
 from node.rpc.search import find_blocks, find_transactions
 from state.primitives.hashing import sha256
@@ -31,7 +31,7 @@ class ChainOfTransfers:
         self.height = HEIGHTS
         self.store = self
         self.rows: dict[bytes, bytes] = {}
-        self.blocks_read = 0
+        self.blocks_read = self.rows_read = 0
         for height in range(1, HEIGHTS + 1):
             self.rows.update(index_rows(height, self.receipts_at(height)))
         self.places = {sha256(self.block_at(h).txs[i]): (h, i) for h in range(1, HEIGHTS + 1) for i in (0, 1)}
@@ -58,7 +58,10 @@ class ChainOfTransfers:
         return self.places.get(tx_hash)
 
     def scan_index(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return iter([(key, b"") for key in sorted(self.rows) if start <= key < stop])
+        for key in sorted(self.rows):
+            if start <= key < stop:
+                self.rows_read += 1
+                yield key, b""
 
 
 def all_at(*heights: int) -> list[tuple[int, int]]:
@@ -173,9 +176,39 @@ async def test_what_the_index_settles_is_not_read_again() -> None:
 async def test_bounds_say_how_to_narrow(monkeypatch: pytest.MonkeyPatch, bound: str, value: int, query: str) -> None:
     monkeypatch.setattr(search, bound, value)
     chain: Any = ChainOfTransfers()
-    with pytest.raises(RpcError, match=r"narrow the query .*tx\.height"):
+    with pytest.raises(RpcError, match=r"narrow the query .*tx\.height") as raised:
         await find_transactions(chain, parse_query(query))
+    assert raised.value.rpc_code == INVALID_PARAMS  # failed before: an internal error, which clients ask again
     assert len(await find_transactions(chain, parse_query(f"{query} AND tx.height = 1"))) <= 2
+
+
+@pytest.mark.parametrize(
+    ("bound", "rest", "rows"),
+    [
+        ("SEARCH_MATCHES_MAX", "", 6),
+        ("SEARCH_BLOCKS_MAX", " AND transfer.amount > 1000000", 11),  # two transactions in each block
+        ("SEARCH_RECEIPTS_MAX", " AND transfer.amount > 1000000", 6),
+    ],
+)
+async def test_a_search_that_is_too_wide_ends_at_its_bound(
+    monkeypatch: pytest.MonkeyPatch, bound: str, rest: str, rows: int
+) -> None:
+    """Failed before: what the index tells was found out by reading the blocks and receipts up to the bound."""
+    monkeypatch.setattr(search, bound, 5)
+    chain: Any = ChainOfTransfers()
+    chain.blocks_read = 0
+    with pytest.raises(RpcError):
+        await find_transactions(chain, parse_query(SENDER + rest))
+    assert (chain.rows_read, chain.blocks_read) == (rows, 0)
+
+
+async def test_too_many_blocks_are_refused_before_any_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "SEARCH_MATCHES_MAX", 5)
+    chain: Any = ChainOfTransfers()
+    monkeypatch.setattr(chain, "block_at", None)
+    with pytest.raises(RpcError, match=r"narrow the query .*block\.height") as raised:
+        await find_blocks(chain, parse_query("block.height CONTAINS '2'"))
+    assert raised.value.rpc_code == INVALID_PARAMS
 
 
 async def test_a_search_lets_others_work(monkeypatch: pytest.MonkeyPatch) -> None:
