@@ -10,19 +10,18 @@ thread, and a fault in `mask` is drawn and not applied. At most a third of the p
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 import trio
 import trio.testing
 
 from node.simulator.swarm_world import FAULT_PROFILES, SOMETIMES, World
 from node.simulator.verdict import Verdict
+from node.telemetry.logs import silenced
 
 _MEMORY_FOLDER: Final = Path("/dev/shm")
 
@@ -43,17 +42,14 @@ def run_swarm(
     was_deterministic, before = run._ALLOW_DETERMINISTIC_SCHEDULING, run._r.getstate()
     run._ALLOW_DETERMINISTIC_SCHEDULING = True
     run._r.seed(seed)
-    structlog_before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     parent = _MEMORY_FOLDER if _MEMORY_FOLDER.is_dir() else None
     try:
-        with tempfile.TemporaryDirectory(prefix="qenex-swarm-", dir=parent) as folder:
+        with tempfile.TemporaryDirectory(prefix="qenex-swarm-", dir=parent) as folder, silenced():
             world = World(seed, validators, heights, profile, mask, Path(folder), trace, on_height)
             clock = trio.testing.MockClock(autojump_threshold=0)
             trio.run(world.play, clock=clock)
             return world.verdict()
     finally:
-        structlog.configure(**structlog_before)
         run._ALLOW_DETERMINISTIC_SCHEDULING = was_deterministic
         with suppress(ValueError):
             run._r.setstate(before)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
 import structlog
@@ -48,6 +49,11 @@ class ModuleLog:
         for name, number in LEVELS.items():
             setattr(self, name, self._writers[name] if number >= least else _write_nothing)
 
+    def silence(self) -> None:
+        """Write no line at all until a level is set."""
+        for name in LEVELS:
+            setattr(self, name, _write_nothing)
+
 
 def _make_writer(logger: Any, name: str) -> Write:
     def write(event: str, **fields: Any) -> None:
@@ -76,6 +82,18 @@ def set_levels(levels: Mapping[str, str]) -> None:
 def current_levels() -> dict[str, str]:
     """The level of each module."""
     return {module: log.level for module, log in _LOGS.items()}
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """No module writes a line meanwhile, whatever its level."""
+    before = current_levels()
+    for log in _LOGS.values():
+        log.silence()
+    try:
+        yield
+    finally:
+        set_levels(before)
 
 
 def configure_logs(*, level: str, as_json: bool, moniker: str, stream: TextIO | None = None) -> None:

@@ -31,6 +31,13 @@ def test_a_small_sweep() -> None:
     assert again["per_height"]["bytes"] == found["per_height"]["bytes"]
 
 
+def test_nothing_but_the_answer_is_printed_where_nodes_have_something_to_say() -> None:
+    """The nodes of this seed see double signatures; their warnings once stood before the JSON."""
+    code, found = run("--seed", "2", "--seeds", "1", "--faults", "byzantine", "--heights", "3", "--jobs", "1")
+    assert (code, found["violations"]) == (0, 0)
+    assert found["sometimes"]["evidence committed"] > 0
+
+
 def test_scenarios_alone_cost_no_heights() -> None:
     assert "per_height" not in run("--lockstep", "20", "--jobs", "1")[1]
 

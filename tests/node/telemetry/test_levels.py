@@ -16,7 +16,7 @@ import trio.testing
 from node.config import parse_config
 from node.config_sections import LOG_MODULES, LogConfig
 from node.telemetry.levels import FOR_S_MAX, LogLevels, check_level, levels_of
-from node.telemetry.logs import configure_logs, current_levels, get_log, set_levels
+from node.telemetry.logs import configure_logs, current_levels, get_log, set_levels, silenced
 from state.primitives.errors import ConfigError
 
 
@@ -143,3 +143,11 @@ async def test_what_is_set_for_a_while_goes_back(stream: io.StringIO, autojump_c
         nursery.cancel_scope.cancel()
     said = [line["event"] for line in lines(stream) if line["module"] == "app"]
     assert "log level set" in said and "log level back" in said
+
+
+def test_silence_keeps_everything_back_and_gives_the_levels_back(stream: io.StringIO) -> None:
+    set_levels({"p2p": "debug"})
+    with silenced():
+        get_log("consensus").error("lost")
+    get_log("p2p").debug("heard")
+    assert [line["event"] for line in lines(stream)] == ["heard"]
