@@ -118,7 +118,7 @@ def read_call(call: Any) -> tuple[Any, str, Any, bool]:
         raise RpcError(INVALID_REQUEST, 'jsonrpc is "2.0"')
     if not _is_id(call_id):
         raise RpcError(INVALID_REQUEST, "an id is a string or an integer")
-    return call_id, method, call.get("params"), "id" not in call
+    return call_id, method, call.get("params"), call_id is None  # CometBFT takes an id of null for none
 
 
 def _is_id(value: Any) -> bool:

@@ -6,6 +6,7 @@ is and may `node.rpc.dispatch`'s.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import trio
@@ -136,6 +137,15 @@ class Endpoints:
         return caller
 
 
+def refusing(allowed: str) -> Callable[[Request], Awaitable[Response]]:
+    """Answers 405, and which HTTP methods an address has, where the routes do not say it by themselves."""
+
+    async def refuse(_request: Request) -> Response:
+        return PlainTextResponse("Method Not Allowed", 405, {"allow": allowed})
+
+    return refuse
+
+
 async def _read_body(request: Request, bytes_max: int) -> bytes:
     body = bytearray()
     with trio.move_on_after(READ_SECONDS_MAX) as scope:
@@ -153,7 +163,7 @@ async def _read_body(request: Request, bytes_max: int) -> bytes:
 
 def _json(body: bytes, caller: Caller | None = None, *, status: int = 200) -> Response:
     """200, or what a request that is one call deserves; 204 for nothing but notifications."""
-    if caller is not None and caller.calls == 1:
+    if caller is not None and caller.calls == 1 and body[:1] != b"[":
         status = HTTP_STATUS.get(caller.code, status)
     headers = {"www-authenticate": "Bearer"} if status == 401 else None
     return Response(body, status, headers, media_type="application/json") if body else Response(status_code=204)

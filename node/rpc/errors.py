@@ -21,7 +21,7 @@ LIMIT_EXCEEDED: Final = -32005
 INDEX_OFF: Final = -32006
 INDEX_UNAVAILABLE: Final = -32007
 AUDIT_UNAVAILABLE: Final = -32008
-HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, NO_VIEW: 403}  # of a request that is one call; everything else is 200
+HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, NO_VIEW: 403}  # of a request that is one call; a batch is 200
 
 MESSAGES: Final = {
     PARSE_ERROR: "Parse error",

@@ -1,8 +1,8 @@
 """The RPC's description of itself: an OpenAPI 3.1 document made from the table of methods and the docstrings of their handlers.
 
-Each method is a GET; POST / takes any of them as JSON-RPC. What `node.rpc.params` reads is said here in JSON Schema: texts of a URI are
-JSON (quoted), bytes 0xHEX. A result is an object whose fields the method's words describe; docs/rpc.md says what they follow. Source:
-OpenAPI 3.1.0, sections 4.8.10 to 4.8.14; JSON Schema 2020-12.
+Each method is a GET, and a POST of a form; POST / takes any of them as JSON-RPC. What `node.rpc.params` reads is said here in JSON Schema:
+texts of a URI are JSON (quoted), bytes 0xHEX. A result is an object whose fields the method's words describe; docs/rpc.md says what they
+follow. Source: OpenAPI 3.1.0, sections 4.8.10 to 4.8.14; JSON Schema 2020-12.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, Final
 
+from node.rpc.access import WITH_TICKET
 from node.rpc.dispatch import BATCH_CALLS_MAX, ID_MAX, ID_MIN, ID_TEXT_MAX
 from node.rpc.errors import MESSAGES
 from node.rpc.method import Method, Methods
@@ -57,8 +58,8 @@ def describe_rpc(methods: Methods, version: str) -> Json:
         },
         "servers": [{"url": "/"}],
         "paths": {
-            **{f"/{name}": {"get": _operation(name, method)} for name, method in methods.items()},
-            "/": {"post": _json_rpc(methods)},
+            **{f"/{name}": {"get": _get(name, method), "post": _post(name, method)} for name, method in methods.items()},
+            "/": {"get": _INDEX, "post": _json_rpc(methods)},
             "/ready": {"get": _READY},
         },
         "components": {
@@ -71,14 +72,28 @@ def describe_rpc(methods: Methods, version: str) -> Json:
     }
 
 
+def _get(name: str, method: Method) -> Json:
+    return {"operationId": name, "parameters": [_parameter(param) for param in method.params], **_operation(name, method)}
+
+
+def _post(name: str, method: Method) -> Json:
+    found = {"operationId": f"{name}_form", **_operation(name, method)}
+    if method.params:
+        required = [param.name for param in method.params if param.default is ...]
+        schemas = {param.name: _schema_of(param) for param in method.params}
+        form = {"type": "object", "properties": schemas, "required": required, "additionalProperties": False}
+        as_json = {param.name: {"contentType": "application/json"} for param in method.params if "content" in _URI_SCHEMAS[param.kind]}
+        content = {"schema": form, **({"encoding": as_json} if as_json else {})}
+        found["requestBody"] = {"required": bool(required), "content": {"application/x-www-form-urlencoded": content}}
+    return found
+
+
 def _operation(name: str, method: Method) -> Json:
     summary, _, rest = (inspect.getdoc(method.handler) or name).partition("\n")
     return {
-        "operationId": name,
         "summary": summary,
         **({"description": rest.strip()} if rest.strip() else {}),
-        "parameters": [_parameter(param) for param in method.params],
-        "security": _security(method.role),
+        "security": _security(name, method.role),
         "responses": {
             "200": {"description": "The result, or what is wrong with the call.", "content": _body("answer")},
             "401": {"$ref": "#/components/responses/refused"},
@@ -90,11 +105,16 @@ def _operation(name: str, method: Method) -> Json:
     }
 
 
-def _security(role: Role | None) -> Json:
+def _security(name: str, role: Role | None) -> Json:
     """What a caller has to show: nothing, a token where tokens are asked for, a token."""
     if role is None:
         return []
-    return [{"token": []}] if role is Role.OPERATOR else [{}, {"token": []}]
+    return [{"token": []}] if role is Role.OPERATOR and name not in WITH_TICKET else [{}, {"token": []}]
+
+
+def _schema_of(param: Param) -> Json:
+    found = _URI_SCHEMAS[param.kind]
+    return found["schema"] if "schema" in found else found["content"]["application/json"]["schema"]
 
 
 def _parameter(param: Param) -> Json:
@@ -180,6 +200,14 @@ _SCHEMAS: Final[dict[str, Json]] = {
         "properties": {"ready": {"type": "boolean"}, "reason": {"type": "string"}},
         "required": ["ready"],
         "additionalProperties": False,
+    },
+}
+_INDEX: Final = {
+    "operationId": "index",
+    "summary": "The explorer for browsers, else a list of the methods; for people.",
+    "security": [],
+    "responses": {
+        "200": {"description": "A page.", "content": {kind: {"schema": {"type": "string"}} for kind in ("text/html", "text/plain")}},
     },
 }
 _READY: Final = {

@@ -22,7 +22,7 @@ from node.config_sections import RpcConfig
 from node.explorer.routes import explorer_routes
 from node.rpc.access import Access
 from node.rpc.connections import serve_connections
-from node.rpc.endpoints import READ_SECONDS_MAX, Endpoints
+from node.rpc.endpoints import READ_SECONDS_MAX, Endpoints, refusing
 from node.rpc.events import RpcBackend
 from node.rpc.front import AccessLog, Front
 from node.rpc.live import LiveRpc
@@ -31,6 +31,7 @@ from node.rpc.methods import METHODS
 from node.telemetry.logs import get_log
 from state.primitives.errors import CorruptError, PortInUseError, QenexError, StorageError
 
+OTHER_HTTP_METHODS: Final = ["DELETE", "OPTIONS", "PATCH", "PUT", "TRACE"]  # than those that / has
 IDLE_SECONDS_MAX: Final = 30
 PING_SECONDS: Final = 20.0
 
@@ -96,10 +97,13 @@ def make_app(
     answers = Endpoints(backend, methods, live, access, access_log, requests)
     starlette = Starlette(
         routes=[
+            Route("/", refusing("GET, HEAD, POST"), methods=OTHER_HTTP_METHODS),
             Route("/", answers.post, methods=["POST"]),
             *explorer_routes(answers.index, live.config.explorer),
             Route("/openapi.json", answers.openapi, methods=["GET"]),
             Route("/ready", answers.ready, methods=["GET"]),
+            # else these two would be taken for names of methods
+            *(Route(path, refusing("GET, HEAD"), methods=["POST"]) for path in ("/openapi.json", "/ready")),
             WebSocketRoute("/websocket", answers.websocket),
             Route("/{method}", answers.uri, methods=["GET", "POST"]),
         ],
