@@ -7,6 +7,7 @@ principal and forfeits all it has earned, or the heavier weight of a lock would 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from state.codes import Code
@@ -83,11 +84,25 @@ def unstake(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
         raise OperationFailed(
             Code.STAKE_TOO_SMALL, f"farm {number} takes stakes of at least {farm.min_stake}: leave as much, or nothing"
         )
+    _take_out(context, account, own, position, amount, pay_back)
+
+
+def _take_out(
+    context: OpContext,
+    account: bytes,
+    own: int,
+    position: FarmPosition,
+    amount: int,
+    give: Callable[[OpContext, bytes, str, int, tuple[int, ...]], None],
+) -> None:
+    """A part or all of a stake leaves by `give`; what it has earned stays with the position."""
+    number = position.farm
+    farm = get_farm(context, number)
     campaigns = settle(context.view, number, farm, context.time_s)
     owed = take_dues(position, farm, campaigns)
     lot = split_lot(position.lot, amount, position.amount)
     farm, rest = _shrink(farm, position, amount, lot)
-    pay_back(context, account, farm.stake, amount, lot)
+    give(context, account, farm.stake, amount, lot)
     farm = _put_rest(context, account, own, farm, rest, owed, campaigns)
     put_books(context.view, number, farm, campaigns)
     context.emit(FARM_UNSTAKED, number, account, own, farm.stake, amount)
@@ -103,16 +118,8 @@ def recall(context: OpContext, holder: bytes, own: int, asset: str) -> int:
         raise OperationFailed(Code.PENDING_NOT_FOUND, f"the holder has no {asset} in a position {own}")
     if context.time_s < position.locked_s:
         emergency_exit(context, holder, (own,))
-        return position.amount
-    number = position.farm
-    farm = get_farm(context, number)
-    campaigns = settle(context.view, number, farm, context.time_s)
-    owed = take_dues(position, farm, campaigns)
-    force_back(context, holder, farm.stake, position.amount, position.lot)
-    farm, rest = _shrink(farm, position, position.amount, position.lot)
-    farm = _put_rest(context, holder, own, farm, rest, owed, campaigns)
-    put_books(context.view, number, farm, campaigns)
-    context.emit(FARM_UNSTAKED, number, holder, own, farm.stake, position.amount)
+    else:
+        _take_out(context, holder, own, position, position.amount, force_back)
     return position.amount
 
 
