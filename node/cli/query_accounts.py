@@ -1,4 +1,4 @@
-"""`qenex query policy|grants|sponsorship`: what accounts have beyond their keys, as a node knows it. Amounts are base units."""
+"""`qenex query policy|grants|sponsorship|sponsorships`: what accounts have beside their keys, as a node knows it. Amounts: base units."""
 
 from __future__ import annotations
 
@@ -86,6 +86,23 @@ def sponsorship(account: str, who: str, node: str, home: Path | None, as_json: b
     answer(as_json, found, _grant_lines(found))
 
 
+@click.command()
+@click.argument("account")
+@node_option
+@home_option(_HOME_HELP)
+@json_option
+def sponsorships(account: str, node: str, home: Path | None, as_json: bool) -> None:
+    """Show whose fees ACCOUNT pays, and what is used of it."""
+    address, found, start = _address(account, home), [], ""
+    while True:
+        page = _ask(node, "account_sponsorships", account=address, start=start, limit="100")
+        found += page["sponsorships"]
+        start = page["next"]
+        if not start:
+            break
+    answer(as_json, {"account": address, "sponsorships": found}, [line for one in found for line in _grant_lines(one)] or ["none"])
+
+
 def _grant_lines(grant: dict[str, Any]) -> list[str]:
     name = f"session key {grant['key_id']}" if grant["kind"] == "session" else f"{grant['kind']} {grant['who']}"
     lines = [f"{name}{' (has run out)' if grant['has_ended'] else ''}: until {grant['until']}, windows of {grant['window_s']} s"]
@@ -100,4 +117,4 @@ def _grant_lines(grant: dict[str, Any]) -> list[str]:
     return lines
 
 
-COMMANDS: Final = (policy, grants, sponsorship)
+COMMANDS: Final = (policy, grants, sponsorship, sponsorships)

@@ -142,6 +142,7 @@ METHODS: Final[dict[str, Method]] = {
     "account_policy": Method(accounts.account_policy, (_ACCOUNT,)),
     "account_grants": Method(accounts.account_grants, (_ACCOUNT,), cost=5),
     "account_delegation": Method(accounts.account_delegation, (_ACCOUNT, Param("to", Kind.TEXT))),
+    "account_sponsorships": Method(accounts.account_sponsorships, (_ACCOUNT, _START, _LIMIT), cost=10),
     "account_sponsorship": Method(accounts.account_sponsorship, (_ACCOUNT, Param("who", Kind.TEXT))),
     "cb_credit_lines": Method(treasury.cb_credit_lines, (_ASSET,), cost=20),
     "gov_overview": Method(gov.gov_overview),

@@ -144,9 +144,12 @@ class Store:
             return value
         return found  # type: ignore[return-value]
 
-    def state_keys(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """(raw key, value) of every key that starts with `prefix`, in order; not while a height is being written."""
-        for key, value in self._db.scan(names.STATE + prefix, names.STATE + after(prefix)):
+    def state_keys(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(raw key, value) of every key that starts with `prefix`, in order, from `start` on if that is given.
+
+        As they are on disk: while a height is being written they may be of that one.
+        """
+        for key, value in self._db.scan(names.STATE + max(prefix, start), names.STATE + after(prefix)):
             yield key[1:], value
 
     # one height

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import httpx2
 import pytest
 from click.testing import CliRunner
 
 from node.cli.query import query
 from node.testnet.processes import describe_process
+from state.primitives.ids import parse_address
 from tests.node.cli.test_cli_network import Network
 from tests.node.ports import free_base_port
 
@@ -141,6 +143,25 @@ def test_delegates_sponsors_and_references(network: Network) -> None:
     shown = network.run("query", "sponsorship", "carol", "bob")
     assert (shown["fee_limit"], shown["operations"]) == ("1000000", [])
     assert "any" in read(network, "sponsorship", "carol", "bob")
+    assert send(network, "account sponsor", "--who", "alice", "--limit", "7", sender="carol")["code"] == 0
+    listed = network.run("query", "sponsorships", "carol")["sponsorships"]
+    addresses = sorted((network.run("query", "account", name)["address"] for name in ("alice", "bob")), key=parse_address)
+    assert [one["who"] for one in listed] == addresses
+    assert {one["fee_limit"] for one in listed} == {"7", "1000000"}
+    assert read(network, "sponsorships", "bob") == "none\n"
+    carol = network.run("query", "account", "carol")["address"]
+    pages, start = [], ""
+    while len(pages) < 3:
+        page = httpx2.get(f"{network.node}/account_sponsorships", params={"account": carol, "start": start, "limit": 1}).json()["result"]
+        pages.append([one["who"] for one in page["sponsorships"]])
+        start = page["next"]
+        if not start:
+            break
+    assert pages == [[address] for address in addresses]
+    for wrong in ({"limit": 0}, {"limit": 101}, {"start": "qx1"}):
+        refused = httpx2.get(f"{network.node}/account_sponsorships", params={"account": carol, **wrong}).json()
+        assert refused["error"]["code"] == -32602
+    assert send(network, "account revoke-sponsor", "--who", "alice", sender="carol")["code"] == 0
     assert send(network, "account revoke-sponsor", "--who", "bob", sender="carol")["code"] == 0
     assert network.run("query", "sponsorship", "carol", "bob", code=2)["error"]["message"]
     reference = ("--client-ref", "ab" * 16)
