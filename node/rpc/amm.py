@@ -15,13 +15,6 @@ from state.queries_amm import get_pool, get_pools, get_position_of, get_position
 Json = Any
 PAGE_MAX: Final = 100
 _NO_PRICE: Final[Value] = (0, 0)
-_NS_PER_S: Final = 1_000_000_000
-
-
-def next_time_s(backend: NodeBackend) -> int:
-    """About when the next block will be: Unix seconds."""
-    tip = backend.executor.state.tip
-    return int(max(backend.clock.now_ns(), tip.last_block_time_ns + 1) // _NS_PER_S)
 
 
 async def amm_pools(backend: NodeBackend, start: int, limit: int) -> Json:
@@ -43,7 +36,7 @@ async def amm_pool(backend: NodeBackend, pool: str) -> Json:
 async def amm_position(backend: NodeBackend, account: str, pool: str) -> Json:
     """What an account has in a pool: worth, fees earned, impermanent loss, yield; or null."""
     try:
-        found = get_position_of(backend.store, parse_address(account), read_pool_name(pool), next_time_s(backend))
+        found = get_position_of(backend.store, parse_address(account), read_pool_name(pool), backend.time_s())
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"position": found, "height": str(max(0, backend.height))}
@@ -52,7 +45,7 @@ async def amm_position(backend: NodeBackend, account: str, pool: str) -> Json:
 async def amm_positions(backend: NodeBackend, account: str) -> Json:
     """What an account has in every pool."""
     try:
-        found = get_positions(backend.store, parse_address(account), next_time_s(backend))
+        found = get_positions(backend.store, parse_address(account), backend.time_s())
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"positions": found, "height": str(max(0, backend.height))}
@@ -69,7 +62,7 @@ async def amm_quote(
     try:
         address = parse_address(account) if account else b""
         args = _read_quote(operation, target, amount, asset, amount_b)
-        found = quote(backend.store, backend.executor.state.tip.height + 1, next_time_s(backend), operation, args, address)
+        found = quote(backend.store, backend.executor.state.tip.height + 1, backend.time_s(), operation, args, address)
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"quote": found, "height": str(max(0, backend.height))}

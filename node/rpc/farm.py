@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from node.rpc.amm import next_time_s
 from node.rpc.backend import NodeBackend
 from node.rpc.errors import invalid_params
 from state.primitives.errors import MalformedError
@@ -25,12 +24,12 @@ async def farms(backend: NodeBackend, start: int, limit: int) -> Json:
     """Farms in order of creation, from number `start`."""
     if start < 0 or not 1 <= limit <= PAGE_MAX:
         raise invalid_params(f"start is 0 or more, limit within 1..{PAGE_MAX}")
-    return {"farms": get_farms(backend.store, start, limit, next_time_s(backend)), "height": str(max(0, backend.height))}
+    return {"farms": get_farms(backend.store, start, limit, backend.time_s()), "height": str(max(0, backend.height))}
 
 
 async def farm(backend: NodeBackend, farm: int) -> Json:
     """A farm with its rewards and yields, or null."""
-    found = get_farm(backend.store, _read_number(farm), next_time_s(backend))
+    found = get_farm(backend.store, _read_number(farm), backend.time_s())
     return {"farm": found, "height": str(max(0, backend.height))}
 
 
@@ -40,14 +39,14 @@ async def farm_position(backend: NodeBackend, account: str, position: int) -> Js
         address = parse_address(account)
     except MalformedError as error:
         raise invalid_params(error.message) from error
-    found = get_farm_position(backend.store, address, _read_number(position), next_time_s(backend))
+    found = get_farm_position(backend.store, address, _read_number(position), backend.time_s())
     return {"position": found, "height": str(max(0, backend.height))}
 
 
 async def farm_positions(backend: NodeBackend, account: str) -> Json:
     """What an account has in every farm."""
     try:
-        found = get_farm_positions(backend.store, parse_address(account), next_time_s(backend))
+        found = get_farm_positions(backend.store, parse_address(account), backend.time_s())
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"positions": found, "height": str(max(0, backend.height))}

@@ -12,17 +12,11 @@ from state.queries_pending import get_claims, get_pending, get_pending_of, read_
 
 Json = Any
 PAGE_MAX: Final = 100
-_NS_PER_S: Final = 1_000_000_000
-
-
-def _time_s(backend: NodeBackend) -> int:
-    tip = backend.executor.state.tip
-    return int(max(backend.clock.now_ns(), tip.last_block_time_ns + 1) // _NS_PER_S)
 
 
 def _get(backend: NodeBackend, kind: str, name: str) -> Json:
     try:
-        found = get_pending(backend.store, kind, read_id(name), _time_s(backend))
+        found = get_pending(backend.store, kind, read_id(name), backend.time_s())
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {kind: found, "height": str(max(0, backend.height))}
@@ -52,7 +46,7 @@ async def pending(backend: NodeBackend, account: str, start: str, limit: int) ->
     """What is open and concerns an account, newest first; `next` is the entry to go on from (`hold/...`), empty at the end."""
     _check_limit(limit)
     try:
-        rows, following = get_pending_of(backend.store, parse_address(account), _time_s(backend), start, limit)
+        rows, following = get_pending_of(backend.store, parse_address(account), backend.time_s(), start, limit)
     except MalformedError as error:
         raise invalid_params(error.message) from error
     return {"pending": rows, "next": following, "height": str(max(0, backend.height))}

@@ -22,12 +22,6 @@ from state.queries_treasury import (
 
 Json = Any
 PAGE_MAX: Final = 100
-_NS_PER_S: Final = 1_000_000_000
-
-
-def _time_s(backend: NodeBackend) -> int:
-    tip = backend.executor.state.tip
-    return int(max(backend.clock.now_ns(), tip.last_block_time_ns + 1) // _NS_PER_S)
 
 
 def _answer(backend: NodeBackend, name: str, read: Callable[[], Any]) -> Json:
@@ -45,17 +39,17 @@ async def cb_supply(backend: NodeBackend, asset: str) -> Json:
 
 async def cb_rate(backend: NodeBackend, asset: str) -> Json:
     """The policy rate in force, what is announced, what is owed; or null."""
-    return _answer(backend, "rate", lambda: get_rate(backend.store, asset, _time_s(backend)))
+    return _answer(backend, "rate", lambda: get_rate(backend.store, asset, backend.time_s()))
 
 
 async def cb_dealer(backend: NodeBackend, account: str, asset: str) -> Json:
     """A dealer: terms, reserve, interest; or null."""
-    return _answer(backend, "dealer", lambda: get_dealer_of(backend.store, parse_address(account), asset, _time_s(backend)))
+    return _answer(backend, "dealer", lambda: get_dealer_of(backend.store, parse_address(account), asset, backend.time_s()))
 
 
 async def cb_dealers(backend: NodeBackend, asset: str) -> Json:
     """Every dealer of an asset."""
-    return _answer(backend, "dealers", lambda: get_dealers_of(backend.store, asset, _time_s(backend)))
+    return _answer(backend, "dealers", lambda: get_dealers_of(backend.store, asset, backend.time_s()))
 
 
 async def cb_redemption(backend: NodeBackend, asset: str, request: int) -> Json:
