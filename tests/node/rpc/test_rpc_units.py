@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ssl
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from node.rpc import shapes
 from node.rpc.backend import NodeBackend
+from node.rpc.client import Client
 from node.rpc.dispatch import decode_request, read_call
 from node.rpc.errors import INVALID_PARAMS, PARSE_ERROR, RpcError
 from node.rpc.methods import METHODS
@@ -287,3 +289,12 @@ def test_pages(page: int, per_page: int, total: int, expected: tuple[int, int] |
         assert caught.value.rpc_code == INVALID_PARAMS
     else:
         assert page_of(page, per_page, total) == expected
+
+
+@pytest.mark.parametrize(("url", "reads"), [("http://127.0.0.1:1", False), ("https://127.0.0.1:1", True), ("HTTP://127.0.0.1:1", True)])
+def test_authorities_are_read_for_https_alone(url: str, reads: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    original = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda *a, **k: made.append(1) or original(*a, **k))
+    Client(url)
+    assert bool(made) == reads
