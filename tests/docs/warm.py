@@ -2,7 +2,7 @@
 
 `python -m tests.docs.warm` reads one JSON object a line ({argv or program, cwd, env, output, seconds}) and answers with the exit code.
 Every command has a process, an environment and a folder of its own, as it has when a person types it; standard output and error go to
-the file `output`.
+the file `output`. When standard input ends and a network is still up, it is taken down: whoever asked was stopped and could not.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
+
+DOWN_S = 60
 
 
 def main() -> None:
@@ -23,8 +26,17 @@ def main() -> None:
     for module in sorted({row[0] for row in COMMANDS.values()} | {"node.rpc.client", "node.cli.session", "state.machine"}):
         import_module(module)
     import_module("node.rpc.client").Client("http://127.0.0.1:1")  # what its parts import when the first is made
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks; here it comes as the end of the input
+    up: dict[str, Any] | None = None
     for line in sys.stdin:
-        print(run_one(json.loads(line)), flush=True)
+        asked = json.loads(line)
+        verb = asked.get("argv", [])[:2]
+        up = asked if verb == ["testnet", "up"] else None if verb == ["testnet", "down"] else up
+        code = run_one(asked)
+        with suppress(BrokenPipeError):
+            print(code, flush=True)
+    if up is not None:
+        run_one(up | {"argv": ["testnet", "down"], "cwd": "/", "output": os.devnull, "seconds": DOWN_S})
 
 
 def run_one(asked: dict[str, Any]) -> int:
@@ -46,6 +58,7 @@ def become(asked: dict[str, Any]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
         os.dup2(out, 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.alarm(int(asked["seconds"]))
         os.chdir(asked["cwd"])
         os.environ.clear()
