@@ -261,8 +261,11 @@ def remove(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
 def withdraw(
     context: OpContext, account: bytes, pool: str, record: Pool, shares: int
 ) -> tuple[Pool, tuple[int, int]]:
-    """Burn an account's shares: the pool without them and what they are worth: 501, 806."""
-    record = pay_protocol(context, pool, record)
+    """Pay the protocol and burn an account's shares: the pool without them and what they are worth: 501, 806."""
+    return _burn(context, account, pool, pay_protocol(context, pool, record), shares)
+
+
+def _burn(context: OpContext, account: bytes, pool: str, record: Pool, shares: int) -> tuple[Pool, tuple[int, int]]:
     take_shares(context, pool, account, shares)
     amounts = compute_withdrawal(shares, record.reserve_a, record.reserve_b, record.supply)
     if not all(amounts):
@@ -290,7 +293,7 @@ def recall(context: OpContext, holder: bytes, pool: str, asset: str) -> int:
     most = min(compute_shares_above(reserve, POOL_RESERVE_MIN, record.supply) for reserve in reserves)
     if most < shares and not all(compute_withdrawal(most, *reserves, record.supply)):
         raise OperationFailed(Code.BELOW_MIN_RESERVES, f"{pool} has no more than its minimum")
-    record, amounts = withdraw(context, holder, pool, record, min(shares, most))
+    record, amounts = _burn(context, holder, pool, record, min(shares, most))
     put_pool(context, pool, record)
     for code, amount in zip(split_pool(pool), amounts, strict=True):
         raw = code.encode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +17,7 @@ from state.machine import BlockExecution
 from state.modules import recall as recall_module
 from state.modules.amm_math import compute_shares_above, compute_withdrawal
 from state.modules.gate import read_holding
-from state.modules.operation import AMM_ADDRESS, CLAIMS_ADDRESS, FARMS_ADDRESS, UNBONDING_ADDRESS
+from state.modules.operation import AMM_ADDRESS, CLAIMS_ADDRESS, FARMS_ADDRESS, TREASURY_ADDRESS, UNBONDING_ADDRESS
 from state.modules.recall import PLACE_KINDS, read_place, show_place
 from state.modules.table import BY_NAME, OPERATIONS
 from state.primitives.errors import TransactionError
@@ -181,6 +182,24 @@ def test_the_last_shares_leave_a_pool_its_minimum(world: ComplianceWorld) -> Non
     assert code_of(world, "clawer", recall("alice", "pool/GLD/SLV")) == Code.BELOW_MIN_RESERVES
     world.must("alice", amm_op("close", pool="GLD/SLV"))
     assert world.balance(AMM_ADDRESS, "GLD") == 0
+
+
+def test_the_protocol_is_paid_once_as_in_a_withdrawal(world: ComplianceWorld) -> None:
+    """Found by random operations: it was paid before the pool's minimum was looked at, and again when the shares were burned."""
+    scenes._position(world)
+    key = pool_key("GLD/SLV")
+    pool = world.read(key)
+    world.db[key] = encode_record(key, pool._replace(is_protocol_on=True, k_last=pool.reserve_a * pool.reserve_b))
+    for path in (("GLD", "SLV"), ("SLV", "GLD")):
+        world.must("carol", amm_op("swap_in", path=path, amount_in=10**7, min_out=1))
+    other = copy.deepcopy(world)
+    world.must("clawer", recall("alice", "pool/GLD/SLV"))
+    shares = other.read(position_key(ALICE, "GLD/SLV")).shares
+    other.must("alice", amm_op("remove", pool="GLD/SLV", shares=shares))
+    paid = world.read(position_key(TREASURY_ADDRESS, "GLD/SLV")).shares
+    assert paid == other.read(position_key(TREASURY_ADDRESS, "GLD/SLV")).shares > 0
+    assert world.read(key) == other.read(key)
+    assert world.balance("alice", "GLD") == other.balance("alice", "GLD")
 
 
 @given(st.integers(POOL_RESERVE_MIN, 10**60), st.integers(1_000, 10**60))
