@@ -14,7 +14,7 @@ from state.codes import Code
 from state.events_assets import CLAWED_BACK, FORCED_TRANSFER
 from state.modules.acts import ground_hash, record_act
 from state.modules.asset_roles import get_roles
-from state.modules.assets import get_asset
+from state.modules.assets import burn_taken, get_asset
 from state.modules.fields import ADDRESS, AMOUNT, CODE, REASON, SMALL, malformed
 from state.modules.freezes import Scope, Subject, get_freeze, lift_freeze, put_freeze
 from state.modules.gate import (
@@ -26,7 +26,7 @@ from state.modules.gate import (
 )
 from state.modules.operation import Level, OpContext, Operation
 from state.primitives.errors import OperationFailed
-from state.schema import ASSET, CALENDAR, HOLDING, SUPPLY, holding_key, supply_key
+from state.schema import ASSET, CALENDAR, HOLDING, SUPPLY, holding_key
 from state.schema_freezes import FREEZES, LEVEL_DEBIT
 from state.schema_kyc import OVERSIGHT
 
@@ -104,8 +104,7 @@ def clawback(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
             raise OperationFailed(Code.INSUFFICIENT_AVAILABLE, f"all of {balance} is held")
         _require_amount(amount)
     context.take(holder, code.encode("ascii"), amount)
-    supply: int = view.get(supply_key(code))[0] - amount
-    view.put(supply_key(code), (supply,) if supply else None)
+    burn_taken(context, code, amount)
     record_act(context, CLAWBACK, account, subject=holder, asset=code, evidence=ground_hash(legal_ref))
     context.emit(CLAWED_BACK, code, holder, amount, held, account, reason, legal_ref)
 

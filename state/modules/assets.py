@@ -144,6 +144,13 @@ def mint(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     context.emit(MINTED, code, account, to, amount, ref)
 
 
+def burn_taken(context: OpContext, code: str, amount: int) -> None:
+    """Lower an asset's supply by what was taken from a holder or a claim."""
+    key = supply_key(code)
+    supply: int = context.view.get(key)[0] - amount
+    context.view.put(key, (supply,) if supply else None)
+
+
 def burn(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     """asset.burn of one's own holding, by the issuer or a minter: 503, 401, 204, 501."""
     code, amount = args
@@ -151,8 +158,7 @@ def burn(context: OpContext, account: bytes, args: tuple[Any, ...]) -> None:
     if get_asset(context, code)[3] != account:
         _require_minter(context, account, code)
     context.debit(account, code.encode("ascii"), amount)
-    supply: int = context.view.get(supply_key(code))[0] - amount
-    context.view.put(supply_key(code), (supply,) if supply else None)
+    burn_taken(context, code, amount)
     context.emit(BURNED, code, account, amount)
 
 

@@ -18,11 +18,12 @@ from state.events_assets import CLAIM_CLAWED_BACK, RECALLED
 from state.modules import amm_liquidity, claims, escrows, farm_stakes, holds, offers, settlements, staking
 from state.modules.acts import ground_hash, record_act
 from state.modules.asset_force import require_power
+from state.modules.assets import burn_taken
 from state.modules.fields import ADDRESS, CODE, NUMBER, REASON, FieldKind, malformed, read_pool
 from state.modules.operation import AMM, BONDED, CLAIMS, ESCROWS, FARMS, REWARDS, UNBONDING, Level, OpContext, Operation
 from state.modules.pending import BOOKS
 from state.primitives.limits import HEIGHT_MAX, PENDING_ID_BYTES
-from state.schema import HOLDING, SUPPLY, supply_key
+from state.schema import HOLDING, SUPPLY
 from state.schema_amm import POOL, POSITION
 from state.schema_claims import CLAIM
 from state.schema_farm import FARM, FARM_POSITION, FARM_STAKER
@@ -113,9 +114,7 @@ def clawback_claim(context: OpContext, account: bytes, args: tuple[Any, ...]) ->
     require_power(context, account, code)
     context.require_recipient(holder)
     amount = claims.drop(context, holder, number, code)
-    view = context.view
-    supply: int = view.get(supply_key(code))[0] - amount
-    view.put(supply_key(code), (supply,) if supply else None)
+    burn_taken(context, code, amount)
     record_act(context, CLAIM_CLAWBACK, account, subject=holder, asset=code, evidence=ground_hash(legal_ref))
     context.emit(CLAIM_CLAWED_BACK, code, holder, number, amount, account, reason, legal_ref)
 

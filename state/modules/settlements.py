@@ -36,7 +36,6 @@ from state.modules.pending import (
     require_date,
     require_lockable,
     require_new,
-    require_of,
     take_locked,
     unlock,
 )
@@ -143,7 +142,8 @@ def recall(context: OpContext, holder: bytes, settlement: bytes, asset: str) -> 
     """End by authority a settlement for which a holder has set some of an asset aside; what of it is free again: 701, 703, 704, 711."""
     key, record = _get_settlement(context, settlement)
     bound = [leg.amount for i, leg in enumerate(record.legs) if record.allocated >> i & 1 and (leg.sender, leg.asset) == (holder, asset)]
-    require_of(holder if bound else b"", asset, holder, asset, "settlement")
+    if not bound:
+        raise OperationFailed(Code.PENDING_NOT_FOUND, f"the holder has set no {asset} aside for this settlement")
     _release(context, key, record, TAKEN_BACK)
     return sum(bound)
 

@@ -44,9 +44,11 @@ async def test_the_server_is_what_its_document_says(tmp_path: Path, role: Role |
     async with running(live, 1), Client(live.url) as client:
         await wait_for_height(client, 2)
         asked = [command, "run", f"{live.url}/openapi.json", "--phases", "coverage,fuzzing", "--continue-on-failure", "--no-color"]
-        asked += ["--max-examples", str(EXAMPLES), "--seed", str(SEED), "--exclude-checks", NOT_ASKED]
+        left_out = NOT_ASKED
         if role is not None:
-            asked += ["--header", f"Authorization: Bearer {token}", "--exclude-checks", f"{NOT_ASKED},ignored_auth"]
+            asked += ["--header", f"Authorization: Bearer {token}"]
+            left_out += ",ignored_auth"  # it takes the token away again, which is what the other case asks
+        asked += ["--max-examples", str(EXAMPLES), "--seed", str(SEED), "--exclude-checks", left_out]
         done = await trio.run_process(asked, capture_stdout=True, capture_stderr=True, check=False, cwd=tmp_path)
         said = done.stdout.decode("utf-8", "replace")
         assert done.returncode == 0, said[-20_000:] + done.stderr.decode("utf-8", "replace")

@@ -14,7 +14,7 @@ from state.schema_claims import claim_key, claims_key
 from state.schema_freezes import roles_key
 from state.schema_pending import HOLD
 from state.transaction import call
-from tests.state.authorisation_world import FLAGS, RICH, WHO, Change, Example, PairWorld
+from tests.state.authorisation_world import FLAGS, WHO, Change, Example, PairWorld
 
 _NEW = {"code": "NEW", "scale": 0, "max_supply": 0, "flags": FLAGS, "minters": (), "metadata_hash": b""}
 _LEGS = (
@@ -35,11 +35,17 @@ def _no_burner(world: PairWorld) -> None:
     world.write(asset_key("QNX"), (*record[:3], WHO["cat"], *record[4:]))
 
 
-def _claimable(world: PairWorld) -> None:
-    world.write(holding_key(WHO["ann"], "QNX"), (RICH - 5,))
-    world.write(holding_key(CLAIMS_ADDRESS, "QNX"), (5,))
+def _claim_of(world: PairWorld, asset: str) -> None:
+    """5 of what ann holds wait for her instead."""
+    balance, *rest = world.read(holding_key(WHO["ann"], asset))
+    world.write(holding_key(WHO["ann"], asset), (balance - 5, *rest))
+    world.write(holding_key(CLAIMS_ADDRESS, asset), (5,))
     world.write(claims_key(WHO["ann"]), (1, 1))
-    world.write(claim_key(WHO["ann"], 0), ("QNX", 5, 602, world.now))
+    world.write(claim_key(WHO["ann"], 0), (asset, 5, 602, world.now))
+
+
+def _claimable(world: PairWorld) -> None:
+    _claim_of(world, "QNX")
 
 
 def _not_claimable(world: PairWorld) -> None:
@@ -69,13 +75,9 @@ def _promised(world: PairWorld) -> None:
 
 
 def _kept_from_her(world: PairWorld) -> None:
-    """A claim of ann's."""
+    """A claim of ann's, in reach of a role."""
     _appointed(world)
-    balance, *rest = world.read(holding_key(WHO["ann"], "GLD"))
-    world.write(holding_key(WHO["ann"], "GLD"), (balance - 5, *rest))
-    world.write(holding_key(CLAIMS_ADDRESS, "GLD"), (5,))
-    world.write(claims_key(WHO["ann"]), (1, 1))
-    world.write(claim_key(WHO["ann"], 0), ("GLD", 5, 602, world.now))
+    _claim_of(world, "GLD")
 
 
 def _other_issuer(code: str) -> Change:
