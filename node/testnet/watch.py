@@ -98,6 +98,7 @@ async def ask(entry: NodeEntry, root: Path, patience_s: float = ANSWER_S_MAX) ->
         sync = status["sync_info"]
         return replace(
             absent,
+            p2p=f"{status['node_info']['id']}@{entry.p2p}",  # not the manifest's id: its key may have been rotated
             height=int(sync["latest_block_height"]),
             catching_up=bool(sync["catching_up"]),
             peers=int(net_info["n_peers"]),

@@ -15,6 +15,7 @@ from node.config import Home
 from node.keystore import Role, read_key_file
 from node.node_key import read_node_keys
 from node.rpc.client import Client
+from node.testnet.watch import ask
 from state.primitives.ids import parse_address
 from state.transaction import call
 from tests.node.rpc.live import no_passphrase
@@ -94,6 +95,7 @@ async def test_a_node_gets_a_new_key(tmp_path: Path, monkeypatch: pytest.MonkeyP
             await wait_for_all(client, network)
             async with Client(network.url(LAST)) as own:
                 assert (await own.call("status"))["node_info"]["id"] == new
+            assert (await ask(network.manifest.nodes[LAST], network.root)).p2p.partition("@")[0] == new
         assert (await run_command(*rotate, "--forget", "--node", network.url()))["old"] == [old]
         nodes = (await client.call("record", path="/nodes"))["record"]["nodes"]
         assert new in nodes and old not in nodes
