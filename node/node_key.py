@@ -1,7 +1,7 @@
-"""The files of a node's own key, by which its peers know it, while it is changed.
+"""The files of a node's own key, by which its peers know it, while it is changed. A signer's own key has the same files.
 
     keys/node.json              what a start takes
-    keys/node.next.json         what will be taken; made by `qenex keys rotate-node`
+    keys/node.next.json         what will be taken; made by `qenex keys rotate-node`, `qenex signer rotate-identity`
     keys/node.json.retired-ID   what was taken before, under its node id, until it is forgotten
 
 Taking over (`activate`) gives the old key a second name, then renames the next one over it: at every instant `node.json` is a whole key,
@@ -78,7 +78,7 @@ def draw_next(home: Home, passphrase: Passphrase) -> tuple[KeySet, bytes | None]
 def open_next(home: Home, passphrase: Passphrase) -> str:
     """The node id of the next key, opened as a start would. Raises `KeyRotationError`, `KeyFileError`, `WrongPassphraseError`."""
     if not os.path.lexists(home.next_node_key_file):
-        raise KeyRotationError(f"there is no {home.next_node_key_file}", hint="the command without --resume and --activate makes it")
+        raise KeyRotationError(f"there is no {home.next_node_key_file}", hint="the command without a step makes it")
     return node_id_of(read_key_file(home.next_node_key_file, passphrase, role=Role.NODE).key.public_key.data)
 
 

@@ -21,6 +21,7 @@ NODE_VARIABLE: Final = "QENEX_NODE"
 DEFAULT_NODE: Final = "http://127.0.0.1:26657"
 _NOTED: Final = ".place-noted"
 HOME_HELP: Final = "The node's home directory (default: node in the folder that `qenex config where` shows)."
+SIGNER_HOME_HELP: Final = "The signer's home directory (default: $QENEX_HOME/signer or ~/.qenex/signer)."
 NETWORK_HELP: Final = "The network's directory (default: testnet in the folder that `qenex config where` shows)."
 
 F = TypeVar("F", bound=Callable[..., Any])

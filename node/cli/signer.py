@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from node.cli.options import PassphraseReader, home_option, passphrase_option, user_root
+from node.cli.options import SIGNER_HOME_HELP, PassphraseReader, home_option, passphrase_option, user_root
 from node.cli.output import answer, json_option
+from node.cli.rotate_identity import rotate_identity
 from state.primitives.errors import ConfigError
 
-_HOME_HELP = "The signer's home directory (default: $QENEX_HOME/signer or ~/.qenex/signer)."
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -21,7 +21,7 @@ def signer() -> None:
 
 
 @signer.command()
-@home_option(_HOME_HELP)
+@home_option(SIGNER_HOME_HELP)
 @click.option("--node", required=True, metavar="ID@HOST:PORT", help="The node to serve, and where it will listen for the signer.")
 @click.option("--genesis", type=_FILE, help="The network's genesis document; not with --from-home.")
 @click.option(
@@ -65,7 +65,7 @@ def init(
 
 
 @signer.command()
-@home_option(_HOME_HELP)
+@home_option(SIGNER_HOME_HELP)
 @passphrase_option
 @json_option
 def start(home: Path | None, passphrase_file: Path | None, as_json: bool) -> int:
@@ -76,7 +76,7 @@ def start(home: Path | None, passphrase_file: Path | None, as_json: bool) -> int
 
 
 @signer.command()
-@home_option(_HOME_HELP)
+@home_option(SIGNER_HOME_HELP)
 @json_option
 def show(home: Path | None, as_json: bool) -> None:
     """Show whom a signer serves, its keys, how far it has signed, and what the node's config.toml has to say."""
@@ -108,6 +108,9 @@ def show(home: Path | None, as_json: bool) -> None:
     lines = [f"signer id {identity}", f"serves {found.config.node} of {found.document.chain_id}"]
     lines += [f"key {key['address']} ({'+'.join(key['kinds'])}), signed up to height {key['height']}" for key in keys]
     answer(as_json, data, [*lines, "", *_section({"node": found.config.node, "id": identity, "validator": validator})])
+
+
+signer.add_command(rotate_identity)
 
 
 def _section(data: dict[str, Any]) -> list[str]:
