@@ -187,6 +187,9 @@ class Core:
         """L11-21."""
         h.state = RoundState(round_, Step.PROPOSE, h.state.lock)
         h.votes.forget_old_nil(round_)
+        for proposal in h.proposals(round_):  # it came early, and its block may have been let go since
+            if h.want(proposal.block_id):
+                out.append(WantBlock(h.height, proposal.block_id))
         # the proposer's own timeout runs as well: its block may never be ready (B3)
         self._schedule(h, Step.PROPOSE, out)
         if h.may_sign and h.proposer(round_).address == self.address:
@@ -294,8 +297,7 @@ class Core:
             return False
         if h.is_far_proposal(proposal.round):
             return False
-        is_one_too_many = len(known) >= PROPOSALS_PER_ROUND_MAX
-        if is_one_too_many and not h.has_quorum(proposal.round, VoteType.PREVOTE, proposal.block_id):
+        if len(known) >= PROPOSALS_PER_ROUND_MAX and not h.lacks_proposal_of_quorum(proposal):
             return False
         if proposal.block_id.is_empty or not -1 <= proposal.pol_round < proposal.round:
             raise InvalidVoteError("a proposal names a block and an earlier proof-of-lock round")

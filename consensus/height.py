@@ -108,6 +108,12 @@ class HeightState:
             for known in self._proposals.get(proposal.round, ())
         )
 
+    def lacks_proposal_of_quorum(self, proposal: Proposal) -> bool:
+        """Whether a quorum prevoted this block in this round, and no proposal that is here names it: one is enough to lock it (L36)."""
+        if any(known.block_id == proposal.block_id for known in self._proposals.get(proposal.round, ())):
+            return False
+        return self.has_quorum(proposal.round, VoteType.PREVOTE, proposal.block_id)
+
     def is_far_proposal(self, round_: int) -> bool:
         """Whether a round is too far ahead to keep proposals of it (A6)."""
         return round_ > self.state.round + FUTURE_PROPOSALS_MAX
@@ -180,15 +186,15 @@ class HeightState:
         return (proposal.round, proposal.block_id, proposal.time_ns) not in self._untimely
 
     def verdict(self, value: BlockID) -> bool | None:
-        """See `Facts`."""
-        return self._verdicts.get(value)
+        """See `Facts`. The verdict on a block that was let go is kept, and counts when it is here again."""
+        return self._verdicts.get(value) if value in self.blocks else None
 
     def verdict_of(self, proposal: Proposal) -> bool | None:
         """See `Facts`."""
         block = self.blocks.get(proposal.block_id)
         if block is not None and block.header.time_ns != proposal.time_ns:
             return False
-        return self._verdicts.get(proposal.block_id)
+        return self.verdict(proposal.block_id)
 
     def has_block(self, value: BlockID) -> bool:
         """See `Facts`."""

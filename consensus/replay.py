@@ -26,14 +26,14 @@ from consensus.vote import Proposal, Vote
 from state.primitives.canonical import GO_ZERO_TIME_NS
 from state.primitives.codec import decode
 from state.primitives.errors import MalformedError
-from state.primitives.limits import TIME_NS_MAX, WAL_ENTRY_BYTES_MAX
+from state.primitives.limits import TIME_NS_MAX, WAL_ENTRY_BYTES_MAX, WAL_ENTRY_ITEMS_MAX
 
 _KIND = {number: name for name, number in INPUT_KINDS.items()}
 
 
 def decode_entry(entry: bytes) -> Input:
     """The input of a log entry. Raises `MalformedError`."""
-    value = decode(entry, bytes_max=WAL_ENTRY_BYTES_MAX)
+    value = decode(entry, bytes_max=WAL_ENTRY_BYTES_MAX, items_max=WAL_ENTRY_ITEMS_MAX)
     if type(value) is not tuple or not value or type(value[0]) is not int:
         raise MalformedError("a log entry is an array that starts with its kind")
     fields = value[1:]

@@ -7,7 +7,8 @@ anyone. Time and messages come in as arguments; what to send, finished blocks an
 What a hostile peer can do here, and what stops it: a list of hashes that is not the header's is refused before anything is
 fetched (`data_hash` is the Merkle root of exactly these hashes); a body with another hash is refused; what is withheld is asked
 of the next peer after a deadline; only blocks that consensus wants are assembled, `ASSEMBLIES_MAX` at a time, one early
-announcement kept for each peer; and a rebuilt block counts only if its whole identity (header and part-set hash) is the wanted one.
+announcement kept for each peer; bodies are held up to the size that the block's name states, and none that no block may have; and a
+rebuilt block counts only if its whole identity (header and part-set hash) is the wanted one.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from state.primitives.hashing import HASH_BYTES, sha256
 from state.primitives.limits import (
     ASSEMBLIES_MAX,
     BLOCK_BATCH_BYTES,
+    BLOCK_PART_BYTES,
     BLOCK_TXS_HARD_MAX,
     BLOCKS_SERVED_MAX,
     EVIDENCE_PER_BLOCK_MAX,
+    TX_BYTES_MAX,
 )
 
 MS: Final = 1_000_000
@@ -100,11 +103,24 @@ class _Assembly:
     height: int
     compact: CompactBlock | None = None
     source: str = ""  # who sent the compact block
-    txs: list[bytes | None] = field(default_factory=list)
+    txs: list[bytes] = field(default_factory=list)  # b"" where it is missing: no transaction is empty
+    missing: dict[int, None] = field(default_factory=dict)  # their places, in order
+    held_bytes: int = 0
     asked: str = ""
     deadline_ns: int = 0
     tried: dict[str, None] = field(default_factory=dict)
     holders: dict[str, None] = field(default_factory=dict)  # peers that said they have it, in order
+
+    def put(self, index: int, tx: bytes) -> None:
+        """A body in its place, if it is missing."""
+        if index in self.missing:
+            del self.missing[index]
+            self.txs[index] = tx
+            self.held_bytes += len(tx)
+
+    def clear(self) -> None:
+        """Without an announcement, as in the beginning."""
+        self.compact, self.txs, self.missing, self.held_bytes = None, [], {}, 0
 
 
 class Assembler:
@@ -207,12 +223,19 @@ class Assembler:
         assembly = self._wanted.get(block_hash)
         if assembly is None or assembly.compact is None:
             return []
+        problem = "" if txs else "answered with no transaction"
         hashes = assembly.compact.tx_hashes
         for index, tx in zip(indices, txs, strict=True):
             if not 0 <= index < len(hashes) or sha256(tx) != hashes[index]:
-                self._complain(peer, "sent a transaction that is not the block's")
-                return self._ask_next(assembly, now_ns) if assembly.asked == peer else []
-            assembly.txs[index] = tx
+                problem = "sent a transaction that is not the block's"
+            elif not 0 < len(tx) <= TX_BYTES_MAX:  # whoever rebuilt such a block could not read it back from its own log
+                problem = "sent a transaction of a size that no block has"
+            if problem:
+                break
+            assembly.put(index, tx)
+        if problem:
+            self._complain(peer, problem)
+            return self._ask_next(assembly, now_ns) if assembly.asked == peer else []
         if assembly.asked == peer:
             assembly.deadline_ns = now_ns + ANSWER_TIMEOUT_NS
         return self._finish(assembly, now_ns)
@@ -261,7 +284,7 @@ class Assembler:
         sends: list[Send] = []
         for assembly in list(self._wanted.values()):
             if assembly.deadline_ns <= now_ns:
-                sends += self._finish(assembly, now_ns) if assembly.compact is not None else []
+                sends += self._fill(assembly, now_ns)
                 if assembly.block_id.hash in self._wanted and assembly.deadline_ns <= now_ns:
                     sends += self._ask_next(assembly, now_ns)
         return sends
@@ -280,46 +303,59 @@ class Assembler:
 
     def statistics(self) -> dict[str, int]:
         """Gauges: blocks being assembled, blocks served, bodies still missing."""
-        missing = sum(assembly.txs.count(None) for assembly in self._wanted.values())
+        missing = sum(len(assembly.missing) for assembly in self._wanted.values())
         return {"wanted": len(self._wanted), "served": len(self._blocks), "missing_txs": missing}
 
     # within
 
     def _on_wanted_compact(self, assembly: _Assembly, peer: str, compact: CompactBlock, now_ns: int) -> list[Send]:
+        assembly.clear()
         assembly.compact = compact
         assembly.source = peer
         assembly.holders[peer] = None
         assembly.tried.clear()
         assembly.asked = ""
-        assembly.txs = [None] * len(compact.tx_hashes)
-        sends = self._finish(assembly, now_ns)
+        assembly.txs = [b""] * len(compact.tx_hashes)
+        assembly.missing = dict.fromkeys(range(len(compact.tx_hashes)))
+        sends = self._fill(assembly, now_ns)
         if assembly.block_id.hash in self._wanted and not assembly.asked:
             sends += self._ask(assembly, peer, now_ns)
         return sends
 
+    def _fill(self, assembly: _Assembly, now_ns: int) -> list[Send]:
+        """Fill the gaps from the mempool."""
+        if assembly.compact is None:
+            return []
+        hashes = assembly.compact.tx_hashes
+        for index in tuple(assembly.missing):
+            found = self._find_tx(hashes[index])
+            if found is not None:
+                assembly.put(index, found)
+        return self._finish(assembly, now_ns)
+
     def _finish(self, assembly: _Assembly, now_ns: int) -> list[Send]:
-        """Fill the gaps from the mempool; without gaps, check the whole block's identity."""
+        """Without gaps, check the whole block's identity."""
         compact = assembly.compact
         if compact is None:
             return []
-        complete = True
-        for index, tx in enumerate(assembly.txs):
-            if tx is None:
-                found = assembly.txs[index] = self._find_tx(compact.tx_hashes[index])
-                complete = complete and found is not None
-        if not complete:
+        if assembly.held_bytes > assembly.block_id.parts_total * BLOCK_PART_BYTES:
+            return self._give_up(assembly, now_ns)
+        if assembly.missing:
             return []
-        block = compact.to_block(tx for tx in assembly.txs if tx is not None)
+        block = compact.to_block(assembly.txs)
         if block.block_id() != assembly.block_id:
-            # whoever relays has rebuilt the block first, so this peer made the difference
-            self._complain(assembly.source, "announced a block under another identity")
-            assembly.compact, assembly.txs = None, []
-            assembly.holders.pop(assembly.source, None)
-            assembly.tried[assembly.source] = None  # it has nothing else to offer: the others first
-            return self._ask_next(assembly, now_ns)
+            return self._give_up(assembly, now_ns)
         self.add_block(block)
         self._done.append(block)
         return [Send(peer, (HAVE, assembly.block_id.hash)) for peer in self._peers if peer != assembly.source]
+
+    def _give_up(self, assembly: _Assembly, now_ns: int) -> list[Send]:
+        """These parts are not the block's. Whoever relays has rebuilt the block first, so the one that announced it made them up."""
+        self._complain(assembly.source, "announced a block under another identity")
+        assembly.clear()
+        assembly.holders.pop(assembly.source, None)
+        assembly.tried[assembly.source] = None  # it has nothing else to offer: the others first
+        return self._ask_next(assembly, now_ns)
 
     def _ask_next(self, assembly: _Assembly, now_ns: int) -> list[Send]:
         """The next peer that was not asked yet: those that have the block first. After the last one, wait and start over."""
@@ -337,8 +373,7 @@ class Assembler:
         assembly.deadline_ns = now_ns + ANSWER_TIMEOUT_NS
         if assembly.compact is None:
             return [Send(peer, (WANT_BLOCK, assembly.block_id.hash))]
-        missing = tuple(index for index, tx in enumerate(assembly.txs) if tx is None)
-        return [Send(peer, (WANT_TXS, assembly.block_id.hash, missing))]
+        return [Send(peer, (WANT_TXS, assembly.block_id.hash, tuple(assembly.missing)))]
 
     def _complain(self, peer: str, what: str) -> None:
         self._complaints.append((peer, InvalidBlockError(f"peer {what}")))

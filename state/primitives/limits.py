@@ -199,6 +199,7 @@ TREE_ANSWER_S_MAX = 120  # the largest cold block takes a few seconds; a worker 
 
 # Consensus log
 WAL_ENTRY_BYTES_MAX = 12 * 1024 * 1024  # one entry may hold a whole block and its 200 post-quantum signatures
+WAL_ENTRY_ITEMS_MAX = 2 * DECODE_ITEMS_MAX  # an announcement's and the bodies of a block: whatever was rebuilt is read back
 WAL_FRAME_BYTES_MAX = 16 * 1024 * 1024  # several entries become durable with one write
 SIGNER_COPY_BYTES = 8 * 1024  # one record with an ML-DSA-87 signature (4,627 B) and its sign bytes takes about 5 kB
 

@@ -15,12 +15,6 @@ from consensus.timeouts import Timeouts
 from consensus.vote import Proposal, Vote, VoteType
 from state.params import ConsensusParams
 from state.primitives.errors import ConsensusFailure, InvalidCommitError, InvalidVoteError
-from state.primitives.limits import (
-    BLOCKS_PER_HEIGHT_MAX,
-    FUTURE_PROPOSALS_MAX,
-    NEXT_HEIGHT_VOTES_PER_VALIDATOR_MAX,
-    VALIDATORS_MAX,
-)
 from tests.consensus.world import (
     BASE_NS,
     CHAIN,
@@ -155,81 +149,6 @@ def test_a4_timeouts_are_armed_once() -> None:
     out += scene.votes((0, 1, 2), PREVOTE, 0, "B") + scene.votes((0, 1, 2), PRECOMMIT, 0, "B")
     armed = [(o.round, o.step) for o in of_kind(out, m.ScheduleTimeout)]
     assert sorted(armed) == [(0, m.Step.PREVOTE), (0, m.Step.PRECOMMIT)]
-
-
-# A6: bounds
-
-
-def test_a6_a_flood_of_future_rounds_leaves_the_next_round_usable() -> None:
-    scene = scene_at()
-    for round_ in range(10**6, 10**6 + 500):
-        scene.votes((0,), PREVOTE, round_, None)
-    assert len(scene.core.view.votes.rounds()) <= 4
-    scene.votes((1, 2), PREVOTE, 1, None)
-    assert scene.place == (1, m.Step.PROPOSE)
-
-
-def test_a6_a_flood_of_double_votes_is_reported_within_a_bound_and_then_not_logged() -> None:
-    scene = scene_at()
-    outputs = []
-    for n in range(200):
-        outputs.append(scene.votes((0,), PREVOTE, 0, f"A{n}"))
-    flat = [output for out in outputs for output in out]
-    assert len(of_kind(flat, m.ReportEvidence)) == 3
-    assert all(out == [] for out in outputs[4:])
-
-
-def test_a6_proposals_far_ahead_are_not_kept() -> None:
-    scene = scene_at()
-    assert scene.step(m.ProposalReceived(scene.proposal(FUTURE_PROPOSALS_MAX + 1, "A"), BASE_NS)) == []
-    assert scene.step(m.ProposalReceived(scene.proposal(FUTURE_PROPOSALS_MAX, "A"), BASE_NS)) != []
-
-
-def test_a6_votes_of_the_next_height_wait_within_a_bound() -> None:
-    scene = decided_scene()
-    early = [scene.vote(0, PREVOTE, round_, None, 2) for round_ in range(100)]
-    strangers = [replace(early[0], validator_address=n.to_bytes(20, "big")) for n in range(2 * VALIDATORS_MAX)]
-    for vote in [*early, *strangers]:
-        assert scene.core.step(m.VoteReceived(vote)) == []
-    kept = scene.core._early_votes
-    assert len(kept) == VALIDATORS_MAX
-    assert sum(map(len, kept.values())) <= NEXT_HEIGHT_VOTES_PER_VALIDATOR_MAX + VALIDATORS_MAX - 1
-
-
-def test_a6_early_proposals_wait_once_each_within_a_bound() -> None:
-    scene = decided_scene()
-    proposals = [replace(scene.proposal(0, "A"), height=2, round=round_) for round_ in range(40)]
-    for proposal in [*proposals[:1] * 40, *proposals]:
-        assert scene.core.step(m.ProposalReceived(proposal, BASE_NS)) == []
-    assert len(scene.core._early_proposals) == FUTURE_PROPOSALS_MAX
-
-
-def test_a6_blocks_of_many_failed_rounds_make_room_but_not_the_bound_one() -> None:
-    """A height of fifty rounds, each with its own block, still decides; the locked block is never let go."""
-    scene = scene_at(own=3)
-    scene.propose(0, "A")
-    scene.give_block("A")
-    scene.votes((0, 1), PREVOTE, 0, "A")
-    assert scene.lock == ("A", 0, "A", 0)
-    for round_ in range(1, 50):
-        scene.votes((0, 1), PRECOMMIT, round_, None)
-        if proposer.proposer_of(scene.validators, scene.priorities, round_) is scene.validators.validators[3]:
-            continue
-        name = f"B{round_}"
-        scene.propose(round_, name)
-        scene.give_block(name)
-    view = scene.core.view
-    assert len(view.blocks) <= BLOCKS_PER_HEIGHT_MAX
-    assert scene.block_id("A") in view.blocks
-    out = scene.votes((0, 1, 2), PRECOMMIT, 2, "B2")  # long gone: it is asked for again, and decides
-    assert of_kind(out, m.WantBlock) == [m.WantBlock(1, scene.block_id("B2"))]
-    assert of_kind(scene.give_block("B2", None), m.Decide)[0].round == 2
-
-
-def test_a6_a_block_that_nobody_named_is_not_kept() -> None:
-    scene = scene_at()
-    assert scene.give_block("A", None) == []
-    assert scene.core.view.blocks == {}
 
 
 # B: proposing
