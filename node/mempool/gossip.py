@@ -1,15 +1,16 @@
 """Spreading transactions: announce hashes, pull bodies, so that a body crosses each link once.
 
 Messages on the MEMPOOL channel, canonical arrays: `[1, hashes]` I have these; `[2, hashes]` send me those; `[3, bodies]` here they are.
-Hashes travel
-as one byte string. A hash that a peer announced is asked of that peer; if it does not deliver in time, of the next peer that
-announced it. What is asked and what is offered are bounded for each peer; announcements beyond that are forgotten, and the block
-that carries the transaction will bring it.
+Hashes travel as one byte string. A hash that a peer announced is asked of that peer; if it does not deliver in time, of the next peer
+that announced it. What is asked at once is bounded for each peer, so that nobody uses up what others need; announcements beyond that are
+forgotten, and the block that carries the transaction will bring it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -27,10 +28,18 @@ BODIES: Final = 3
 
 HASHES_MAX: Final = 1_000  # in one message
 BODIES_BYTES: Final = 512 * 1024
-REQUESTED_MAX: Final = 50_000
+OFFERED_MAX: Final = 50_000  # to a new peer, of what waits here
+REQUESTED_MAX: Final = 10_000  # asked of one peer and not here yet: more than it can deliver within the time
 REQUEST_SECONDS: Final = 2.0
 FLUSH_SECONDS: Final = 0.02
 OFFERS_MAX: Final = 3  # further peers remembered for one hash
+
+
+@dataclass(slots=True)
+class _Request:
+    peer: str
+    asked_s: float
+    offers: list[str]  # who else announced it
 
 
 class MempoolGossip:
@@ -51,7 +60,8 @@ class MempoolGossip:
         self._submit = submit
         self._peers: dict[str, None] = {}
         self._fresh: list[tuple[bytes, str]] = []
-        self._requested: dict[bytes, tuple[float, list[str]]] = {}  # hash -> when, who else offered it
+        self._requested: dict[bytes, _Request] = {}
+        self._asked: Counter[str] = Counter()  # how many of them each peer is asked for
         self._wake = trio.Event()
 
     def added(self, hashes: list[bytes], source: str) -> None:
@@ -78,7 +88,7 @@ class MempoolGossip:
                         self._network.report(event.peer_id, error)
 
     def _offer_everything(self, peer: str) -> None:
-        hashes = self._waiting(REQUESTED_MAX)
+        hashes = self._waiting(OFFERED_MAX)
         for start in range(0, len(hashes), HASHES_MAX):
             self._network.send(peer, MEMPOOL, encode_trusted((ANNOUNCE, b"".join(hashes[start : start + HASHES_MAX]))))
 
@@ -110,30 +120,48 @@ class MempoolGossip:
             raise MalformedError(f"a mempool message of unknown kind {kind}")
 
     def _on_announce(self, peer: str, hashes: list[bytes]) -> None:
-        now = trio.current_time()
         wanted: list[bytes] = []
         for tx_hash in hashes:
             if self._get(tx_hash) is not None:
                 continue
             known = self._requested.get(tx_hash)
-            if known is not None:
-                if len(known[1]) < OFFERS_MAX and peer not in known[1]:
-                    known[1].append(peer)
-            elif len(self._requested) < REQUESTED_MAX:
-                self._requested[tx_hash] = (now, [])
-                wanted.append(tx_hash)
+            if known is None:
+                if self._note_request(tx_hash, peer, []):
+                    wanted.append(tx_hash)
+            elif len(known.offers) < OFFERS_MAX and peer != known.peer and peer not in known.offers:
+                known.offers.append(peer)
         if wanted:
             self._network.send(peer, MEMPOOL, encode_trusted((WANT, b"".join(wanted))))
 
+    def _note_request(self, tx_hash: bytes, peer: str, offers: list[str]) -> bool:
+        """Whether this peer may be asked for one more."""
+        if self._asked[peer] >= REQUESTED_MAX:
+            return False
+        self._asked[peer] += 1
+        self._requested[tx_hash] = _Request(peer, trio.current_time(), offers)
+        return True
+
+    def _forget_request(self, tx_hash: bytes) -> list[str]:
+        """It is here, or late; who else announced it."""
+        request = self._requested.pop(tx_hash, None)
+        if request is None:
+            return []
+        self._asked[request.peer] -= 1
+        if not self._asked[request.peer]:
+            del self._asked[request.peer]
+        return request.offers
+
     def _on_want(self, peer: str, hashes: list[bytes]) -> None:
+        """Nothing is put together that the peer's queue has no room for: it asks again."""
         bodies: list[bytes] = []
         size = 0
-        for tx_hash in hashes:
+        for tx_hash in dict.fromkeys(hashes):  # each once: a short question has no endless answer
             raw = self._get(tx_hash)
             if raw is None:
                 continue
             if bodies and size + len(raw) > BODIES_BYTES:
-                self._network.send(peer, MEMPOOL, encode_trusted((BODIES, bodies)))
+                if not self._network.send(peer, MEMPOOL, encode_trusted((BODIES, bodies))):
+                    return
                 bodies, size = [], 0
             bodies.append(raw)
             size += len(raw) + 5
@@ -146,20 +174,18 @@ class MempoolGossip:
         results = await self._submit(bodies, peer)
         if isinstance(results, list):
             for result in results:
-                self._requested.pop(result.hash, None)
+                self._forget_request(result.hash)
 
     async def _ask_again(self) -> None:
         while True:
             await trio.sleep(REQUEST_SECONDS / 2)
             deadline = trio.current_time() - REQUEST_SECONDS
-            late = [tx_hash for tx_hash, (when, _) in self._requested.items() if when < deadline]
+            late = [tx_hash for tx_hash, request in self._requested.items() if request.asked_s < deadline]
             again: dict[str, list[bytes]] = {}
             for tx_hash in late:
-                offers = self._requested.pop(tx_hash)[1]
-                if offers and self._get(tx_hash) is None:
-                    peer = offers.pop(0)
-                    self._requested[tx_hash] = (trio.current_time(), offers)
-                    again.setdefault(peer, []).append(tx_hash)
+                offers = [peer for peer in self._forget_request(tx_hash) if peer in self._peers]
+                if offers and self._get(tx_hash) is None and self._note_request(tx_hash, offers[0], offers[1:]):
+                    again.setdefault(offers[0], []).append(tx_hash)
             for peer, hashes in again.items():
                 for start in range(0, len(hashes), HASHES_MAX):
                     self._network.send(peer, MEMPOOL, encode_trusted((WANT, b"".join(hashes[start : start + HASHES_MAX]))))

@@ -239,12 +239,32 @@ async def test_what_we_remember_of_offers_is_bounded(mock_clock: trio.testing.Mo
     async with running(*peers) as bed:
         for peer in peers:
             await bed.hear(peer, (ANNOUNCE, HASHES[0]))
-        assert len(bed.gossip._requested[HASHES[0]][1]) == OFFERS_MAX
+        assert len(bed.gossip._requested[HASHES[0]].offers) == OFFERS_MAX
+
+
+async def test_a_peer_that_announces_what_is_not_there_takes_nothing_from_others(mock_clock: trio.testing.MockClock) -> None:
+    """One peer's inventions filled what was kept for all: honest announcements were passed over."""
+    async with running("liar", "honest") as bed:
+        for first in range(0, REQUESTED_MAX + 5 * HASHES_MAX, HASHES_MAX):
+            invented = b"".join(b"?" * 28 + number.to_bytes(4, "big") for number in range(first, first + HASHES_MAX))
+            await bed.hear("liar", (ANNOUNCE, invented))
+        assert len(bed.gossip._requested) == REQUESTED_MAX
         bed.network.take()
-        now = trio.current_time()
-        bed.gossip._requested.update({number.to_bytes(32, "big"): (now, []) for number in range(REQUESTED_MAX)})
-        await bed.hear("p0", (ANNOUNCE, HASHES[1]))
-        assert bed.network.take() == []
+        await bed.hear("honest", (ANNOUNCE, HASHES[0]))
+        assert bed.network.take() == [("honest", WANT, HASHES[0])]
+        await bed.hear("honest", (BODIES, (RAWS[0],)))
+        assert len(bed.gossip._requested) == REQUESTED_MAX
+        await bed.silence(mock_clock)  # what was not delivered is forgotten, and the peer may be asked again
+        assert bed.gossip._requested == {} and not bed.gossip._asked
+        await bed.hear("liar", (ANNOUNCE, HASHES[1]))
+        assert ("liar", WANT, HASHES[1]) in bed.network.take()
+
+
+async def test_a_short_question_has_no_endless_answer(mock_clock: trio.testing.MockClock) -> None:
+    async with running("a") as bed:
+        bed.pool[HASHES[0]] = RAWS[0]
+        await bed.hear("a", (WANT, HASHES[0] * HASHES_MAX))
+        assert [(kind, bodies) for _, kind, bodies in bed.network.take()] == [(BODIES, (RAWS[0],))]
 
 
 MALFORMED: list[tuple[Any, str]] = [
