@@ -23,6 +23,7 @@ from consensus.gossip import Summary, compute_missing, summarize
 from consensus.height import HeightState
 from consensus.messages import Step
 from consensus.vote import Proposal, Vote
+from node.blame import blamed
 from node.clock import NS_PER_S, Clock
 from node.network import CONSENSUS, Inbound, Network, NetworkEvent, PeerDown, PeerUp
 from node.telemetry.logs import get_log
@@ -119,10 +120,8 @@ class ConsensusGossip:
             _P2P_LOG.debug("peer gone", peer=event.peer_id, reason=event.reason)
             self._peers.pop(event.peer_id, None)
         else:
-            try:
+            with blamed(self._network, event.peer_id):
                 await self._on_message(event)
-            except MalformedError as error:
-                self._network.report(event.peer_id, error)
 
     async def _on_message(self, event: Inbound) -> None:
         peer = self._peers.get(event.peer_id)

@@ -18,6 +18,7 @@ import trio
 
 from consensus.block import Block
 from consensus.block_id import BlockID
+from node.blame import blamed
 from node.clock import Clock
 from node.compact import COMPACT, HAVE, LACK, TXS, WANT_BLOCK, WANT_TXS, Assembler, CompactBlock, Send
 from node.network import BLOCK, Inbound, Network, NetworkEvent, PeerDown, PeerUp
@@ -118,10 +119,8 @@ class Propagation:
             if self._queues.pop(event.peer_id, None) is not None:
                 self._after(self._assembler.remove_peer(event.peer_id, self._clock.monotonic_ns()))
         elif event.peer_id in self._queues:
-            try:
+            with blamed(self._network, event.peer_id):
                 self._after(self._on_message(event))
-            except MalformedError as error:
-                self._network.report(event.peer_id, error)
 
     def _on_message(self, event: Inbound) -> list[Send]:
         peer, now_ns = event.peer_id, self._clock.monotonic_ns()

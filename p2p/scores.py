@@ -14,6 +14,7 @@ from state.primitives.errors import (
     ConnectionLostError,
     DuplicatePeerError,
     FrameTooLargeError,
+    HandlingError,
     HandshakeTimeoutError,
     InsecureLinkError,
     InvalidBlockError,
@@ -52,6 +53,7 @@ PENALTIES: Final[dict[int, int]] = {
         (InvalidBlockError, 25),
         (InvalidVoteError, 20),
         (TransactionError, 20),
+        (HandlingError, 20),  # a defect of ours; whoever knows how to bring it about must not go on
         (OperationFailed, 5),
         # a wrong setting: four tries in a minute are one ban
         (WrongChainError, 30),

@@ -14,11 +14,11 @@ from typing import Final
 import trio
 
 from consensus.evidence import Evidence, evidence_from_wire, evidence_to_wire
+from node.blame import blamed
 from node.evidence.pool import EvidencePool
 from node.network import Inbound, Network, NetworkEvent, PeerDown, PeerUp
 from p2p.channels import EVIDENCE
 from state.primitives.codec import decode, encode_trusted
-from state.primitives.errors import InvalidEvidenceError, MalformedError
 from state.primitives.limits import EVIDENCE_BYTES_MAX
 
 TURN_S: Final = 1.0  # without anything new: peers have grown, links have room again
@@ -56,10 +56,8 @@ class EvidenceGossip:
                 elif isinstance(event, PeerDown):
                     self._told.pop(event.peer_id, None)
                 else:
-                    try:
+                    with blamed(self._network, event.peer_id):
                         self._on_message(event)
-                    except (MalformedError, InvalidEvidenceError) as error:
-                        self._network.report(event.peer_id, error)
                     await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import trio
 
+from node.blame import blamed
 from node.network import Inbound, Network, NetworkEvent, PeerDown, PeerUp
 from p2p.channels import MEMPOOL
 from state.primitives.codec import decode, encode_trusted
@@ -82,10 +83,8 @@ class MempoolGossip:
                 elif isinstance(event, PeerDown):
                     self._peers.pop(event.peer_id, None)
                 else:
-                    try:
+                    with blamed(self._network, event.peer_id):
                         await self._on_message(event)
-                    except MalformedError as error:
-                        self._network.report(event.peer_id, error)
 
     def _offer_everything(self, peer: str) -> None:
         hashes = self._waiting(OFFERED_MAX)

@@ -345,6 +345,13 @@ class MessageTooLargeError(LocalError):
     name = "MESSAGE_TOO_LARGE"
 
 
+class HandlingError(RemoteError):
+    """A peer's message brought a defect of ours to light."""
+
+    code = 2425
+    name = "HANDLING"
+
+
 # 2500: RPC and clients
 
 
