@@ -7,20 +7,16 @@ anybody who knows those bytes. What must end the node passes: storage, our own c
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import trio
-
 from node.network import Network
 from node.telemetry.logs import get_log
-from state.primitives.errors import CorruptError, HandlingError, LocalError, RemoteError
+from p2p.defects import LINK_ENDS, OURS, describe_defect
+from state.primitives.errors import RemoteError
 
 _LOG: Final = get_log("p2p")
-_FRAMES_SHOWN: Final = 4
-_OURS: Final = (LocalError, CorruptError, OSError, MemoryError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 @contextmanager
@@ -30,10 +26,9 @@ def blamed(network: Network, peer_id: str) -> Iterator[None]:
         yield
     except RemoteError as error:
         network.report(peer_id, error)
-    except _OURS:
+    except (*OURS, *LINK_ENDS):  # a closed channel is no link, but ends this part of the node as well
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the node must outlive a peer's bytes
-        places = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-_FRAMES_SHOWN:]]
-        # its text may be the peer's bytes
-        _LOG.error("a peer's message could not be handled: a defect, please report it", peer=peer_id, error=type(error).__name__, at=places)
-        network.report(peer_id, HandlingError(f"its message could not be handled ({type(error).__name__})"))
+        defect = describe_defect(error)
+        _LOG.error("a peer's message could not be handled", peer=peer_id, error=defect.message, hint=defect.hint)
+        network.report(peer_id, defect)

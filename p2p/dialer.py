@@ -12,6 +12,7 @@ from typing import Protocol
 
 import trio
 
+from p2p.defects import OURS, describe_defect
 from p2p.identity import PeerAddress
 from p2p.limits import DIAL_FAILURES_UNTOLD, LinkLimits
 from p2p.transport import SecureStream, Transport
@@ -84,7 +85,11 @@ class Dialer:
             pass  # both sides dialled at once, and theirs stays
         except RemoteError as error:
             self._notice(str(address), error)
+        except OURS:
+            raise
         except OSError as error:
             failures = self._failures[address] = self._failures.get(address, 0) + 1
             if failures >= DIAL_FAILURES_UNTOLD:
                 self._notice(str(address), UnreachableError(f"nobody answers: {error.strerror or error}"))
+        except Exception as error:  # noqa: BLE001 - whatever answers there, the others are dialled
+            self._notice(str(address), describe_defect(error))

@@ -11,11 +11,11 @@ and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
 import trio
 
 from p2p.channels import CHANNELS, CONTROL
+from p2p.defects import LINK_ENDS, OURS, describe_defect
 from p2p.events import Inbound, PeerInfo
 from p2p.frames import GRANT, NONCE_MAX, PING, FrameReader, decode_control
 from p2p.inbox import Inbox
@@ -23,8 +23,6 @@ from p2p.limits import LinkLimits, TokenBucket
 from p2p.outbound import ChannelCounts, Outbound
 from p2p.transport import SecureStream
 from state.primitives.errors import PeerTimeoutError, RemoteError
-
-LINK_ENDS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
 class Peer:
@@ -93,6 +91,7 @@ class Peer:
         """Serve until the connection ends; `first` is what came behind the introduction. The rule that the peer
         broke, if any."""
         offence: RemoteError | None = None
+        failure: BaseExceptionGroup[BaseException] | None = None
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -106,6 +105,12 @@ class Peer:
             self.reason = "the connection broke"
         except* RemoteError as group:
             offence = next(error for error in group.exceptions if isinstance(error, RemoteError))
+        except* OURS as group:
+            failure = group
+        except* Exception as group:  # noqa: BLE001 - whatever it is, the others' links go on
+            offence = describe_defect(group)
+        if failure is not None:
+            raise failure.exceptions[0]
         if offence is not None:
             self.reason = offence.message
         return offence

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import trio
 
 from p2p.channels import CHANNELS, PROTOCOL_CHANNELS
+from p2p.defects import LINK_ENDS
 from p2p.dialer import Dialer
 from p2p.events import Inbound, LinkEvent, PeerDown, PeerInfo, PeerUp
 from p2p.handshake import Greeting
@@ -25,7 +26,7 @@ from p2p.introduction import Introduced, Judge, introduce
 from p2p.limits import DEFAULT_LIMITS, LinkLimits, Notices
 from p2p.listener import Doorkeeper, Visit, describe_timeout
 from p2p.outbound import ChannelCounts
-from p2p.peer import LINK_ENDS, Peer, is_sendable
+from p2p.peer import Peer, is_sendable
 from p2p.scores import Scores
 from p2p.transport import SecureStream, TcpTransport, Transport
 from state.primitives.errors import (

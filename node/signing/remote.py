@@ -37,6 +37,7 @@ from node.signing.messages import (
 )
 from node.signing.session import Session
 from node.signing.voter import choose_address
+from p2p.defects import LINK_ENDS
 from p2p.identity import node_id_of
 from p2p.limits import REFUSAL_SECONDS_MAX, LinkLimits, Notices
 from p2p.listener import Doorkeeper, Visit, describe_timeout
@@ -58,7 +59,6 @@ from state.validators import ValidatorSet
 
 LIMITS: Final = LinkLimits(handshake_seconds_max=10.0, handshakes_max=8, handshakes_per_host_max=4)
 PROBE_SECONDS_MAX: Final = 2.0  # for the connected signer to answer when another connection wants its place
-LINK_ENDS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
