@@ -13,8 +13,8 @@ from typing import Final
 
 from node.network import Network
 from node.telemetry.logs import get_log
-from p2p.defects import LINK_ENDS, OURS, describe_defect
-from state.primitives.errors import RemoteError
+from p2p.defects import unforeseen_is_offence
+from state.primitives.errors import HandlingError, RemoteError
 
 _LOG: Final = get_log("p2p")
 
@@ -23,12 +23,9 @@ _LOG: Final = get_log("p2p")
 def blamed(network: Network, peer_id: str) -> Iterator[None]:
     """The block handles one message of this peer."""
     try:
-        yield
+        with unforeseen_is_offence():
+            yield
     except RemoteError as error:
+        if isinstance(error, HandlingError):
+            _LOG.error("a peer's message could not be handled", peer=peer_id, error=error.message, hint=error.hint)
         network.report(peer_id, error)
-    except (*OURS, *LINK_ENDS):  # a closed channel is no link, but ends this part of the node as well
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the node must outlive a peer's bytes
-        defect = describe_defect(error)
-        _LOG.error("a peer's message could not be handled", peer=peer_id, error=defect.message, hint=defect.hint)
-        network.report(peer_id, defect)

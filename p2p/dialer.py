@@ -12,7 +12,7 @@ from typing import Protocol
 
 import trio
 
-from p2p.defects import OURS, describe_defect
+from p2p.defects import unforeseen_is_offence
 from p2p.identity import PeerAddress
 from p2p.limits import DIAL_FAILURES_UNTOLD, LinkLimits
 from p2p.transport import SecureStream, Transport
@@ -80,16 +80,13 @@ class Dialer:
             if stream is None:
                 raise UnreachableError(f"no answer within {self._limits.handshake_seconds_max:.0f} s")
             self._failures.pop(address, None)
-            await self._serve(stream, address)
+            with unforeseen_is_offence():
+                await self._serve(stream, address)
         except DuplicatePeerError:
             pass  # both sides dialled at once, and theirs stays
         except RemoteError as error:
             self._notice(str(address), error)
-        except OURS:
-            raise
         except OSError as error:
             failures = self._failures[address] = self._failures.get(address, 0) + 1
             if failures >= DIAL_FAILURES_UNTOLD:
                 self._notice(str(address), UnreachableError(f"nobody answers: {error.strerror or error}"))
-        except Exception as error:  # noqa: BLE001 - whatever answers there, the others are dialled
-            self._notice(str(address), describe_defect(error))

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from p2p.defects import OURS, describe_defect
+from p2p.defects import unforeseen_is_offence
 from p2p.limits import ACCEPT_PAUSE_SECONDS, HOST_BREAK_COST, HOST_FAILURE_COST, Hosts, LinkLimits, host_key
 from p2p.transport import Listener, SecureStream
 from state.primitives.errors import DuplicatePeerError, HandshakeTimeoutError, RemoteError, TooManyPeersError
@@ -106,16 +106,12 @@ class Doorkeeper:
     async def _receive(self, stream: SecureStream, visit: Visit) -> None:
         cost = HOST_BREAK_COST
         try:
-            await self._serve(stream, visit)
+            with unforeseen_is_offence():
+                await self._serve(stream, visit)
         except RemoteError as error:
             cost = 0.0 if isinstance(error, _FREE_OF_CHARGE) else HOST_FAILURE_COST
             if not isinstance(error, DuplicatePeerError):  # both dialled at once: no news
                 self._notice(visit.host, error)
-        except OURS:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, anybody may knock
-            cost = HOST_FAILURE_COST
-            self._notice(visit.host, describe_defect(error))
         if visit.is_pending:
             self._hosts.charge(visit.host, cost, trio.current_time())
             self.passed(visit)

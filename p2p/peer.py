@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 import trio
 
 from p2p.channels import CHANNELS, CONTROL
-from p2p.defects import LINK_ENDS, OURS, describe_defect
+from p2p.defects import LINK_ENDS, unforeseen_is_offence
 from p2p.events import Inbound, PeerInfo
 from p2p.frames import GRANT, NONCE_MAX, PING, FrameReader, decode_control
 from p2p.inbox import Inbox
@@ -91,26 +91,20 @@ class Peer:
         """Serve until the connection ends; `first` is what came behind the introduction. The rule that the peer
         broke, if any."""
         offence: RemoteError | None = None
-        failure: BaseExceptionGroup[BaseException] | None = None
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write)
                     nursery.start_soon(self._beat)
                     nursery.start_soon(self._watch_probe)
-                    await self._read(first)
+                    with unforeseen_is_offence():
+                        await self._read(first)
                     self.reason = "the peer closed the connection"
                     nursery.cancel_scope.cancel()
         except* LINK_ENDS:
             self.reason = "the connection broke"
         except* RemoteError as group:
             offence = next(error for error in group.exceptions if isinstance(error, RemoteError))
-        except* OURS as group:
-            failure = group
-        except* Exception as group:  # noqa: BLE001 - whatever it is, the others' links go on
-            offence = describe_defect(group)
-        if failure is not None:
-            raise failure.exceptions[0]
         if offence is not None:
             self.reason = offence.message
         return offence

@@ -118,6 +118,6 @@ def test_what_is_told_names_the_places() -> None:
     try:
         deep(50)
     except Defect as error:
-        told = describe_defect(ExceptionGroup("", [ExceptionGroup("", [error])]))
+        told = describe_defect(error)
     assert told.message.startswith("a defect: Defect in deep:") and "secret" not in told.message
     assert told.message.count("deep:") == 4 and told.hint
