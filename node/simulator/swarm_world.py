@@ -206,27 +206,26 @@ class World:
                 self._faults.append(_Fault(name, undo, trio.current_time() + lasts))
 
     def _cause(self, name: str, draw: Random) -> Callable[[], None]:
-        directions = self.wires.directions
-        pairs = sorted(directions)
+        disturb, pairs = self.wires.disturb, sorted(self.wires.directions)
         if name == "delay":
-            return self._change(pairs, delay_s=draw.uniform(0.01, 0.3), jitter_s=draw.uniform(0.0, 0.3))
+            return disturb(pairs, delay_s=draw.uniform(0.01, 0.3), jitter_s=draw.uniform(0.0, 0.3))
         if name == "loss":
-            return self._change(pairs, loss=draw.uniform(0.0, 0.3))
+            return disturb(pairs, loss=draw.uniform(0.0, 0.3))
         if name == "disorder":
-            return self._change(pairs, disorder=draw.uniform(0.0, 0.5), duplicates=draw.uniform(0.0, 0.5))
+            return disturb(pairs, disorder=draw.uniform(0.0, 0.5), duplicates=draw.uniform(0.0, 0.5))
         if name == "partition":
             group = {node.name for node in self.nodes if draw.random() < 0.5}
             if 3 * max(len(group), len(self.nodes) - len(group)) <= 2 * len(self.nodes):
                 self.note("partitioned without a quorum")
-            return self._change([(a, b) for a, b in pairs if (a in group) != (b in group)], is_cut=True)
+            return disturb([(a, b) for a, b in pairs if (a in group) != (b in group)], is_cut=True)
         if name == "one way":
-            return self._change([pair for pair in pairs if draw.random() < 0.3], is_cut=True)
+            return disturb([pair for pair in pairs if draw.random() < 0.3], is_cut=True)
         if name == "mute and deaf":
             mute, deaf = draw.choice(self.nodes).name, draw.choice(self.nodes).name
-            return self._change([(a, b) for a, b in pairs if a == mute or b == deaf], is_cut=True)
+            return disturb([(a, b) for a, b in pairs if a == mute or b == deaf], is_cut=True)
         if name == "pause":
             paused = draw.choice(self.nodes).name
-            return self._change([pair for pair in pairs if paused in pair], is_cut=True)
+            return disturb([pair for pair in pairs if paused in pair], is_cut=True)
         return self._cause_local(name, draw)
 
     def _cause_local(self, name: str, draw: Random) -> Callable[[], None]:
@@ -257,20 +256,6 @@ class World:
     def _flip_bit(self, node: SwarmNode, draw: Random) -> None:
         if node.disk.flip_log_bit(draw.randrange):
             self.note("log damaged")
-
-    def _change(self, pairs: list[tuple[str, str]], **settings: float | bool) -> Callable[[], None]:
-        before = {pair: {name: getattr(self.wires.directions[pair], name) for name in settings} for pair in pairs}
-        for pair in pairs:
-            for name, value in settings.items():
-                setattr(self.wires.directions[pair], name, value)
-
-        def undo() -> None:
-            for pair, values in before.items():
-                for name, value in values.items():
-                    setattr(self.wires.directions[pair], name, value)
-            self.wires.release()
-
-        return undo
 
     def _end_faults(self, now: float) -> None:
         for fault in [fault for fault in self._faults if fault.ends_at <= now]:

@@ -1,15 +1,17 @@
 """The wires of a swarm: every pair of nodes linked, each direction with its own delay, loss, duplicates, disorder and cuts.
 
+Troubles overlap: a direction is as bad as all that go on make it, and as good as new when the last one is over.
 One task carries everything, in the order of virtual time, and draws from one generator. A cut direction holds what is sent until it is
 healed; what is lost is lost. Inboxes are bounded: a node that does not read makes its messages wait. What a message means is not known.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import heapq
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +39,22 @@ class Direction:
     is_cut: bool = False
     under_way: int = 0
     last_s: float = 0.0
+
+    def calm(self) -> None:
+        """No trouble at all; what is under way stays so."""
+        for name, value in _CALM.items():
+            setattr(self, name, value)
+
+
+_CALM: Final = {
+    item.name: item.default for item in dataclasses.fields(Direction) if item.name not in ("under_way", "last_s")
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trouble:
+    pairs: frozenset[tuple[str, str]]
+    settings: dict[str, float | bool]
 
 
 @dataclass(order=True, slots=True)
@@ -66,6 +84,7 @@ class Wires:
         self._clock = clock
         self._heap: list[_Parcel] = []
         self._held: list[_Parcel] = []
+        self._troubles: list[_Trouble] = []
         self._number = 0
         self._wake = trio.Event()
         self._scope: trio.CancelScope | None = None
@@ -162,13 +181,33 @@ class Wires:
             for other in self.switches.values():
                 other.unlink(switch.name)
 
+    def disturb(self, pairs: Iterable[tuple[str, str]], **settings: float | bool) -> Callable[[], None]:
+        """These directions get these qualities, until the answer is called. Of two values for one quality the later one counts."""
+        trouble = _Trouble(frozenset(pairs), settings)
+        self._troubles.append(trouble)
+        self._settle()
+
+        def over() -> None:
+            if trouble in self._troubles:
+                self._troubles.remove(trouble)
+                self._settle()
+                self.release()
+
+        return over
+
     def heal(self) -> None:
         """Every direction is perfect again, and what was held is on its way."""
-        for direction in self.directions.values():
-            direction.delay_s, direction.jitter_s = 0.005, 0.002
-            direction.loss = direction.duplicates = direction.disorder = 0.0
-            direction.is_cut = False
+        self._troubles.clear()
+        self._settle()
         self.release()
+
+    def _settle(self) -> None:
+        for pair, direction in self.directions.items():
+            direction.calm()
+            for trouble in self._troubles:
+                if pair in trouble.pairs:
+                    for name, value in trouble.settings.items():
+                        setattr(direction, name, value)
 
     def release(self) -> None:
         """Directions that are not cut any more go on with what they held."""

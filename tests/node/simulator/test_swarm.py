@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from random import Random
 
 import pytest
 
+from node.clock import VirtualClock
 from node.simulator import swarm_world
 from node.simulator.bugs import planted
 from node.simulator.byzantine import KINDS
@@ -15,6 +17,7 @@ from node.simulator.checkers import Checkers
 from node.simulator.keys import SimKeys
 from node.simulator.swarm import FAULT_PROFILES, run_swarm
 from node.simulator.swarm_node import SwarmNode
+from node.simulator.wires import Direction, Wires
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -85,3 +88,23 @@ def test_a_commit_that_is_lost_is_noticed() -> None:
     checkers._reported["node0"] = 7
     checkers.restarted("node0", 6)
     assert checkers.broken
+
+
+def test_troubles_that_overlap_do_not_undo_each_other() -> None:
+    wires = Wires(Random(1), VirtualClock(0))
+    for pair in (("a", "b"), ("b", "a")):
+        wires.directions[pair] = Direction()
+    link = wires.directions[("a", "b")]
+    first = wires.disturb([("a", "b")], is_cut=True, loss=0.1)
+    second = wires.disturb([("a", "b"), ("b", "a")], is_cut=True, loss=0.2)
+    first()
+    assert (link.is_cut, link.loss) == (True, 0.2), "the second goes on"
+    third = wires.disturb([("a", "b")], delay_s=3.0)
+    second()
+    assert (link.is_cut, link.loss, link.delay_s) == (False, 0.0, 3.0)
+    third()
+    assert link == Direction() == wires.directions[("b", "a")]
+    again = wires.disturb([("a", "b")], is_cut=True)
+    wires.heal()
+    again()  # it is over already
+    assert link == Direction()
