@@ -187,7 +187,7 @@ class Core:
         """L11-21."""
         h.state = RoundState(round_, Step.PROPOSE, h.state.lock)
         h.votes.forget_old_nil(round_)
-        for proposal in h.proposals(round_):  # it came early, and its block may have been let go since
+        for proposal in h.proposals(round_):  # it came early
             if h.want(proposal.block_id):
                 out.append(WantBlock(h.height, proposal.block_id))
         # the proposer's own timeout runs as well: its block may never be ready (B3)
@@ -311,7 +311,8 @@ class Core:
         h.add_proposal(proposal, timely)
         if self.decided:
             return False  # it came too late for anything but evidence
-        if h.want(proposal.block_id):
+        is_due = proposal.round <= h.state.round or h.has_quorum(proposal.round, VoteType.PREVOTE, proposal.block_id)
+        if is_due and h.want(proposal.block_id):  # of a later round when that begins: inventions must not crowd out what is needed now
             out.append(WantBlock(h.height, proposal.block_id))
         return True
 

@@ -16,11 +16,12 @@ from consensus.fields import read_bytes, read_height, read_int, read_list, read_
 from consensus.height import HeightState
 from consensus.messages import Step
 from consensus.vote import Proposal, Vote, VoteType
-from state.primitives.codec import Value
+from state.primitives.codec import Value, encode_trusted
 from state.primitives.errors import MalformedError
+from state.primitives.hashing import sha256
 from state.primitives.limits import PROPOSALS_PER_ROUND_MAX, VALIDATORS_MAX
 
-PROPOSAL_NAME_BYTES: Final = 8  # of a block hash: enough to tell the few proposals of a round apart
+PROPOSAL_NAME_BYTES: Final = 16  # nobody can make two proposals of one name
 PROPOSALS_TOLD_MAX: Final = PROPOSALS_PER_ROUND_MAX + 1  # one more may have a quorum behind it
 SUMMARY_ROUNDS_MAX: Final = 32  # rounds of one height that are told of: the latest
 BITMAP_BYTES_MAX: Final = (VALIDATORS_MAX + 7) // 8
@@ -30,7 +31,7 @@ BITMAP_BYTES_MAX: Final = (VALIDATORS_MAX + 7) // 8
 class RoundSummary:
     """What is held of one round. Bitmaps are integers, bit i for validator i; `*_quorum`: more than 2/3 for one value.
 
-    `proposals` are the first bytes of the hashes of the proposed blocks.
+    `proposals` are names of proposals (`name_proposal`).
     """
 
     round: int
@@ -110,7 +111,7 @@ def summarize(view: HeightState) -> Summary:
             quorums.append(_has_any_quorum(view, round_, vote_type))
         items.append(
             RoundSummary(
-                round_, tuple(map(_name, view.proposals(round_)))[:PROPOSALS_TOLD_MAX], bits[0], quorums[0], bits[1], quorums[1]
+                round_, tuple(map(name_proposal, view.proposals(round_)))[:PROPOSALS_TOLD_MAX], bits[0], quorums[0], bits[1], quorums[1]
             )
         )
     return Summary(view.height, view.state.round, view.state.step, tuple(items))
@@ -136,7 +137,7 @@ def compute_missing(view: HeightState, peer: Summary, limit: int) -> list[Vote |
     untold = min(held) if len(held) == SUMMARY_ROUNDS_MAX else 0  # a summary is silent about rounds before this one
     for round_ in _urgent_rounds(view, peer.round, untold):
         item = held.get(round_, _nothing(round_))
-        out += [proposal for proposal in view.proposals(round_) if _name(proposal) not in item.proposals]
+        out += [proposal for proposal in view.proposals(round_) if name_proposal(proposal) not in item.proposals]
         for vote_type, known, has_quorum in (
             (VoteType.PRECOMMIT, item.precommits, item.precommit_quorum),
             (VoteType.PREVOTE, item.prevotes, item.prevote_quorum),
@@ -146,6 +147,12 @@ def compute_missing(view: HeightState, peer: Summary, limit: int) -> list[Vote |
         if len(out) >= limit:
             break
     return out
+
+
+def name_proposal(proposal: Proposal) -> bytes:
+    """Tells proposals of one round apart by all that makes them different: two blocks may have one header, one block two times."""
+    told = encode_trusted((proposal.block_id.to_wire(), proposal.pol_round, proposal.time_ns))
+    return sha256(told)[:PROPOSAL_NAME_BYTES]
 
 
 def votes_of(commit: Commit, pq_commit: PqCommit) -> list[Vote]:
@@ -209,10 +216,6 @@ def _limited(
 ) -> list[Vote | Proposal]:
     """What has room, and then a hidden quorum as a whole."""
     return [*[*out, *missing][: max(limit, len(out))], *hidden]
-
-
-def _name(proposal: Proposal) -> bytes:
-    return proposal.block_id.hash[:PROPOSAL_NAME_BYTES]
 
 
 def _nothing(round_: int) -> RoundSummary:

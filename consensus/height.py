@@ -154,8 +154,14 @@ class HeightState:
         return block_id in self._wanted
 
     def missing_blocks(self) -> list[BlockID]:
-        """Wanted blocks that are not here."""
-        return [block_id for block_id in self._wanted if block_id not in self.blocks]
+        """Wanted blocks that are not here, the most important first: decided, behind a quorum, proposed in this round, others."""
+        missing = [block_id for block_id in self._wanted if block_id not in self.blocks]
+        if len(missing) < 2:
+            return missing
+        decided = [value for _, value in self.decided_rounds()]
+        locked = [self.quorum_value(round_, VoteType.PREVOTE) for round_ in self.votes.rounds()]
+        proposed = [proposal.block_id for proposal in self.proposals(self.state.round)]
+        return sorted(missing, key=lambda value: (value not in decided, value not in locked, value not in proposed))
 
     def set_verdict(self, block_id: BlockID, valid: bool) -> bool:
         """Remember a verdict; False if there was one already, which stands."""

@@ -1,23 +1,27 @@
 """Rebuilding blocks from the transactions we already have: the pure half of block propagation.
 
-A proposer announces a block as its header, last commit, evidence and transaction *hashes*. Everyone else takes the bodies from
+A proposer announces a block as its name, header, last commit, evidence and transaction *hashes*. Everyone else takes the bodies from
 its own mempool and asks only for what it lacks: first the peer that announced, then others that said they have the block, then
 anyone. Time and messages come in as arguments; what to send, finished blocks and complaints come out as values.
+
+Blocks are known and asked for by their whole name. A header's hash is not enough: it covers neither the round of the last commit nor the
+bytes of evidence, so that a proposer can give two blocks one header, and who has one of them must not be blamed by who wants the other.
 
 What a hostile peer can do here, and what stops it: a list of hashes that is not the header's is refused before anything is
 fetched (`data_hash` is the Merkle root of exactly these hashes); a body with another hash is refused; what is withheld is asked
 of the next peer after a deadline; only blocks that consensus wants are assembled, `ASSEMBLIES_MAX` at a time, one early
-announcement kept for each peer; bodies are held up to the size that the block's name states, and none that no block may have; and a
-rebuilt block counts only if its whole identity (header and part-set hash) is the wanted one.
+announcement kept for each peer; bodies are held up to the size that the block's name states, and none that no block may have; a
+rebuilt block counts only if its name is the announced one; and what costs work to answer is answered once in a while to each peer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from consensus.block import Block, BlockID, Header
+from consensus.block import Block, Header
+from consensus.block_id import BlockID
 from consensus.commit import Commit
 from consensus.evidence import Evidence, evidence_from_wire, evidence_hash, evidence_to_wire
 from state.primitives import merkle
@@ -37,6 +41,7 @@ from state.primitives.limits import (
 MS: Final = 1_000_000
 COMPACT_GRACE_NS: Final = 100 * MS  # the announcement follows the proposal; ask only if it does not
 ANSWER_TIMEOUT_NS: Final = 1_000 * MS  # then the next peer is asked
+REPEAT_NS: Final = 500 * MS  # the same answer to the same peer: sooner than it asks again
 RETRY_NS: Final = 500 * MS  # when everybody was asked in vain
 
 # message kinds of the block channel
@@ -50,8 +55,9 @@ HAVE: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class CompactBlock:
-    """A block with hashes in place of transactions."""
+    """A block with hashes in place of transactions, under the name that its sender claims for it."""
 
+    block_id: BlockID
     header: Header
     last_commit: Commit
     evidence: tuple[Evidence, ...]
@@ -60,24 +66,26 @@ class CompactBlock:
     @classmethod
     def of(cls, block: Block) -> CompactBlock:
         """The compact form of a block."""
-        return cls(block.header, block.last_commit, tuple(block.evidence), tuple(sha256(tx) for tx in block.txs))
+        hashes = tuple(sha256(tx) for tx in block.txs)
+        return cls(block.block_id(), block.header, block.last_commit, tuple(block.evidence), hashes)
 
     def to_wire(self) -> tuple[Value, ...]:
         """Canonical array; the hashes travel as one byte string."""
         evidence = tuple(evidence_to_wire(item) for item in self.evidence)
-        return self.header.to_wire(), self.last_commit.to_wire(), evidence, b"".join(self.tx_hashes)
+        return self.block_id.to_wire(), self.header.to_wire(), self.last_commit.to_wire(), evidence, b"".join(self.tx_hashes)
 
     @classmethod
     def from_wire(cls, value: Value) -> CompactBlock:
         """Inverse of `to_wire`. Raises `MalformedError`."""
-        if type(value) is not tuple or len(value) != 4:
-            raise MalformedError("a compact block has four parts")
-        header, commit, evidence, hashes = value
+        if type(value) is not tuple or len(value) != 5:
+            raise MalformedError("a compact block has five parts")
+        block_id, header, commit, evidence, hashes = value
         if type(evidence) is not tuple or len(evidence) > EVIDENCE_PER_BLOCK_MAX or type(hashes) is not bytes:
             raise MalformedError("a compact block has a wrong shape")
         if len(hashes) % HASH_BYTES or len(hashes) > BLOCK_TXS_HARD_MAX * HASH_BYTES:
             raise MalformedError("a compact block has a wrong list of hashes")
         return cls(
+            BlockID.from_wire(block_id),
             Header.from_wire(header),
             Commit.from_wire(commit),
             tuple(evidence_from_wire(item) for item in evidence),
@@ -123,56 +131,81 @@ class _Assembly:
         self.compact, self.txs, self.missing, self.held_bytes = None, [], {}, 0
 
 
+@dataclass(slots=True)
+class _Served:
+    block: Block
+    compact: CompactBlock | None
+    announced_ns: dict[str, int] = field(default_factory=dict)  # when it was last sent to each peer that asked
+
+    def announcement(self) -> tuple[Value, ...]:
+        """The message. Hashing the transactions of a full block takes a tenth of a second, and is done once."""
+        if self.compact is None:
+            self.compact = CompactBlock.of(self.block)
+        return COMPACT, *self.compact.to_wire()
+
+
 class Assembler:
     """Blocks wanted, blocks served. `take_blocks` and `take_complaints` empty what has come out since the last call."""
 
     def __init__(self, find_tx: Callable[[bytes], bytes | None]) -> None:
         self._find_tx = find_tx
-        self._wanted: dict[bytes, _Assembly] = {}
-        self._early: dict[str, tuple[bytes, CompactBlock]] = {}
+        self._wanted: dict[BlockID, _Assembly] = {}
+        self._early: dict[str, CompactBlock] = {}
         self._peers: dict[str, None] = {}
-        self._blocks: dict[bytes, Block] = {}
+        self._blocks: dict[BlockID, _Served] = {}
         self._done: list[Block] = []
         self._complaints: list[tuple[str, QenexError]] = []
 
     # what consensus says
 
     def want(self, block_id: BlockID, height: int, peer: str, now_ns: int) -> list[Send]:
-        """Consensus needs this block; `peer` (or "") told us of it and so should have it."""
-        key = block_id.hash
-        if key in self._blocks or (key in self._wanted and self._wanted[key].block_id == block_id):
+        """Consensus needs this block; `peer` (or "") told us of it and so should have it. If every place is taken, `keep_only` decides."""
+        served = self._blocks.get(block_id)
+        if served is not None:
+            self._done.append(served.block)  # consensus had let it go
+        if served is not None or block_id in self._wanted or len(self._wanted) >= ASSEMBLIES_MAX:
             return []
-        while len(self._wanted) >= ASSEMBLIES_MAX:
-            del self._wanted[next(iter(self._wanted))]
-        assembly = self._wanted[key] = _Assembly(block_id, height, deadline_ns=now_ns + COMPACT_GRACE_NS)
+        assembly = self._wanted[block_id] = _Assembly(block_id, height, deadline_ns=now_ns + COMPACT_GRACE_NS)
         if peer:
             assembly.holders[peer] = None
-        for name, (early_key, compact) in list(self._early.items()):
-            if early_key == key:
+        for name, compact in list(self._early.items()):
+            if compact.block_id == block_id:
                 del self._early[name]
                 return self._on_wanted_compact(assembly, name, compact, now_ns)
         return []
 
-    def add_block(self, block: Block) -> None:
-        """A whole block that peers may ask us for: our own proposal, or one just rebuilt."""
-        key = block.header.hash()
-        self._wanted.pop(key, None)
-        self._blocks.pop(key, None)
+    def keep_only(self, block_ids: Sequence[BlockID]) -> None:
+        """What consensus lacks now, the most important first: places are for the first of them, others make room."""
+        places = dict.fromkeys(block_ids[:ASSEMBLIES_MAX])
+        for block_id in [known for known in self._wanted if known not in places]:
+            del self._wanted[block_id]
+
+    def add_block(self, block: Block, compact: CompactBlock | None = None) -> None:
+        """A whole block that peers may ask us for: our own proposal, or one just rebuilt, of `compact`."""
+        block_id = block.block_id()
+        self._wanted.pop(block_id, None)
+        self._blocks.pop(block_id, None)
         while len(self._blocks) >= BLOCKS_SERVED_MAX:
             del self._blocks[next(iter(self._blocks))]
-        self._blocks[key] = block
+        self._blocks[block_id] = _Served(block, compact)
 
-    def get_block(self, block_hash: bytes) -> Block | None:
+    def announcement(self, block_id: BlockID) -> tuple[Value, ...] | None:
+        """The message that announces a block that is still kept."""
+        served = self._blocks.get(block_id)
+        return None if served is None else served.announcement()
+
+    def get_block(self, block_id: BlockID) -> Block | None:
         """A whole block that is still kept."""
-        return self._blocks.get(block_hash)
+        served = self._blocks.get(block_id)
+        return None if served is None else served.block
 
     def forget_below(self, height: int) -> None:
         """Heights below are decided. The last decided block is still served, to those that are a moment behind."""
-        for key in [known for known, assembly in self._wanted.items() if assembly.height < height]:
-            del self._wanted[key]
-        for key in [known for known, block in self._blocks.items() if block.header.height < height - 1]:
-            del self._blocks[key]
-        for peer in [name for name, (_, compact) in self._early.items() if compact.header.height < height]:
+        for block_id in [known for known, assembly in self._wanted.items() if assembly.height < height]:
+            del self._wanted[block_id]
+        for block_id in [known for known, served in self._blocks.items() if served.block.header.height < height - 1]:
+            del self._blocks[block_id]
+        for peer in [name for name, compact in self._early.items() if compact.header.height < height]:
             del self._early[peer]
 
     # what peers say
@@ -185,6 +218,8 @@ class Assembler:
         """It has gone; what it owed is asked of others."""
         self._peers.pop(peer, None)
         self._early.pop(peer, None)
+        for served in self._blocks.values():
+            served.announced_ns.pop(peer, None)
         sends: list[Send] = []
         for assembly in self._wanted.values():
             assembly.holders.pop(peer, None)
@@ -194,33 +229,32 @@ class Assembler:
 
     def on_compact(self, peer: str, compact: CompactBlock, now_ns: int) -> list[Send]:
         """An announcement. Its hash lists are checked against its header before anything else."""
-        key = compact.header.hash()
-        if key in self._blocks:
+        if compact.block_id in self._blocks:
             return []
         problem = find_mismatch(compact)
         if problem:
             self._complain(peer, problem)
             return []
-        assembly = self._wanted.get(key)
+        assembly = self._wanted.get(compact.block_id)
         if assembly is None:
-            self._early[peer] = key, compact
+            self._early[peer] = compact
             return []
         assembly.holders[peer] = None
         if assembly.compact is not None:
             return []
         return self._on_wanted_compact(assembly, peer, compact, now_ns)
 
-    def on_have(self, peer: str, block_hash: bytes) -> None:
+    def on_have(self, peer: str, block_id: BlockID) -> None:
         """A peer has rebuilt the block."""
-        assembly = self._wanted.get(block_hash)
+        assembly = self._wanted.get(block_id)
         if assembly is not None:
             assembly.holders[peer] = None
 
     def on_txs(
-        self, peer: str, block_hash: bytes, indices: tuple[int, ...], txs: tuple[bytes, ...], now_ns: int
+        self, peer: str, block_id: BlockID, indices: tuple[int, ...], txs: tuple[bytes, ...], now_ns: int
     ) -> list[Send]:
         """Bodies that we asked for, perhaps a part of them."""
-        assembly = self._wanted.get(block_hash)
+        assembly = self._wanted.get(block_id)
         if assembly is None or assembly.compact is None:
             return []
         problem = "" if txs else "answered with no transaction"
@@ -240,19 +274,19 @@ class Assembler:
             assembly.deadline_ns = now_ns + ANSWER_TIMEOUT_NS
         return self._finish(assembly, now_ns)
 
-    def on_lack(self, peer: str, block_hash: bytes, now_ns: int) -> list[Send]:
+    def on_lack(self, peer: str, block_id: BlockID, now_ns: int) -> list[Send]:
         """A peer does not have what we asked it for."""
-        assembly = self._wanted.get(block_hash)
+        assembly = self._wanted.get(block_id)
         if assembly is None or assembly.asked != peer:
             return []
         assembly.holders.pop(peer, None)
         return self._ask_next(assembly, now_ns)
 
-    def on_want_txs(self, peer: str, block_hash: bytes, indices: tuple[int, ...]) -> list[Send]:
+    def on_want_txs(self, peer: str, block_id: BlockID, indices: tuple[int, ...]) -> list[Send]:
         """A peer asks for bodies: answers in batches of about `BLOCK_BATCH_BYTES`."""
-        block = self._blocks.get(block_hash)
+        block = self.get_block(block_id)
         if block is None:
-            return [Send(peer, (LACK, block_hash))]
+            return [Send(peer, (LACK, block_id.to_wire()))]
         last = -1
         for index in indices:
             if not last < index < len(block.txs):  # rising, so that a short question has no endless answer
@@ -264,20 +298,23 @@ class Assembler:
         size = 0
         for index in indices:
             if chosen and size + len(block.txs[index]) > BLOCK_BATCH_BYTES:
-                sends.append(_txs_message(peer, block_hash, block, chosen))
+                sends.append(_txs_message(peer, block, chosen))
                 chosen, size = [], 0
             chosen.append(index)
             size += len(block.txs[index])
         if chosen:
-            sends.append(_txs_message(peer, block_hash, block, chosen))
+            sends.append(_txs_message(peer, block, chosen))
         return sends
 
-    def on_want_block(self, peer: str, block_hash: bytes) -> list[Send]:
-        """A peer asks for the announcement of a block."""
-        block = self._blocks.get(block_hash)
-        if block is None:
-            return [Send(peer, (LACK, block_hash))]
-        return [Send(peer, (COMPACT, *CompactBlock.of(block).to_wire()))]
+    def on_want_block(self, peer: str, block_id: BlockID, now_ns: int) -> list[Send]:
+        """A peer asks for the announcement of a block: sent to each at most once in `REPEAT_NS`."""
+        served = self._blocks.get(block_id)
+        if served is None:
+            return [Send(peer, (LACK, block_id.to_wire()))]
+        if now_ns - served.announced_ns.get(peer, now_ns - REPEAT_NS) < REPEAT_NS:
+            return []
+        served.announced_ns[peer] = now_ns
+        return [Send(peer, served.announcement())]
 
     def tick(self, now_ns: int) -> list[Send]:
         """Ask the next peer for whatever is overdue."""
@@ -285,7 +322,7 @@ class Assembler:
         for assembly in list(self._wanted.values()):
             if assembly.deadline_ns <= now_ns:
                 sends += self._fill(assembly, now_ns)
-                if assembly.block_id.hash in self._wanted and assembly.deadline_ns <= now_ns:
+                if assembly.block_id in self._wanted and assembly.deadline_ns <= now_ns:
                     sends += self._ask_next(assembly, now_ns)
         return sends
 
@@ -318,7 +355,7 @@ class Assembler:
         assembly.txs = [b""] * len(compact.tx_hashes)
         assembly.missing = dict.fromkeys(range(len(compact.tx_hashes)))
         sends = self._fill(assembly, now_ns)
-        if assembly.block_id.hash in self._wanted and not assembly.asked:
+        if assembly.block_id in self._wanted and not assembly.asked:
             sends += self._ask(assembly, peer, now_ns)
         return sends
 
@@ -345,12 +382,12 @@ class Assembler:
         block = compact.to_block(assembly.txs)
         if block.block_id() != assembly.block_id:
             return self._give_up(assembly, now_ns)
-        self.add_block(block)
+        self.add_block(block, compact)
         self._done.append(block)
-        return [Send(peer, (HAVE, assembly.block_id.hash)) for peer in self._peers if peer != assembly.source]
+        return [Send(peer, (HAVE, assembly.block_id.to_wire())) for peer in self._peers if peer != assembly.source]
 
     def _give_up(self, assembly: _Assembly, now_ns: int) -> list[Send]:
-        """These parts are not the block's. Whoever relays has rebuilt the block first, so the one that announced it made them up."""
+        """These parts are not the block's that its announcement names: who announced it knew, since whoever relays has rebuilt it first."""
         self._complain(assembly.source, "announced a block under another identity")
         assembly.clear()
         assembly.holders.pop(assembly.source, None)
@@ -372,8 +409,8 @@ class Assembler:
         assembly.asked = peer
         assembly.deadline_ns = now_ns + ANSWER_TIMEOUT_NS
         if assembly.compact is None:
-            return [Send(peer, (WANT_BLOCK, assembly.block_id.hash))]
-        return [Send(peer, (WANT_TXS, assembly.block_id.hash, tuple(assembly.missing)))]
+            return [Send(peer, (WANT_BLOCK, assembly.block_id.to_wire()))]
+        return [Send(peer, (WANT_TXS, assembly.block_id.to_wire(), tuple(assembly.missing)))]
 
     def _complain(self, peer: str, what: str) -> None:
         self._complaints.append((peer, InvalidBlockError(f"peer {what}")))
@@ -382,6 +419,8 @@ class Assembler:
 def find_mismatch(compact: CompactBlock) -> str:
     """How the parts of an announcement contradict its header, or nothing."""
     header = compact.header
+    if header.hash() != compact.block_id.hash:
+        return "announced a header under another name"
     if merkle.root(compact.tx_hashes) != header.data_hash:
         return "announced a list of transactions that is not the header's"
     if compact.last_commit.hash() != header.last_commit_hash:
@@ -391,5 +430,5 @@ def find_mismatch(compact: CompactBlock) -> str:
     return ""
 
 
-def _txs_message(peer: str, block_hash: bytes, block: Block, indices: list[int]) -> Send:
-    return Send(peer, (TXS, block_hash, tuple(indices), tuple(block.txs[index] for index in indices)))
+def _txs_message(peer: str, block: Block, indices: list[int]) -> Send:
+    return Send(peer, (TXS, block.block_id().to_wire(), tuple(indices), tuple(block.txs[index] for index in indices)))

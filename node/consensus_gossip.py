@@ -19,7 +19,8 @@ from typing import Final, TypeAlias
 import trio
 
 from consensus import messages as m
-from consensus.gossip import Summary, compute_missing, summarize
+from consensus.block_id import BlockID
+from consensus.gossip import Summary, compute_missing, name_proposal, summarize
 from consensus.height import HeightState
 from consensus.messages import Step
 from consensus.vote import Proposal, Vote
@@ -66,7 +67,7 @@ class ConsensusGossip:
         clock: Clock,
         view: Callable[[], HeightState | None],
         submit: Submit,
-        heard_of: Callable[[str, bytes], None],
+        heard_of: Callable[[str, BlockID], None],
     ) -> None:
         self._network = network
         self._inbound = inbound
@@ -137,13 +138,13 @@ class ConsensusGossip:
         now_ns = self._clock.monotonic_ns()
         if isinstance(message, Proposal):
             self._note_sent(peer, message, now_ns)
-            self._heard_of(event.peer_id, message.block_id.hash)
+            self._heard_of(event.peer_id, message.block_id)
             await self._submit(m.ProposalReceived(message, event.received_ns), event.peer_id)
             return
         for vote in message:
             self._note_sent(peer, vote, now_ns)
             if vote.block_id is not None:
-                self._heard_of(event.peer_id, vote.block_id.hash)
+                self._heard_of(event.peer_id, vote.block_id)
             await self._submit(m.VoteReceived(vote), event.peer_id)
 
     def _note_sent(self, peer: _Peer, message: Vote | Proposal, now_ns: int) -> None:
@@ -224,6 +225,6 @@ def decode_message(payload: bytes) -> Summary | Proposal | list[Vote]:
 
 def _key(message: Vote | Proposal) -> Key:
     if isinstance(message, Proposal):
-        return message.height, message.round, 0, 0, message.block_id.hash
-    block_hash = b"" if message.block_id is None else message.block_id.hash
-    return message.height, message.round, int(message.type), message.validator_index, block_hash
+        return message.height, message.round, 0, 0, name_proposal(message)
+    value = b"" if message.block_id is None else message.block_id.hash + message.block_id.parts_hash
+    return message.height, message.round, int(message.type), message.validator_index, value

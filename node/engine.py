@@ -71,7 +71,7 @@ class Engine:
             edges.warn,
         )
         self.propagation = Propagation(
-            edges.network, edges.block_channel, edges.clock, edges.find_tx, self._submit_block
+            edges.network, edges.block_channel, edges.clock, edges.find_tx, self._submit_block, self._missing_blocks
         )
         self.gossip = ConsensusGossip(
             edges.network,
@@ -105,6 +105,10 @@ class Engine:
     def _view(self) -> HeightState | None:
         return self.driver.core.view if self.driver.core.height else None
 
+    def _missing_blocks(self) -> tuple[int, list[BlockID]]:
+        core, view = self.driver.core, self._view()
+        return (0, []) if view is None or core.decided else (view.height, view.missing_blocks())
+
     async def _submit_block(self, block: Block) -> None:
         await self.driver.submit(m.BlockReceived(block))
 
@@ -115,7 +119,7 @@ class Engine:
         _LOG.debug("said", what=type(message).__name__, height=message.height, round=message.round)
         self.gossip.broadcast(message)
         if isinstance(message, Proposal) and message.pol_round < 0:
-            self.propagation.announce(message.block_id.hash)  # a block of an earlier round is known or asked for
+            self.propagation.announce(message.block_id)  # a block of an earlier round is known or asked for
 
     def want_block(self, height: int, block_id: BlockID) -> None:
         """See `node.roles.Outbox`."""

@@ -188,3 +188,28 @@ def test_a6_the_block_of_an_early_proposal_that_was_let_go_is_asked_for_when_its
         out += scene.step(m.VoteReceived(scene.vote(index, PREVOTE, early, None)))
     assert scene.place[0] == early
     assert of_kind(out, m.WantBlock) == [m.WantBlock(1, scene.block_id("A"))]
+
+
+def test_a6_inventions_of_coming_rounds_are_not_wanted_before_those_rounds() -> None:
+    """One validator of four named eight blocks that do not exist, and the block under way made room for them."""
+    scene = scene_at(own=3)
+    out = scene.propose(0, "A")
+    names = iter("BCDEFGHIJKLMNOPQ")
+    for round_ in range(1, FUTURE_PROPOSALS_MAX + 1):
+        if proposer.proposer_of(scene.validators, scene.priorities, round_) is scene.validators.validators[1]:
+            out += scene.propose(round_, next(names)) + scene.propose(round_, next(names))
+    assert of_kind(out, m.WantBlock) == [m.WantBlock(1, scene.block_id("A"))]
+    assert scene.core.view.missing_blocks() == [scene.block_id("A")]
+
+
+def test_a6_what_is_missing_is_named_by_its_importance() -> None:
+    scene = scene_at(own=3)
+    for name in ("A", "B"):
+        scene.propose(0, name)
+    scene.votes((0, 1, 2), PRECOMMIT, 1, "F")
+    scene.votes((0, 1, 2), PREVOTE, 0, "E")
+    scene.timeout(0, m.Step.PROPOSE)
+    fail = [scene.timeout(0, step) for step in (m.Step.PREVOTE, m.Step.PRECOMMIT)]
+    assert fail and scene.place[0] == 1
+    scene.propose(1, "D")
+    assert [scene.names[block_id] for block_id in scene.core.view.missing_blocks()] == ["F", "E", "D", "A", "B"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from consensus import messages as m
+from consensus import proposer
 from consensus.gossip import SUMMARY_ROUNDS_MAX, Summary, compute_missing, summarize, votes_of
 from consensus.messages import Step
 from consensus.vote import Proposal, Vote
-from tests.consensus.test_core import next_start
-from tests.consensus.world import PRECOMMIT, PREVOTE, Scene, make_commit, of_kind
+from tests.consensus.test_core import next_start, scene_at
+from tests.consensus.world import MS, PRECOMMIT, PREVOTE, Scene, make_commit, of_kind, sign_proposal
 
 LIMIT = 64
 FRESH = Summary(1, 0, Step.PROPOSE, ())
@@ -186,3 +189,22 @@ def test_a_summary_tells_of_the_latest_rounds_and_older_ones_are_not_sent_for_ev
 
 def of_kind_votes(messages: list[Vote | Proposal]) -> list[Vote]:
     return [message for message in messages if isinstance(message, Vote)]
+
+
+def test_two_proposals_of_one_header_reach_both_who_hold_one_of_them() -> None:
+    """A header does not cover the parts of its block, nor a block the proof-of-lock round and the time of its proposal."""
+    scene = scene_at(own=3)
+    scene.propose(0, "A")
+    first = scene.core.view.proposals(0)[0]
+    twins = (
+        replace(first, block_id=replace(first.block_id, parts_hash=b"\x09" * 32)),
+        replace(first, time_ns=first.time_ns + 1),
+    )
+    sender = proposer.proposer_of(scene.validators, scene.priorities, 0)
+    for twin in twins:
+        other = scene_at(own=2)
+        other.step(m.ProposalReceived(sign_proposal(twin, sender), first.time_ns + 10 * MS))
+        (lacking,) = [item for item in compute_missing(scene.core.view, summarize(other.core.view), 64) if isinstance(item, Proposal)]
+        assert lacking == first
+        out = other.step(m.ProposalReceived(lacking, first.time_ns + 10 * MS))
+        assert len(of_kind(out, m.ReportEvidence)) == 1

@@ -167,12 +167,12 @@ def consensus_messages() -> tuple[bytes, ...]:
 
 
 def block_messages() -> tuple[bytes, ...]:
-    block_hash = block_and_commit()[0].block_id().hash
+    name = block_and_commit()[0].block_id().to_wire()
     return (
         compact_block(),
-        encode_trusted((WANT_TXS, block_hash, (0, 1))),
-        encode_trusted((TXS, block_hash, (0,), (b"A",))),
-        *(encode_trusted((kind, block_hash)) for kind in (LACK, WANT_BLOCK, HAVE)),
+        encode_trusted((WANT_TXS, name, (0, 1))),
+        encode_trusted((TXS, name, (0,), (b"A",))),
+        *(encode_trusted((kind, name)) for kind in (LACK, WANT_BLOCK, HAVE)),
     )
 
 

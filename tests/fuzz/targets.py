@@ -141,7 +141,7 @@ def _propagation(data: bytes) -> None:
     elif kind == propagation.LACK:
         assembler.on_lack("stranger", fields[0], 0)
     elif kind == propagation.WANT_BLOCK:
-        assembler.on_want_block("stranger", fields[0])
+        assembler.on_want_block("stranger", fields[0], 0)
     else:
         assembler.on_have("stranger", fields[0])
 

@@ -72,7 +72,7 @@ def test_what_must_end_the_node_passes(error: Exception) -> None:
 
 
 def propagation(network: Any, inbound: Any) -> Any:
-    return Propagation(network, inbound, SystemClock(), lambda tx_hash: None, never)
+    return Propagation(network, inbound, SystemClock(), lambda tx_hash: None, never, lambda: (0, []))
 
 
 def mempool(network: Any, inbound: Any) -> Any:

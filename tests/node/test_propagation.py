@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
+from consensus.block_id import EMPTY, BlockID
 from node.compact import COMPACT, HAVE, LACK, TXS, WANT_BLOCK, WANT_TXS, CompactBlock
 from node.network import BLOCK
 from node.propagation import decode_message
@@ -21,7 +23,8 @@ from state.primitives.hashing import sha256
 from state.primitives.limits import BLOCK_MESSAGE_BYTES_MAX, PROPAGATION_QUEUE_MAX
 
 BUSY = ConsensusParams(block_interval_ms=100)
-KEY = b"\x07" * 32
+NAME = BlockID(b"\x07" * 32, 1, b"\x08" * 32)
+KEY = NAME.to_wire()
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +41,16 @@ def test_messages_are_strict() -> None:
         (HAVE, KEY),
         (WANT_TXS, KEY, (0, 5)),
         (TXS, KEY, (0,), (b"tx",)),
-        (COMPACT, 1, 2),
     ):
         kind, fields = decode_message(encode_trusted(good))
-        assert (kind, *fields) == good
+        assert (kind, *fields) == (good[0], NAME, *good[2:])
+    assert decode_message(encode_trusted((COMPACT, 1, 2))) == (COMPACT, (1, 2))
     for bad in (
         (),
         (LACK,),
         (LACK, KEY[:-1]),
+        (LACK, KEY[0]),
+        (LACK, EMPTY.to_wire()),
         (LACK, KEY, 1),
         (WANT_TXS, KEY),
         (WANT_TXS, KEY, (True,)),
@@ -111,18 +116,19 @@ async def test_hostile_peer_changes_nothing(tmp_path: Path, autojump_clock: trio
         for round_ in range(20):
             last = cluster.nodes[0].store.blocks[cluster.nodes[0].height].block
             compact = CompactBlock.of(last).to_wire()
-            key = last.header.hash()
+            key, unknown = last.block_id().to_wire(), replace(NAME, hash=sha256(b"%d" % round_)).to_wire()
             for message in (
                 (COMPACT, *compact),
-                (COMPACT, *compact[:3], compact[3] + KEY),
-                (COMPACT, *compact[:3], bytes(32 * round_)),
-                (COMPACT, None, None, None, None),
+                (COMPACT, *compact[:4], compact[4] + NAME.hash),
+                (COMPACT, *compact[:4], bytes(32 * round_)),
+                (COMPACT, unknown, *compact[1:]),
+                (COMPACT, None, None, None, None, None),
                 (TXS, key, tuple(range(round_)), (b"x",) * round_),
                 (WANT_TXS, key, tuple(range(10))),
                 (WANT_TXS, key, (0,) * 1000),
-                (WANT_TXS, sha256(b"%d" % round_), (1, 2, 3)),
+                (WANT_TXS, unknown, (1, 2, 3)),
                 (WANT_BLOCK, key),
-                (HAVE, sha256(b"%d" % round_)),
+                (HAVE, unknown),
                 (LACK, key),
             ):
                 stranger.broadcast(BLOCK, encode_trusted(message))

@@ -20,6 +20,7 @@ from node.compact import (
     COMPACT_GRACE_NS,
     HAVE,
     LACK,
+    REPEAT_NS,
     RETRY_NS,
     TXS,
     WANT_BLOCK,
@@ -65,7 +66,8 @@ def make_block(txs: tuple[bytes, ...], height: int = 7, app_hash: bytes = b"\x05
 
 TRANSACTIONS = tuple(b"transaction %d" % number for number in range(10))
 BLOCK = make_block(TRANSACTIONS)
-KEY = BLOCK.header.hash()
+NAME = BLOCK.block_id()
+KEY = NAME.to_wire()
 
 
 class Node:
@@ -112,16 +114,18 @@ class Net:
         assembler = node.assembler
         if kind == COMPACT:
             self.post(node, assembler.on_compact(sender, CompactBlock.from_wire(tuple(rest)), self.now_ns))
-        elif kind == WANT_TXS:
-            self.post(node, assembler.on_want_txs(sender, *rest))
+            return
+        block_id = BlockID.from_wire(rest.pop(0))
+        if kind == WANT_TXS:
+            self.post(node, assembler.on_want_txs(sender, block_id, *rest))
         elif kind == TXS:
-            self.post(node, assembler.on_txs(sender, *rest, self.now_ns))
+            self.post(node, assembler.on_txs(sender, block_id, *rest, self.now_ns))
         elif kind == LACK:
-            self.post(node, assembler.on_lack(sender, *rest, self.now_ns))
+            self.post(node, assembler.on_lack(sender, block_id, self.now_ns))
         elif kind == WANT_BLOCK:
-            self.post(node, assembler.on_want_block(sender, *rest))
+            self.post(node, assembler.on_want_block(sender, block_id, self.now_ns))
         elif kind == HAVE:
-            assembler.on_have(sender, *rest)
+            assembler.on_have(sender, block_id)
 
     def tick(self, passed_ns: int) -> None:
         self.now_ns += passed_ns
@@ -161,7 +165,7 @@ def test_from_the_mempool_nothing_is_asked(proposal_first: bool) -> None:
         net.run()
     assert other.blocks == [BLOCK]
     assert other.received == [COMPACT]
-    assert other.assembler.get_block(KEY) == BLOCK
+    assert other.assembler.get_block(NAME) == BLOCK
 
 
 def test_only_what_is_lacking_is_asked() -> None:
@@ -277,6 +281,85 @@ def test_same_header_under_another_identity() -> None:
     assert other.complaints == [("liar", "peer announced a block under another identity")]
 
 
+SIGNED = Commit(6, 0, BlockID(b"\1" * 32, 1, b"\2" * 32), (CommitSig(Flag.COMMIT, bytes(20), BLOCK.header.time_ns, bytes(64)),) * 4)
+TRUE = Block(replace(BLOCK.header, last_commit_hash=SIGNED.hash()), TRANSACTIONS, (), SIGNED)
+TWIN = Block(TRUE.header, TRANSACTIONS, (), replace(SIGNED, round=1))  # one header, another name
+
+
+def test_who_has_rebuilt_a_twin_still_gets_the_block_that_is_wanted() -> None:
+    liar, honest, other = Node("liar"), Node("h"), Node("o", TRANSACTIONS)
+    net = Net(liar, honest, other)
+    net.want(other, TWIN, peer="liar")
+    net.announce(liar, TWIN)
+    net.run()
+    assert other.blocks == [TWIN]
+    net.want(other, TRUE, peer="h")
+    net.announce(honest, TRUE)
+    net.run()
+    assert other.blocks == [TWIN, TRUE]
+    assert other.complaints == honest.complaints == []
+
+
+def test_who_has_the_true_block_is_not_blamed_by_who_wants_its_twin() -> None:
+    """It was asked by the header's hash, answered with its own block, was blamed, and asked again at once, until it was banned."""
+    first, second, other = Node("h1"), Node("h2"), Node("o", TRANSACTIONS)
+    net = Net(first, second, other)
+    first.assembler.add_block(TRUE)
+    second.assembler.add_block(TRUE)
+    net.want(other, TWIN)  # named by the proposer, to this node alone
+    for _ in range(10):
+        net.tick(RETRY_NS)
+    assert other.complaints == []
+    assert set(other.received) == {LACK} and len(other.received) <= 20
+    net.want(other, TRUE)
+    net.tick(COMPACT_GRACE_NS)
+    assert other.blocks == [TRUE]
+
+
+def test_a_name_that_is_not_the_headers_is_refused() -> None:
+    other = Node("o", TRANSACTIONS)
+    other.assembler.on_compact("liar", replace(CompactBlock.of(TRUE), block_id=NAME), 0)
+    assert [str(error) for _, error in other.assembler.take_complaints()] == ["peer announced a header under another name"]
+
+
+def test_what_found_no_place_is_fetched_when_it_is_the_most_important() -> None:
+    assembler = Assembler({}.get)
+    invented = [make_block((b"%d" % number,)).block_id() for number in range(ASSEMBLIES_MAX)]
+    for block_id in invented:
+        assembler.want(block_id, 7, "", 0)
+    assembler.want(NAME, 7, "", 0)
+    assert NAME not in assembler._wanted
+    assembler.keep_only([NAME, *invented])
+    assembler.want(NAME, 7, "", 0)
+    assert list(assembler._wanted) == [*invented[:-1], NAME]
+    assembler.keep_only([])
+    assert assembler.statistics()["wanted"] == 0
+
+
+def test_a_block_that_consensus_let_go_is_given_to_it_again() -> None:
+    assembler = Assembler({}.get)
+    assembler.add_block(BLOCK)
+    assert assembler.want(NAME, 7, "", 0) == []
+    assert assembler.take_blocks() == [BLOCK]
+
+
+def test_an_announcement_is_made_once_and_sent_to_each_peer_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Block] = []
+    make = CompactBlock.of
+
+    def counting(block: Block) -> CompactBlock:
+        made.append(block)
+        return make(block)
+
+    monkeypatch.setattr(CompactBlock, "of", counting)
+    assembler = Assembler({}.get)
+    assembler.add_block(BLOCK)
+    for peer in ("a", "b"):
+        sent = [assembler.on_want_block(peer, NAME, now_ns) for now_ns in range(0, REPEAT_NS + 1, REPEAT_NS // 10)]
+        assert [len(sends) for sends in sent] == [1, *[0] * 9, 1]
+    assert made == [BLOCK]
+
+
 @pytest.mark.parametrize("body", [b"", bytes(TX_BYTES_MAX + 1)])
 def test_a_body_of_a_size_that_no_block_has_is_refused(body: bytes) -> None:
     """Such a block was rebuilt, judged and logged, and the log could not be read at the next start."""
@@ -285,7 +368,7 @@ def test_a_body_of_a_size_that_no_block_has_is_refused(body: bytes) -> None:
     assembler.add_peer("p")
     assembler.want(block.block_id(), 7, "p", 0)
     assembler.on_compact("p", CompactBlock.of(block), 0)
-    assembler.on_txs("p", block.header.hash(), (0, 1), block.txs, 0)
+    assembler.on_txs("p", block.block_id(), (0, 1), block.txs, 0)
     assert assembler.take_blocks() == []
     assert [str(error) for _, error in assembler.take_complaints()] == ["peer sent a transaction of a size that no block has"]
 
@@ -296,7 +379,7 @@ def test_a_block_that_was_rebuilt_is_read_back_from_the_log(body: bytes) -> None
     assembler = Assembler({}.get)
     assembler.want(block.block_id(), 7, "p", 0)
     assembler.on_compact("p", CompactBlock.of(block), 0)
-    assembler.on_txs("p", block.header.hash(), (0,), block.txs, 0)
+    assembler.on_txs("p", block.block_id(), (0,), block.txs, 0)
     (rebuilt,) = assembler.take_blocks()
     assert decode_entry(encode_trusted(m.input_to_wire(m.BlockReceived(rebuilt)))) == m.BlockReceived(block)
 
@@ -309,16 +392,16 @@ def test_bodies_are_held_up_to_the_size_that_the_name_states() -> None:
     for peer in ("liar", "h"):
         other.assembler.add_peer(peer)
     other.assembler.want(named, 7, "liar", 0)
-    other.assembler.on_compact("liar", CompactBlock.of(block), 0)
-    assert other.assembler.on_txs("liar", block.header.hash(), (0,), bodies[:1], 0) == []
+    other.assembler.on_compact("liar", replace(CompactBlock.of(block), block_id=named), 0)
+    assert other.assembler.on_txs("liar", named, (0,), bodies[:1], 0) == []
     assert other.assembler.take_complaints() == []
-    sends = other.assembler.on_txs("liar", block.header.hash(), (1,), bodies[1:2], 0)
+    sends = other.assembler.on_txs("liar", named, (1,), bodies[1:2], 0)
     assert [str(error) for _, error in other.assembler.take_complaints()] == ["peer announced a block under another identity"]
-    assert sends == [Send("h", (WANT_BLOCK, block.header.hash()))]
+    assert sends == [Send("h", (WANT_BLOCK, named.to_wire()))]
     (assembly,) = other.assembler._wanted.values()
     assert (assembly.held_bytes, assembly.txs, assembly.compact) == (0, [], None)
     for number, body in enumerate(bodies):  # what comes now was not asked for
-        assert other.assembler.on_txs("liar", block.header.hash(), (number,), (body,), 0) == []
+        assert other.assembler.on_txs("liar", named, (number,), (body,), 0) == []
     assert assembly.txs == []
 
 
@@ -328,8 +411,8 @@ def test_a_body_twice_counts_once() -> None:
     assembler.want(block.block_id(), 7, "p", 0)
     assembler.on_compact("p", CompactBlock.of(block), 0)
     for _ in range(10):
-        assembler.on_txs("p", block.header.hash(), (0,), block.txs[:1], 0)
-    assembler.on_txs("p", block.header.hash(), (1,), block.txs[1:], 0)
+        assembler.on_txs("p", block.block_id(), (0,), block.txs[:1], 0)
+    assembler.on_txs("p", block.block_id(), (1,), block.txs[1:], 0)
     assert assembler.take_blocks() == [block]
     assert assembler.take_complaints() == []
 
@@ -341,8 +424,8 @@ def test_an_answer_without_a_body_costs_its_sender_and_no_search() -> None:
     assembler.want(BLOCK.block_id(), 7, "p", 0)
     assembler.on_compact("p", CompactBlock.of(BLOCK), 0)
     assert len(searched) == len(TRANSACTIONS)
-    assembler.on_txs("p", KEY, (), (), 0)
-    assembler.on_txs("p", KEY, (3,), TRANSACTIONS[3:4], 0)
+    assembler.on_txs("p", NAME, (), (), 0)
+    assembler.on_txs("p", NAME, (3,), TRANSACTIONS[3:4], 0)
     assert len(searched) == len(TRANSACTIONS)
     assert [str(error) for _, error in assembler.take_complaints()] == ["peer answered with no transaction"]
 
@@ -362,15 +445,16 @@ def test_peer_goes_while_it_is_asked() -> None:
 def test_indices_beyond_the_end() -> None:
     node = Node("n")
     node.assembler.add_block(BLOCK)
-    assert node.assembler.on_want_txs("x", KEY, (0, 10)) == []
+    assert node.assembler.on_want_txs("x", NAME, (0, 10)) == []
     assert isinstance(node.assembler.take_complaints()[0][1], InvalidBlockError)
-    assert node.assembler.on_want_txs("x", b"\x00" * 32, (0,)) == [Send("x", (LACK, b"\x00" * 32))]
+    other = replace(NAME, hash=b"\x00" * 32)
+    assert node.assembler.on_want_txs("x", other, (0,)) == [Send("x", (LACK, other.to_wire()))]
     other = Node("o")
     other.assembler.add_peer("p")
     other.assembler.want(BLOCK.block_id(), 7, "p", 0)
     other.assembler.on_compact("p", CompactBlock.of(BLOCK), 0)
     for index in (-1, 10, 2**31, 2**63):
-        other.assembler.on_txs("p", KEY, (index,), (b"x",), 0)
+        other.assembler.on_txs("p", NAME, (index,), (b"x",), 0)
     assert len(other.assembler.take_complaints()) == 4
 
 
