@@ -243,7 +243,12 @@ def check_unbonding(stake: StakeParams, consensus: ConsensusParams) -> None:
 
     To be called whenever one of the two groups changes. Raises `MalformedError`.
     """
-    window_s = consensus.evidence_blocks_max * consensus.block_interval_ms // 1_000
+    pace_ms = consensus.block_interval_ms
+    if not consensus.empty_blocks:  # a chain that stands still lets evidence live on while stake leaves by the clock
+        if not consensus.heartbeat_interval_ms:
+            raise MalformedError("without empty blocks a heartbeat is needed: else nothing bounds the time in which evidence is accepted")
+        pace_ms = max(pace_ms, consensus.heartbeat_interval_ms)
+    window_s = consensus.evidence_blocks_max * pace_ms // 1_000
     needed_s = max(consensus.evidence_age_s_max, window_s)
     if stake.unbonding_s < needed_s:
         raise MalformedError(
