@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,17 +12,18 @@ import pytest
 import trio
 import trio.testing
 
+from consensus import messages as m
 from consensus.block_id import BlockID
 from consensus.gossip import RoundSummary, Summary
 from consensus.messages import Step
 from consensus.vote import Proposal, Vote, VoteType
-from node.clock import NS_PER_S
-from node.consensus_gossip import RELAY_DELAY_NS, decode_message, encode_messages, encode_summary
-from node.network import CONSENSUS, Inbound
+from node.clock import NS_PER_S, VirtualClock
+from node.consensus_gossip import RELAY_DELAY_NS, ConsensusGossip, decode_message, encode_messages, encode_summary
+from node.network import CONSENSUS, Inbound, NetworkEvent, PeerInfo, PeerUp
 from node.simulator.cluster import Cluster, Witness
 from state.params import ConsensusParams
 from state.primitives.codec import encode_trusted
-from state.primitives.errors import MalformedError
+from state.primitives.errors import MalformedError, QenexError
 from state.primitives.limits import CONSENSUS_MESSAGE_BYTES_MAX, GOSSIP_VOTES_MAX
 
 BLOCK_ID = BlockID(b"\x01" * 32, 1, b"\x02" * 32)
@@ -176,3 +178,36 @@ async def test_garbage_is_reported_and_harmless(tmp_path: Path, autojump_clock: 
         "TooLargeError",
         "InvalidVoteError",
     }
+
+
+async def test_f2_a_proposal_came_when_its_message_came(autojump_clock: trio.testing.MockClock) -> None:
+    """However long it waited to be handled: whether it was timely is judged by the network's part alone."""
+    heard: list[m.Input] = []
+
+    async def submit(item: m.Input, peer: str) -> None:
+        heard.append(item)
+
+    send, receive = trio.open_memory_channel[NetworkEvent](4)
+    gossip = ConsensusGossip(Silence(), receive, VirtualClock(10**18), lambda: None, submit, lambda peer, block_id: None)
+    send.send_nowait(PeerUp(PeerInfo("p")))
+    proposal = Proposal(5, 0, -1, BLOCK_ID, 7, b"\x04" * 64, b"\x05" * 2420)
+    send.send_nowait(Inbound("p", CONSENSUS, encode_messages([proposal])[0], 123))
+    async with trio.open_nursery() as nursery:
+        await trio.sleep(100)
+        await nursery.start(gossip.run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert heard == [m.ProposalReceived(proposal, 123)]
+
+
+class Silence:
+    """A network on which nothing goes out."""
+
+    def send(self, peer_id: str, channel: int, payload: bytes) -> bool:
+        return True
+
+    def broadcast(self, channel: int, payload: bytes, except_: Collection[str] = ()) -> None:
+        return
+
+    def report(self, peer_id: str, error: QenexError) -> None:
+        raise AssertionError(error)

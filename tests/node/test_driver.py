@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from consensus import messages as m
+from consensus import proposer
 from consensus.block import Block
 from consensus.block_id import BlockID
 from consensus.commit import ABSENT, EMPTY_COMMIT, EMPTY_PQ_COMMIT, Commit, CommitSig, Flag, HybridVerifier, PqCommit
@@ -26,7 +27,7 @@ from node.sync.messages import CertifiedBlock
 from node.wal import Wal
 from state.params import ConsensusParams
 from state.primitives.errors import ConsensusFailure, InvalidCommitError, QenexError, RemoteError
-from state.primitives.hashing import sha256
+from state.primitives.hashing import sha256, validator_address
 from state.primitives.keys import CONTEXT_VOTE, KeyKind, PrivateKey
 from state.validators import Validator, ValidatorSet
 
@@ -105,7 +106,7 @@ class Bench:
         notes = Notes()
         clock = VirtualClock(GENESIS_NS)
         executor = SimExecutor(self.store, clock, signer.address, {})
-        self.executor, self.wal, self.signer = executor, wal, signer
+        self.executor, self.wal, self.signer, self.clock = executor, wal, signer, clock
         self.watch(notes)
         driver = Driver(
             self.store.state,
@@ -358,3 +359,44 @@ async def test_log_that_does_not_replay_stops_the_node(tmp_path: Path, autojump_
     assert caught.group_contains(ConsensusFailure, match="does not replay")
     assert log.read_bytes() == content
     assert (tmp_path / "crash-1" / "error.txt").exists()
+
+
+@pytest.mark.parametrize("step_s", [-3_600, 0, 3_600])
+async def test_f5_timeouts_do_not_follow_the_clock_on_the_wall(
+    step_s: int, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    params = ConsensusParams(block_interval_ms=50, timeout_propose_ms=2_000)
+    (tmp_path / "other").mkdir()
+    tip = Bench(tmp_path / "other", validators=4).genesis.tip
+    first = proposer.proposer_of(tip.validators, tip.priorities, 0).address
+    own = next(index for index, (key, _) in enumerate(KEYS) if validator_address(key.public_key.data) != first)
+    bench = Bench(tmp_path, validators=4, own=own, params=params)
+    async with bench.running() as (driver, notes):
+        await until(notes, lambda: driver.started)
+        bench.clock.skew_ns += step_s * 10**9
+        begun, said = trio.current_time(), len(notes.sent)
+        await until(notes, lambda: any(isinstance(message, Vote) for message in notes.sent[said:]))
+        assert trio.current_time() - begun == pytest.approx(2.0, abs=0.1)
+        (vote,) = notes.sent[said:]
+        assert isinstance(vote, Vote) and vote.block_id is None
+
+
+async def test_j9_inputs_are_taken_in_the_order_in_which_they_came(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench(tmp_path, validators=4, own=1)
+    taken: list[int] = []
+    async with bench.running() as (driver, notes):
+        await until(notes, lambda: driver.started)
+        step = driver.core.step
+
+        def noting(item: m.Input) -> list[m.Output]:
+            if isinstance(item, m.TimeoutFired):
+                taken.append(item.round)
+            return step(item)
+
+        driver.core.step = noting  # type: ignore[method-assign]
+        for round_ in range(100, 150):  # rounds that nobody is in: nothing comes of them
+            await driver.submit(m.TimeoutFired(1, round_, m.Step.PROPOSE))
+        with trio.fail_after(60):
+            while len(taken) < 50:
+                await trio.sleep(0.01)
+    assert taken == list(range(100, 150))
