@@ -9,18 +9,17 @@ exist are not touched.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import trio
 
+from p2p.accepting import accept_patiently
 from p2p.defects import unforeseen_is_offence
-from p2p.limits import ACCEPT_PAUSE_SECONDS, HOST_BREAK_COST, HOST_FAILURE_COST, Hosts, LinkLimits, host_key
+from p2p.limits import HOST_BREAK_COST, HOST_FAILURE_COST, Hosts, LinkLimits, host_key
 from p2p.transport import Listener, SecureStream
 from state.primitives.errors import DuplicatePeerError, HandshakeTimeoutError, RemoteError, TooManyPeersError
 
-_OUT_OF_RESOURCES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # what costs no processor time is not charged to the host: neither waiting for words, nor what an admitted peer may do
 _FREE_OF_CHARGE: Final = (DuplicatePeerError, TooManyPeersError, HandshakeTimeoutError)
 
@@ -60,15 +59,7 @@ class Doorkeeper:
         """Accept until cancelled."""
         try:
             while True:
-                try:
-                    stream, host = await listener.accept()
-                except OSError as error:
-                    if error.errno not in _OUT_OF_RESOURCES:
-                        raise
-                    self.pauses += 1
-                    self._notice("ourselves", TooManyPeersError(f"no connection can be accepted: {error.strerror}"))
-                    await trio.sleep(ACCEPT_PAUSE_SECONDS)
-                    continue
+                stream, host = await accept_patiently(listener.accept, self._on_pause)
                 if not self._hosts.admit(host, trio.current_time()):
                     self.turned_away += 1
                     self._notice(host, TooManyPeersError("too many handshakes of this host"))
@@ -79,6 +70,10 @@ class Doorkeeper:
         finally:
             with trio.CancelScope(shield=True):
                 await listener.aclose()
+
+    def _on_pause(self, error: OSError) -> None:
+        self.pauses += 1
+        self._notice("ourselves", TooManyPeersError(f"no connection can be accepted: {error.strerror}"))
 
     def passed(self, visit: Visit) -> None:
         """The visitor takes no place at the door any more: it has become a peer, or has gone."""
