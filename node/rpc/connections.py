@@ -9,8 +9,12 @@ ask for is not known here. Bounds: reliability.md rows 27 and 28.
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
+import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import h11
@@ -18,27 +22,25 @@ import trio
 import wsproto.utilities
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
-from node.rpc.live import LiveRpc
+from node.rpc.http1 import Http1Server
+from p2p.accepting import accept_patiently
+from p2p.limits import Notices
+from state.primitives.errors import CorruptError, StorageError
 from state.primitives.limits import RPC_READS_AT_ONCE, RPC_SEND_CHUNK_BYTES, RPC_SEND_S_MAX, RPC_YIELD_AFTER_S
 
-# What the protocol libraries may raise at a hostile client beyond what they handle themselves: the client goes, the node stays.
-_PROTOCOL_ERRORS: Final = (
+# What a client can bring about that goes away or breaks a protocol. Whatever else is raised is a defect: of a library, or of ours.
+_CLIENTS_OWN: Final = (
     h11.ProtocolError,
     wsproto.utilities.ProtocolError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
+    OSError,
     trio.BrokenResourceError,
     trio.BusyResourceError,
     trio.ClosedResourceError,
 )
+_ERRORS_SAID_MAX: Final = 3  # of one connection
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: forget what is unsent
 
 
@@ -130,19 +132,66 @@ class House:
                 connection.cut()
 
 
+class Complaints:
+    """Lines about connections, few of them whatever clients do, and without a byte of what a client sent."""
+
+    def __init__(self, log: Any) -> None:
+        self.dropped = 0
+        self.pauses = 0
+        self._log = log
+        self._notices = Notices()
+
+    def on_drop(self, group: BaseExceptionGroup[Exception]) -> None:
+        """A connection ended with errors: a client's own doing is a warning, a defect an error with its place."""
+        self.dropped += 1
+        errors = _leaves(group)
+        defects = [error for error in errors if not isinstance(error, _CLIENTS_OWN)]
+        said = [_describe(error) for error in (defects or errors)[:_ERRORS_SAID_MAX]]
+        if not self._notices.is_due(said[0], len(said), trio.current_time()):
+            return
+        if defects:
+            self._log.error("a defect ended a client's connection", errors=said, dropped=self.dropped)
+        else:
+            self._log.warning("a client was dropped", errors=said, dropped=self.dropped)
+
+    def on_pause(self, error: OSError) -> None:
+        """Nobody can be let in for now."""
+        self.pauses += 1
+        if self._notices.is_due("accept", error.errno or 0, trio.current_time()):
+            self._log.warning("no connection can be accepted", reason=error.strerror, pauses=self.pauses)
+
+
+def _leaves(error: BaseExceptionGroup[Exception] | Exception) -> list[Exception]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _describe(error: Exception) -> str:
+    """Type and place; not the text, which may hold what the client sent."""
+    place = "nowhere"
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        place = f"{Path(frame.f_code.co_filename).name}:{line}"
+    return f"{type(error).__name__} at {place}"
+
+
 async def serve_connections(
     app: Any,
     settings: Config,
     listeners: list[trio.SocketListener],
-    live: LiveRpc,
+    house: House,
     log: Any,
+    tls: Callable[[], ssl.SSLContext | None] = lambda: None,
 ) -> None:
-    """Serve an ASGI application on open listeners until cancelled. TLS lies around a connection, so its deadlines hold for it too."""
-    house = House(live.config.connections_max)
-    live.on_change.append(lambda config: house.set_room(config.connections_max))
+    """Serve an ASGI application on open listeners until cancelled; `tls` is asked for each new connection.
+
+    TLS lies around a connection, so its deadlines hold for it too. Whatever a connection's protocol raises ends that connection and no
+    more: a client must not be able to end the node. Only damage of the node's own storage rises out of here.
+    """
     turns = trio.CapacityLimiter(RPC_READS_AT_ONCE)
     context = WorkerContext(None)
     wrapped = ASGIWrapper(app)
+    complaints = Complaints(log)
 
     async def handle(stream: trio.SocketStream) -> None:
         connection = Connection(stream, turns)
@@ -151,15 +200,29 @@ async def serve_connections(
             return
         try:
             spoken: Any = connection
-            if live.tls is not None:
-                spoken = trio.SSLStream(spoken, live.tls, server_side=True, https_compatible=True)
-            await TCPServer(wrapped, settings, context, ConnectionState({}), spoken)
-        except* _PROTOCOL_ERRORS as group:
-            log.warning("an RPC client was dropped", errors=[repr(error) for error in group.exceptions])
+            if (context_of_tls := tls()) is not None:
+                spoken = trio.SSLStream(spoken, context_of_tls, server_side=True, https_compatible=True)
+            await Http1Server(wrapped, settings, context, ConnectionState({}), spoken)
+        except* (CorruptError, StorageError):
+            raise
+        except* Exception as group:  # noqa: BLE001  # one supervisor for each stranger
+            complaints.on_drop(group)
             connection.cut()
         finally:
             house.leave(connection)
 
+    async def let_in(listener: trio.SocketListener) -> None:
+        async with listener:
+            while True:
+                nursery.start_soon(handle, await accept_patiently(listener.accept, complaints.on_pause))
+
     async with trio.open_nursery() as nursery:
         await nursery.start(house.cut_all_at_the_end)
-        await trio.serve_listeners(handle, listeners, handler_nursery=nursery)
+        for listener in listeners:
+            nursery.start_soon(let_in, listener)
+
+
+def name_of(listener: trio.SocketListener) -> str:
+    """Where it listens, as HOST:PORT."""
+    host, port = listener.socket.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

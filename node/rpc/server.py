@@ -2,7 +2,7 @@
 
 Errors of calls travel inside HTTP 200, but for 401 and 403. Damage of the store that a call meets ends the node: it rises out of
 `serve_rpc`, past Hypercorn, which would only close the connection. Anything else unexpected is logged and answered as an internal
-error. Connections are `node.rpc.connections`'.
+error. Connections are `node.rpc.connections`', what is spoken on them `node.rpc.http1`'s.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from __future__ import annotations
 import ssl
 from typing import Any, Final
 
-import hypercorn.config
 import trio
 from starlette.applications import Starlette
-from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,10 +19,11 @@ from node.audit.requests import RequestLog
 from node.config_sections import RpcConfig
 from node.explorer.routes import explorer_routes
 from node.rpc.access import Access
-from node.rpc.connections import serve_connections
-from node.rpc.endpoints import READ_SECONDS_MAX, Endpoints, refusing
+from node.rpc.connections import House, name_of, serve_connections
+from node.rpc.endpoints import Endpoints, refusing
 from node.rpc.events import RpcBackend
 from node.rpc.front import AccessLog, Front
+from node.rpc.http1 import make_settings
 from node.rpc.live import LiveRpc
 from node.rpc.method import Methods
 from node.rpc.methods import METHODS
@@ -32,8 +31,6 @@ from node.telemetry.logs import get_log
 from state.primitives.errors import CorruptError, PortInUseError, QenexError, StorageError
 
 OTHER_HTTP_METHODS: Final = ["DELETE", "OPTIONS", "PATCH", "PUT", "TRACE"]  # than those that / has
-IDLE_SECONDS_MAX: Final = 30
-PING_SECONDS: Final = 20.0
 
 
 class Damage:
@@ -56,7 +53,7 @@ class Damage:
 
 
 class Guard:
-    """Around the application: HTTP/1 only, and damage is reported, for Hypercorn would swallow it."""
+    """Around the application: damage is reported, for Hypercorn would swallow it."""
 
     def __init__(self, app: ASGIApp, damage: Damage, log: Any) -> None:
         self._app = app
@@ -65,10 +62,6 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] == "http" and scope["http_version"] not in ("1.0", "1.1"):
-            # HTTP/2's own flow control would be one more way not to read
-            await Response(status_code=505)(scope, receive, send)
-            return
         try:
             await self._app(scope, receive, send)
         except* (CorruptError, StorageError) as group:
@@ -140,44 +133,21 @@ async def serve_rpc(
     log = log or get_log("rpc")
     damage = Damage()
     live = live or LiveRpc(config, tls)
+    house = House(live.config.connections_max)
+    settings = make_settings(log, "an RPC call failed")
+
+    def follow(config: RpcConfig) -> None:
+        house.set_room(config.connections_max)
+        settings.websocket_max_message_size = config.body_bytes_max
+
+    follow(live.config)
+    live.on_change.append(follow)
     app = make_app(backend, methods, live, access or Access(None, trio.current_time, log), damage, log, requests)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(damage.raise_it)
-            nursery.start_soon(serve_connections, app, _settings(live, log), listeners, live, log)
-            task_status.started(_name(listeners[0]))
+            nursery.start_soon(serve_connections, app, settings, listeners, house, log, lambda: live.tls)
+            task_status.started(name_of(listeners[0]))
     finally:
         for listener in listeners:
             listener.socket.close()  # cancelled before it was served
-
-
-class _ErrorLog:
-    """Hypercorn's logger: what an application raised is worth a line of ours, the rest is not."""
-
-    def __init__(self, log: Any) -> None:
-        self._log = log
-
-    async def exception(self, *_args: Any, **_kwargs: Any) -> None:
-        self._log.error("an RPC call failed", exc_info=True)
-
-    async def _nothing(self, *_args: Any, **_kwargs: Any) -> None:
-        return
-
-    access = critical = error = warning = info = debug = log = _nothing
-
-
-def _settings(live: LiveRpc, log: Any) -> hypercorn.config.Config:
-    settings = hypercorn.config.Config()
-    settings.logger_class = lambda _: _ErrorLog(log)  # type: ignore[assignment, return-value]
-    settings.keep_alive_timeout = IDLE_SECONDS_MAX
-    settings.ssl_handshake_timeout = READ_SECONDS_MAX
-    settings.websocket_ping_interval = PING_SECONDS
-    settings.websocket_max_message_size = live.config.body_bytes_max
-    live.on_change.append(lambda config: setattr(settings, "websocket_max_message_size", config.body_bytes_max))
-    settings.h11_max_incomplete_size = 64 * 1024
-    return settings
-
-
-def _name(listener: trio.SocketListener) -> str:
-    host, port = listener.socket.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

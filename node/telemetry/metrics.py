@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import hypercorn.config
-import hypercorn.trio
 import trio
 from prometheus_client import (
     CollectorRegistry,
@@ -26,7 +24,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from node.rpc.connections import House, name_of, serve_connections
+from node.rpc.http1 import make_settings
+from node.telemetry.logs import get_log
 from state.primitives.errors import DoubleSignError
+from state.primitives.limits import METRICS_CONNECTIONS_MAX
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -235,22 +237,18 @@ async def serve_metrics(
     metrics: NodeMetrics, host: str, port: int, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve `/metrics` until cancelled; reports its URL when listening. Raises OSError if the port is taken."""
+    log = get_log("monitor")
 
     async def answer(_request: Request) -> Response:
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 
-    config = hypercorn.config.Config()
-    config.bind = [f"{host}:{port}"]
-    config.accesslog = None
-    config.errorlog = None
-    config.graceful_timeout = 0.5
     app = Starlette(routes=[Route("/metrics", answer)])
-    async with trio.open_nursery() as nursery:
-        binds = await nursery.start(_serve, app, config)
-        task_status.started(binds[0])
-
-
-async def _serve(
-    app: Starlette, config: hypercorn.config.Config, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
-) -> None:
-    await hypercorn.trio.serve(app, config, task_status=task_status)  # type: ignore[arg-type]
+    listeners = await trio.open_tcp_listeners(port, host=host)
+    try:
+        async with trio.open_nursery() as nursery:
+            settings = make_settings(log, "the metrics could not be read")
+            nursery.start_soon(serve_connections, app, settings, listeners, House(METRICS_CONNECTIONS_MAX), log)
+            task_status.started(f"http://{name_of(listeners[0])}")
+    finally:
+        for listener in listeners:
+            listener.socket.close()  # cancelled before it was served

@@ -237,6 +237,7 @@ PEER_SCORES_BYTES_MAX = 512 * 1024  # of 4,096 peers
 RPC_SEND_S_MAX = 10  # a client that takes longer for one chunk does not read; CometBFT's write deadline
 RPC_SEND_CHUNK_BYTES = 64 * 1024  # so that a large answer over a slow line may take its time
 RPC_YIELD_AFTER_S = 15  # a client silent for this long gives way when every place is taken
+METRICS_CONNECTIONS_MAX = 32  # a few scrapers; they cost descriptors that the RPC's own bound does not count
 RPC_READS_AT_ONCE = 8  # clients served between two turns of everybody else: the chain must not wait for a flood
 RPC_ANSWER_BYTES_MAX = 64 * 1024 * 1024  # of all answers to one batch
 RPC_CLIENTS_KNOWN_MAX = 10_000  # whose budgets are remembered

@@ -194,7 +194,7 @@ def test_certificates_that_do_not_do(tmp_path: Path) -> None:
 
 async def test_tls_and_clients_that_do_not_speak_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_certificate(tmp_path)
-    monkeypatch.setattr("node.rpc.server.READ_SECONDS_MAX", 0.3)
+    monkeypatch.setattr("node.rpc.http1.HANDSHAKE_SECONDS_MAX", 0.3)
     tls = open_tls(tmp_path, RpcConfig(tls_cert="cert.pem", tls_key="key.pem"))
     trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
     old = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))

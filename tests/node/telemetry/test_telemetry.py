@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -13,6 +14,7 @@ import trio
 from node.telemetry.health import PARTS
 from node.telemetry.logs import configure_logs
 from node.telemetry.metrics import NodeMetrics, serve_metrics
+from tests.node.rpc.test_connections import PRIORITIES
 
 
 def test_json_lines() -> None:
@@ -50,6 +52,22 @@ async def test_metrics_are_served_and_refreshed() -> None:
     assert 'cometbft_consensus_total_txs{chain_id="test-chain"} 5.0' in text
     assert 'cometbft_mempool_size{chain_id="test-chain"} 3.0' in text
     assert 'qenex_stage_seconds_count{chain_id="test-chain",stage="tree"} 1.0' in text
+
+
+async def test_a_scraper_that_speaks_http_2_ends_nothing() -> None:
+    metrics = NodeMetrics("test-chain")
+    with trio.fail_after(120):
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(serve_metrics, metrics, "127.0.0.1", 0)
+            stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+            async with stream:
+                with suppress(trio.BrokenResourceError):
+                    await stream.send_all(PRIORITIES)
+                    while await stream.receive_some(10_000):
+                        continue
+            async with httpx2.AsyncClient() as client:
+                assert (await client.get(f"{url}/metrics")).status_code == 200
+            nursery.cancel_scope.cancel()
 
 
 def test_every_metric_part_and_rule_is_in_the_documentation() -> None:
