@@ -17,30 +17,21 @@ import trio
 
 from node.audit.life import note_end, note_start
 from node.config import Home, Overrides, load_config, split_listen
+from node.failing import Failures
 from node.gc_tuning import tune_gc
 from node.opening import VERSION, Opened, open_home
 from node.peer_scores import keep_scores
 from node.places import close_to_others
 from node.rpc.access import open_access
 from node.rpc.server import serve_rpc
-from node.signing.key_watch import KeyWatch
-from node.signing.remote import RemoteSigner
 from node.stop_deadline import StopDeadline
 from node.telemetry.levels import levels_of
 from node.telemetry.logs import configure_logs, get_log, set_levels
-from node.telemetry.metrics import NodeMetrics, serve_metrics
+from node.telemetry.metrics import serve_metrics
 from node.wiring import Parts, wire
 from node.workers import WorkerPool
-from state.primitives.errors import (
-    ConfigError,
-    PortInUseError,
-    QenexError,
-    UpgradeRequiredError,
-)
 
-EXIT_OPERATOR: Final = 2
-EXIT_FAILURE: Final = 1
-GRACE_SECONDS: Final = 1.5  # of an orderly stop; supervisors wait longer, operators do not
+GRACE_SECONDS: Final = 1.5  # to stop in order; supervisors wait longer, operators do not
 
 
 def run(root: Path, *, overrides: Overrides) -> int:
@@ -50,12 +41,13 @@ def run(root: Path, *, overrides: Overrides) -> int:
     with ExitStack() as stack:
         stack.callback(terminal.restore)
         stack.callback(deadline.cancel)  # after everything is closed
+        failures = Failures(Home(root), deadline)
         _prepare_home(Home(root), overrides)
         opened = open_home(root, overrides, stack)
         try:
-            return trio.run(_run, opened, deadline, terminal)
+            return trio.run(_run, opened, deadline, terminal, failures)
         except BaseExceptionGroup as group:
-            return _report(group)
+            return failures.report(group)
 
 
 class Terminal:
@@ -86,15 +78,15 @@ def _prepare_home(home: Home, overrides: Overrides) -> None:
         get_log("app").warning("folder was open to others", what=line)
 
 
-async def _run(opened: Opened, deadline: StopDeadline, terminal: Terminal) -> int:
+async def _run(opened: Opened, deadline: StopDeadline, terminal: Terminal, failures: Failures) -> int:
     log = get_log("app")
     async with trio.open_nursery() as nursery:
-        parts = await nursery.start(run_opened, opened)
+        parts = await nursery.start(run_opened, opened, failures)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             log.info("node started", home=str(opened.home.root), height=opened.state.height, version=VERSION)
             async for number in signals:
                 if number == signal.SIGHUP and not terminal.is_gone():
-                    nursery.start_soon(parts.reloader.reload_or_say)
+                    nursery.start_soon(failures.watch, parts.reloader.reload_or_say)
                     continue
                 log.info("stopping", signal=signal.Signals(number).name)
                 deadline.start()
@@ -103,12 +95,17 @@ async def _run(opened: Opened, deadline: StopDeadline, terminal: Terminal) -> in
     return 0
 
 
-async def run_opened(opened: Opened, *, task_status: trio.TaskStatus[Parts] = trio.TASK_STATUS_IGNORED) -> None:
-    """Wire everything and run it until cancelled. The audit log hears of the beginning before anybody is answered, and of the end."""
+async def run_opened(
+    opened: Opened, failures: Failures | None = None, *, task_status: trio.TaskStatus[Parts] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Wire everything and run it until cancelled. The audit log hears of the beginning before anybody is answered, and of the end.
+
+    `failures` hears of a part that has failed while the others still end; without it (a node within a longer program) nobody does.
+    """
     parts = wire(opened)
     note_start(parts.audit, opened.config, VERSION, opened.state.height)
     try:
-        await _run_parts(opened, parts, task_status)
+        await _run_parts(opened, parts, failures, task_status)
     except BaseException as error:
         _end_audit(parts, error)
         raise
@@ -121,80 +118,36 @@ def _end_audit(parts: Parts, error: BaseException | None) -> None:
     parts.audit.close()
 
 
-async def _run_parts(opened: Opened, parts: Parts, task_status: trio.TaskStatus[Parts]) -> None:
+async def _run_parts(opened: Opened, parts: Parts, failures: Failures | None, task_status: trio.TaskStatus[Parts]) -> None:
     log, config = get_log("app"), opened.config
     access = open_access(opened.home.tokens_file, config.rpc, trio.current_time, get_log("rpc"))
     async with trio.open_nursery() as nursery:
-        await nursery.start(parts.audit.run)
-        await nursery.start(parts.requests.run)
+        start = nursery.start if failures is None else partial(nursery.start, failures.watch)
+        await start(parts.audit.run)
+        await start(parts.requests.run)
         if isinstance(parts.checker, WorkerPool):
-            await nursery.start(parts.checker.run)
+            await start(parts.checker.run)
         if parts.signing is not None:
-            signer_address = await _start_signing(nursery, parts.signing, config.signer.listen)
+            signer_address = await start(parts.signing.run)
             log.info("voting keys", signer=signer_address or "in this home")
-        await nursery.start(parts.engine.run)
-        await nursery.start(parts.gossip.run)
-        await nursery.start(parts.evidence_gossip.run)
-        await nursery.start(parts.snapshots.run)
-        await nursery.start(parts.pruner.run)
-        await nursery.start(parts.snapshot_maker.run)
+        await start(parts.engine.run)
+        await start(parts.gossip.run)
+        await start(parts.evidence_gossip.run)
+        await start(parts.snapshots.run)
+        await start(parts.pruner.run)
+        await start(parts.snapshot_maker.run)
         if parts.index is not None:
-            await nursery.start(parts.index.indexer.run)
-        p2p_address = await nursery.start(parts.switch.run)
-        await nursery.start(keep_scores, opened.home.peer_scores_file, parts.switch.scores, parts.clock, parts.warn)
+            await start(parts.index.indexer.run)
+        p2p_address = await start(parts.switch.run)
+        await start(keep_scores, opened.home.peer_scores_file, parts.switch.scores, parts.clock, parts.warn)
         serve = partial(serve_rpc, access=access, live=parts.reloader.targets.live, requests=parts.requests)
-        rpc_address = await nursery.start(serve, parts.backend, config.rpc, get_log("rpc"))
+        rpc_address = await start(serve, parts.backend, config.rpc, get_log("rpc"))
         log.info("listening", p2p=p2p_address, rpc=rpc_address, node_id=parts.switch.id)
-        await nursery.start(parts.monitor.run)
+        await start(parts.monitor.run)
         if config.metrics.listen:
-            await _start_metrics(nursery, parts.metrics, config.metrics.listen)
+            await start(serve_metrics, parts.metrics, *split_listen(config.metrics.listen))
         if parts.anchorer is not None:
-            await nursery.start(parts.anchorer.run)
-        await nursery.start(parts.reloader.targets.levels.run)
+            await start(parts.anchorer.run)
+        await start(parts.reloader.targets.levels.run)
         tune_gc()
         task_status.started(parts)
-
-
-async def _start_signing(nursery: trio.Nursery, signing: KeyWatch | RemoteSigner, listen: str) -> str:
-    """Where a signer elsewhere may call, "" for keys of our own. Before consensus, so that what it asks for is heard."""
-    try:
-        address: str = await nursery.start(signing.run)
-    except* OSError as group:
-        error = group.exceptions[0]
-        raise PortInUseError(
-            f"cannot listen for the signer on {listen}: {getattr(error, 'strerror', None) or error}",
-            hint="stop the program that uses the port, or change [signer] listen in config.toml",
-        ) from error
-    return address
-
-
-async def _start_metrics(nursery: trio.Nursery, metrics: NodeMetrics, listen: str) -> None:
-    try:
-        await nursery.start(serve_metrics, metrics, *split_listen(listen))
-    except* OSError as group:
-        error = group.exceptions[0]
-        raise PortInUseError(
-            f"cannot serve metrics on {listen}: {getattr(error, 'strerror', None) or error}",
-            hint='stop the program that uses the port, or set [metrics] listen = "" in config.toml',
-        ) from error
-
-
-def _report(group: BaseExceptionGroup[BaseException]) -> int:
-    """The exit code for what ended the node; an operator's mistake is raised again as itself."""
-    leaves = _leaves(group)
-    for error in leaves:
-        if isinstance(error, PortInUseError | ConfigError | UpgradeRequiredError):
-            raise error from None
-    if all(isinstance(error, KeyboardInterrupt | trio.Cancelled) for error in leaves):
-        return 0
-    get_log("app").error("node failed", errors=[f"{type(e).__name__}: {e}" for e in leaves])
-    for error in leaves:
-        if not isinstance(error, QenexError):
-            sys.excepthook(type(error), error, error.__traceback__)
-    return EXIT_FAILURE
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]

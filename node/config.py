@@ -115,6 +115,11 @@ class Home:
         return self.data_dir / "evidence"
 
     @property
+    def failure_file(self) -> Path:
+        """Where in the program the node failed the last time, if that was a defect."""
+        return self.data_dir / "failure.txt"
+
+    @property
     def audit_file(self) -> Path:
         """When the state was last audited, and what came of it."""
         return self.data_dir / "audit"

@@ -47,6 +47,7 @@ from state.primitives.errors import (
     DoubleSignError,
     DuplicatePeerError,
     NotAdmittedError,
+    PortInUseError,
     QenexError,
     RemoteError,
     RemoteSignerError,
@@ -206,8 +207,15 @@ class RemoteSigner:
     # connections
 
     async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen until cancelled; reports `host:port` once it listens. Raises `OSError` if the place is taken."""
-        listeners = await self._transport.listen(self._settings.host, self._settings.port)
+        """Listen until cancelled; reports `host:port` once it listens. Raises `PortInUseError`."""
+        host, port = self._settings.host, self._settings.port
+        try:
+            listeners = await self._transport.listen(host, port)
+        except OSError as error:
+            raise PortInUseError(
+                f"cannot listen for the signer on {host}:{port}: {error.strerror or error}",
+                hint="stop the program that uses the port, or change [signer] listen in config.toml",
+            ) from error
         async with trio.open_nursery() as nursery:
             for listener in listeners:
                 nursery.start_soon(self._door.run, listener, nursery)

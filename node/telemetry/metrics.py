@@ -27,7 +27,7 @@ from starlette.routing import Route
 from node.rpc.connections import House, name_of, serve_connections
 from node.rpc.http1 import make_settings
 from node.telemetry.logs import get_log
-from state.primitives.errors import DoubleSignError
+from state.primitives.errors import DoubleSignError, PortInUseError
 from state.primitives.limits import METRICS_CONNECTIONS_MAX
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -236,14 +236,20 @@ class NodeMetrics:
 async def serve_metrics(
     metrics: NodeMetrics, host: str, port: int, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Serve `/metrics` until cancelled; reports its URL when listening. Raises OSError if the port is taken."""
+    """Serve `/metrics` until cancelled; reports its URL when listening. Raises `PortInUseError`."""
     log = get_log("monitor")
 
     async def answer(_request: Request) -> Response:
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 
     app = Starlette(routes=[Route("/metrics", answer)])
-    listeners = await trio.open_tcp_listeners(port, host=host)
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=host)
+    except (OSError, OverflowError) as error:
+        raise PortInUseError(
+            f"cannot serve metrics on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+            hint='stop the program that uses the port, or set [metrics] listen = "" in config.toml',
+        ) from error
     try:
         async with trio.open_nursery() as nursery:
             settings = make_settings(log, "the metrics could not be read")

@@ -26,6 +26,49 @@ if sys.argv[1] == "stuck":
 sys.exit(main(sys.argv[2:]))
 """
 
+FAILING = """
+import sys, threading, trio
+from node.cli.main import main
+from node.maintenance.pruning import Pruner
+from node.telemetry.levels import LogLevels
+from state.primitives.errors import UpgradeRequiredError
+
+async def sit(self, *, task_status):
+    task_status.started()
+    await trio.to_thread.run_sync(threading.Event().wait)
+
+async def fail(self, *, task_status):
+    task_status.started()
+    await trio.sleep(0.1)
+    raise UpgradeRequiredError("rule set 9", hint="install it") if sys.argv[1] == "upgrade" else RuntimeError("words " * 100_000)
+
+Pruner.run, LogLevels.run = sit, fail
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("why", "code", "words"), [("defect", 1, "node failed"), ("upgrade", 3, "UPGRADE_REQUIRED: rule set 9 - install it")]
+)
+def test_a_part_that_fails_ends_the_node_though_another_sits_in_a_thread(tmp_path: Path, why: str, code: int, words: str) -> None:
+    root = tmp_path / "net"
+    create_network(root, NetworkOptions(validators=1, base_port=free_base_port(), block_interval_ms=100))
+    command = [sys.executable, "-c", FAILING, why, "start", "--home", str(root / "node0")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as node:
+        try:
+            said = node.communicate(timeout=120)[1]
+        finally:
+            node.kill()
+    assert node.returncode == code
+    assert words in said and "was cut off; nothing is lost" in said
+    assert max(map(len, said.splitlines())) < 2_000 and "Traceback" not in said
+    trace = root / "node0" / "data" / "failure.txt"
+    if why == "defect":
+        assert trace.stat().st_mode & 0o777 == 0o600
+        assert len(trace.read_text()) < 20_000 and str(trace) in said
+    else:
+        assert not trace.exists()
+
 
 @pytest.mark.parametrize("how", ["as usual", "stuck"])
 def test_a_stop_ends(tmp_path: Path, how: str) -> None:

@@ -12,10 +12,12 @@ import trio.testing
 
 from genesis.build import build_changes
 from node import opening
-from node.app import _report
 from node.cli.output import EXIT_UPGRADE
+from node.config import Home
 from node.crash import leaf_of
+from node.failing import Failures
 from node.simulator.cluster import Cluster, SimExecutor
+from node.stop_deadline import StopDeadline
 from state import upgrades
 from state.modules.gov_params import NARROW
 from state.params import _PARAM_RANGES as RANGES
@@ -59,10 +61,10 @@ async def test_the_node_stops_at_the_height_and_goes_on_with_the_release(planned
     chain.close()
 
 
-def test_the_node_ends_with_the_error_itself() -> None:
+def test_the_node_ends_with_the_error_itself(tmp_path: Path) -> None:
     error = UpgradeRequiredError("the next block follows rule set 2")
     with pytest.raises(UpgradeRequiredError):
-        _report(ExceptionGroup("nursery", [ExceptionGroup("driver", [error])]))
+        Failures(Home(tmp_path), StopDeadline(60)).report(ExceptionGroup("nursery", [ExceptionGroup("driver", [error])]))
 
 
 async def test_a_stop_for_an_upgrade_is_no_crash(
