@@ -53,6 +53,8 @@ class RpcConfig(Section, frozen=True):
     subscribers_max: Annotated[int, Meta(ge=0, le=10_000, description="0 to 10000")] = 100
     client_units_per_s: Annotated[int, Meta(ge=0, le=1_000_000, description="0 to 1000000 (0: no bound)")] = 2_000
     client_burst: Annotated[int, Meta(ge=1, le=10_000_000, description="1 to 10000000 (units)")] = 10_000
+    client_connections_max: Annotated[int, Meta(ge=0, le=10_000, description="0 to 10000 (0: no bound)")] = 300
+    client_subscribers_max: Annotated[int, Meta(ge=0, le=10_000, description="0 to 10000 (0: no bound)")] = 30
     explorer: Annotated[bool, Meta(description="true or false: a page for browsers at /")] = True
     tls_cert: PathInHome = ""
     tls_key: PathInHome = ""

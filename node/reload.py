@@ -58,6 +58,8 @@ WAYS: Final[dict[str, Way]] = {
     "rpc.subscribers_max": _at_once("who is in stays"),
     "rpc.client_units_per_s": _at_once("next request"),
     "rpc.client_burst": _at_once("next request"),
+    "rpc.client_connections_max": _at_once("who is in stays"),
+    "rpc.client_subscribers_max": _at_once("who is in stays"),
     "rpc.explorer": _restart("the table of addresses is made at the start"),
     "rpc.tls_cert": _at_once("new connections; the files are read again each time; on or off needs a restart"),
     "rpc.tls_key": _at_once("as tls_cert"),

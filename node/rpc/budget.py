@@ -1,4 +1,4 @@
-"""How much each client may ask: a bucket of units for each address, filled at a steady rate. No method is known here.
+"""How much each client may ask, and hold: a bucket of units for each, filled at a steady rate, and places. No method is known here.
 
 A request takes one unit, one more for each 64 KiB of it, and for each call in it what the table of methods says. A client is an IPv4
 address or an IPv6 /64, which is what one subscriber gets; clients behind one proxy share a bucket, so a public service limits at its proxy
@@ -33,7 +33,7 @@ class Budgets:
 
     def spender_of(self, host: str) -> Spend:
         """What takes units of a client's bucket."""
-        name = _client_of(host)
+        name = client_of(host)
 
         def spend(units: int) -> None:
             self._take(name, units)
@@ -58,13 +58,60 @@ class Budgets:
             del self._buckets[next(iter(self._buckets))]
 
 
-def _client_of(host: str) -> str:
+class Places:
+    """Places that clients keep for as long as they like: so many in all, so many for each. A bound of 0 for each means none.
+
+    A client on this machine has no bound of its own: a proxy here makes everybody a local client, and bounds its clients itself.
+    """
+
+    def __init__(self, places_max: int, client_places_max: int) -> None:
+        self._places_max = places_max
+        self._client_places_max = client_places_max
+        self._taken: dict[str, int] = {}
+
+    def set_bounds(self, places_max: int, client_places_max: int) -> None:
+        """From now on; who has a place keeps it."""
+        self._places_max = places_max
+        self._client_places_max = client_places_max
+
+    def is_full(self) -> bool:
+        """Whether there is no place for anybody."""
+        return sum(self._taken.values()) >= self._places_max
+
+    def is_full_for(self, client: str) -> bool:
+        """Whether this client has as many as one may have, be there others or not."""
+        return 0 < self._client_places_max <= self._taken.get(client, 0) and not is_of_this_machine(client)
+
+    def take(self, client: str) -> bool:
+        """Take a place if there is one."""
+        if self.is_full() or self.is_full_for(client):
+            return False
+        self._taken[client] = self._taken.get(client, 0) + 1
+        return True
+
+    def give_back(self, client: str) -> None:
+        """A place that was taken."""
+        self._taken[client] -= 1
+        if not self._taken[client]:
+            del self._taken[client]
+
+
+def client_of(host: str) -> str:
+    """What counts as one client: an IPv4 address, an IPv6 /64 as "NET/64", or whatever else the text is; ::1 is one by itself."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return host
-    if isinstance(address, ipaddress.IPv6Address):
+    if isinstance(address, ipaddress.IPv6Address) and not address.is_loopback:
         if address.ipv4_mapped is not None:
             return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((address, 64), strict=False))
     return host
+
+
+def is_of_this_machine(client: str) -> bool:
+    """Whether a client speaks from the loopback address."""
+    try:
+        return ipaddress.ip_address(client).is_loopback
+    except ValueError:
+        return False

@@ -2,8 +2,8 @@
 
 Hypercorn shields what it sends from cancellation. A client that stops reading would hold its task for ever, and with it a node that
 must stop; so every chunk has a deadline inside that shield, and the sockets are cut when the server ends. A full house
-lets the longest silent connection go. Clients are served a few at a time, so that a flood of them leaves turns for the chain. What they
-ask for is not known here. Bounds: reliability.md rows 27 and 28.
+lets the longest silent connection go, and a client that has its share lets go its own. Clients are served a few at a time, so that a flood
+of them leaves turns for the chain. What they ask for is not known here. Bounds: reliability.md rows 27 and 28.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
+from node.rpc.budget import Places, client_of
 from node.rpc.http1 import Http1Server
 from p2p.accepting import accept_patiently
 from p2p.limits import Notices
@@ -49,6 +50,9 @@ class Connection:
 
     def __init__(self, stream: trio.SocketStream, turns: trio.CapacityLimiter) -> None:
         self.socket = stream.socket
+        self.client = ""
+        with suppress(OSError):  # it has gone already
+            self.client = client_of(stream.socket.getpeername()[0])
         self.active_at = trio.current_time()
         self._stream = stream
         self._turns = turns
@@ -92,35 +96,41 @@ class Connection:
 
 
 class House:
-    """Room for `connections_max` connections."""
+    """Room for `connections_max` connections, of which one client may have `client_connections_max` (0: all)."""
 
-    def __init__(self, connections_max: int) -> None:
-        self._connections_max = connections_max
+    def __init__(self, connections_max: int, client_connections_max: int = 0) -> None:
+        self._places = Places(connections_max, client_connections_max)
         self._connections: dict[Connection, None] = {}
         self.turned_away = 0
 
     def __len__(self) -> int:
         return len(self._connections)
 
-    def set_room(self, connections_max: int) -> None:
+    def set_room(self, connections_max: int, client_connections_max: int) -> None:
         """From now on. Who is in stays, also where there are more than that."""
-        self._connections_max = connections_max
+        self._places.set_bounds(connections_max, client_connections_max)
 
     def enter(self, connection: Connection) -> bool:
-        """Whether there is room, if need be that of a connection that has been silent for long."""
-        if len(self._connections) >= self._connections_max:
-            oldest = min(self._connections, key=lambda one: one.active_at)
+        """Whether there is room, if need be that of a connection that has been silent for long: the client's own where it has its share."""
+        if not self._places.take(connection.client):
             self.turned_away += 1
-            if trio.current_time() - oldest.active_at < RPC_YIELD_AFTER_S:
+            is_own = self._places.is_full_for(connection.client)
+            candidates = (one for one in self._connections if not is_own or one.client == connection.client)
+            oldest = min(candidates, key=lambda one: one.active_at, default=None)
+            if oldest is None or trio.current_time() - oldest.active_at < RPC_YIELD_AFTER_S:
                 return False
             self.leave(oldest)
             oldest.cut()
+            if not self._places.take(connection.client):
+                return False  # the bound was lowered while more were in
         self._connections[connection] = None
         return True
 
     def leave(self, connection: Connection) -> None:
         """It has ended."""
-        self._connections.pop(connection, None)
+        if connection in self._connections:
+            del self._connections[connection]
+            self._places.give_back(connection.client)
 
     async def cut_all_at_the_end(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Wait until cancelled, then cut everybody off: no client keeps the node from stopping."""

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 from node.audit.requests import RequestLog
 from node.config_sections import RpcConfig
 from node.rpc.access import Access
-from node.rpc.budget import Budgets
+from node.rpc.budget import Budgets, Places, client_of
 from node.rpc.caller import Caller
 from node.rpc.dispatch import answer_body, answer_uri, encode, encode_error, read_form
 from node.rpc.errors import HTTP_STATUS, INTERNAL_ERROR, INVALID_REQUEST, RpcError
@@ -52,12 +52,12 @@ class Endpoints:
         self._access_log = access_log
         self._requests = requests
         self._openapi = b""  # made when it is first asked for
-        self._sockets = trio.CapacityLimiter(live.config.subscribers_max)
+        self._sockets = Places(live.config.subscribers_max, live.config.client_subscribers_max)
         self._budgets = Budgets(live.config.client_units_per_s, live.config.client_burst, trio.current_time)
         live.on_change.append(self._follow)
 
     def _follow(self, config: RpcConfig) -> None:
-        self._sockets.total_tokens = config.subscribers_max
+        self._sockets.set_bounds(config.subscribers_max, config.client_subscribers_max)
         self._budgets.set_bounds(config.client_units_per_s, config.client_burst)
 
     async def post(self, request: Request) -> Response:
@@ -107,12 +107,11 @@ class Endpoints:
         except RpcError as error:
             await socket.send_denial_response(_json(encode_error(None, error), status=HTTP_STATUS[error.rpc_code]))
             return
-        try:
-            self._sockets.acquire_on_behalf_of_nowait(socket)
-        except trio.WouldBlock:
+        notes = socket.scope[NOTES]
+        client = client_of(notes.client)
+        if not self._sockets.take(client):
             await socket.close(1013, "too many connections")
             return
-        notes = socket.scope[NOTES]
 
         def note(caller: Caller, started: float) -> None:
             self._access_log.write(notes, caller, _SWITCHED, started)
@@ -120,7 +119,7 @@ class Endpoints:
         try:
             await WebSocketSession(self._backend, self._methods, socket, lambda: self._caller_of(socket), note).run()
         finally:
-            self._sockets.release_on_behalf_of(socket)
+            self._sockets.give_back(client)
 
     async def unexpected(self, request: Request, _error: Exception) -> Response:
         """A defect of ours; the log has it."""

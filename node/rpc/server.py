@@ -133,11 +133,11 @@ async def serve_rpc(
     log = log or get_log("rpc")
     damage = Damage()
     live = live or LiveRpc(config, tls)
-    house = House(live.config.connections_max)
+    house = House(0)
     settings = make_settings(log, "an RPC call failed")
 
     def follow(config: RpcConfig) -> None:
-        house.set_room(config.connections_max)
+        house.set_room(config.connections_max, config.client_connections_max)
         settings.websocket_max_message_size = config.body_bytes_max
 
     follow(live.config)

@@ -6,7 +6,7 @@ import errno
 import struct
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -15,6 +15,8 @@ from hypercorn.protocol.h11 import H11Protocol
 from trio.testing import MockClock
 
 from node.config_sections import RpcConfig
+from node.rpc import budget, connections
+from node.rpc.budget import Places
 from node.rpc.server import serve_rpc
 from p2p.limits import ACCEPT_PAUSE_SECONDS
 from state.primitives.errors import StorageCorruptError
@@ -197,3 +199,81 @@ async def test_out_of_descriptors_it_pauses_says_so_and_goes_on(monkeypatch: pyt
         assert trio.current_time() - started >= 19 * ACCEPT_PAUSE_SECONDS
         assert (await exchange(address, GET)).endswith(b"{}}")
     assert [fields["reason"] for _, _, fields in lines.lines] == ["no more"] * 2  # each kind once a minute
+
+
+async def connect_from(host: str, address: str) -> trio.SocketStream:
+    """From another loopback address: another client, where the machine's own are not let off."""
+    sock = trio.socket.socket()
+    await sock.bind((host, 0))
+    to, port = address.rsplit(":", 1)
+    await sock.connect((to, int(port)))
+    return trio.SocketStream(sock)
+
+
+async def is_served(stream: trio.SocketStream, request: bytes, status: bytes = b"200") -> bool:
+    with trio.fail_after(60):
+        try:
+            await stream.send_all(request)
+            return (await stream.receive_some(1_000)).startswith(b"HTTP/1.1 " + status)
+        except trio.BrokenResourceError:
+            return False
+
+
+KEPT = b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def test_one_client_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "is_of_this_machine", lambda client: False)
+    async with serving(connections_max=10, client_connections_max=3) as (_, address), AsyncExitStack() as stack:
+        served = []
+        for _ in range(5):
+            stream = await stack.enter_async_context(await connect_from("127.0.0.2", address))
+            served.append(await is_served(stream, KEPT))
+        assert served == [True] * 3 + [False] * 2
+        assert await is_served(await stack.enter_async_context(await connect_from("127.0.0.3", address)), KEPT)
+
+
+async def test_a_client_that_has_its_share_lets_go_its_own_longest_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "is_of_this_machine", lambda client: False)
+    monkeypatch.setattr(connections, "RPC_YIELD_AFTER_S", 0)
+    async with serving(connections_max=10, client_connections_max=2) as (_, address), AsyncExitStack() as stack:
+        other = await stack.enter_async_context(await connect_from("127.0.0.3", address))
+        assert await is_served(other, KEPT)  # the longest silent of all
+        streams = [await stack.enter_async_context(await connect_from("127.0.0.2", address)) for _ in range(2)]
+        assert [await is_served(stream, KEPT) for stream in streams] == [True, True]
+        third = await stack.enter_async_context(await connect_from("127.0.0.2", address))
+        assert await is_served(third, KEPT)
+        assert [await is_served(stream, KEPT) for stream in (*streams, third, other)] == [False, True, True, True]
+
+
+async def test_one_client_leaves_places_for_others_subscribers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "is_of_this_machine", lambda client: False)
+    async with serving(subscribers_max=5, client_subscribers_max=2) as (_, address), AsyncExitStack() as stack:
+        opened = []
+        for host in ("127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.3"):
+            stream = await stack.enter_async_context(await connect_from(host, address))
+            opened.append(await is_served(stream, UPGRADE, b"101"))
+        assert opened == [True, True, False, True]
+
+
+async def test_a_proxy_on_this_machine_has_no_share() -> None:
+    async with serving(connections_max=10, client_connections_max=2, client_subscribers_max=1) as (_, address), AsyncExitStack() as stack:
+        for request, status in [(KEPT, b"200")] * 3 + [(UPGRADE, b"101")] * 3:
+            assert await is_served(await stack.enter_async_context(await connect(address)), request, status)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_local"),
+    [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.1", False), ("2001:db8::1", False), ("", False)],
+)
+def test_who_is_on_this_machine(host: str, is_local: bool) -> None:
+    assert budget.is_of_this_machine(budget.client_of(host)) is is_local
+
+
+def test_places() -> None:
+    places = Places(3, 2)
+    assert [places.take("a"), places.take("a"), places.take("a"), places.take("b"), places.take("c")] == [True, True, False, True, False]
+    places.give_back("a")
+    assert places.take("c")
+    places.set_bounds(5, 0)
+    assert [places.take("a"), places.take("a")] == [True, True]
