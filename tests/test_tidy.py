@@ -19,7 +19,7 @@ PURE = ("state", "consensus")
 FILE_LINES_MAX = 440  # about 400, and a little for a long docstring
 FUNCTION_LINES_MAX = 80  # about 70, and a little for a long signature
 
-# The supervisors: the command line's; that of consensus, which records and raises again; those of what strangers send, whose link ends alone.
+# The supervisors: the command line's; that of consensus, which records and raises again; those of strangers, whose link ends alone.
 SUPERVISORS = ("node/cli/main.py", "node/driver.py", "p2p/defects.py", "node/rpc/connections.py")
 # Tests that need what a machine may not have; each says why it is skipped.
 SKIPS = (
