@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import trio
 
@@ -30,7 +30,7 @@ from node.roles import ChainState
 from node.storage.store import HeightBatch, Store
 from node.telemetry.logs import get_log
 from node.tips import decode_tip, encode_tip
-from state.machine import BlockContext, BlockResult, apply_block, build_block
+from state.machine import BlockContext, BlockResult, Steps, apply_block_in_steps, build_block_in_steps
 from state.misbehavior import CommitVote
 from state.primitives.codec import encode_trusted
 from state.primitives.errors import InvalidBlockError, StorageCorruptError, TransactionError
@@ -45,9 +45,11 @@ from state.view import RecordCache
 
 MS: Final = 1_000_000
 RunBlocking = Callable[..., Awaitable[Any]]  # (function, *arguments), in a thread; the simulator has none
+TURN_TXS: Final = 64  # executed before others have a turn: some 30 ms
 EXECUTIONS_MAX: Final = 4  # results of candidate blocks kept at one height
 BLOCK_OVERHEAD_BYTES: Final = 64 * 1024  # header, commit of 200 validators
 EVIDENCE_SHARE: Final = 2  # at most half of a block is evidence
+_T = TypeVar("_T")
 _ADDRESS: Final = slice(2, 34)
 _DECISIVE: Final = (NONCES, HOLDING, ACCOUNT, POLICY, GRANT)  # letters of what decides whether a waiting transaction is still good
 
@@ -150,9 +152,8 @@ class LedgerExecutor:
         candidates = self._pool.pool.reap(room, params.block_txs_max)
         await self._pool.verify_for_block(candidates)
         context = self._context(height, time_ns, proposer, last_commit, evidence)
-        built = build_block(
-            self._records, context, candidates, verified=self._pool.verified, bytes_max=room
-        )
+        steps = build_block_in_steps(self._records, context, candidates, verified=self._pool.verified, bytes_max=room)
+        built = await self._in_turns(steps, height)
         block = make_block(
             tip, time_ns, [tx.raw for tx in built.txs], last_commit, evidence, proposer
         )
@@ -186,6 +187,8 @@ class LedgerExecutor:
             return known
         txs: list[Transaction] = []
         for index, raw in enumerate(block.txs):
+            if index % TURN_TXS == TURN_TXS - 1:
+                await trio.lowlevel.checkpoint()
             waiting = self._pool.pool.transaction(sha256(raw))
             if waiting is not None:
                 txs.append(waiting)
@@ -197,14 +200,34 @@ class LedgerExecutor:
         height = block.header.height
         if not await self._pool.verify_for_block(txs):
             raise InvalidBlockError("a transaction of the block is not signed by its signers")
-        if height != self.state.height + 1:
-            raise InvalidBlockError(f"height {height} was decided meanwhile")
+        self._require_next(height)
         header = block.header
         context = self._context(height, header.time_ns, header.proposer_address, block.last_commit, block.evidence)
-        result = apply_block(self._records, context, txs, verified=self._pool.verified)
+        result = await self._in_turns(apply_block_in_steps(self._records, context, txs, verified=self._pool.verified), height)
         execution = Execution(tuple(txs), result)
         self._remember(block_id, execution)
         return execution
+
+    async def _in_turns(self, steps: Steps[_T], height: int) -> _T:
+        """Take the steps, a few at a time: pings, votes and clients have their turns while a large block is executed (M8).
+
+        The turns are counted, not timed, so that a simulation is the same each time. Raises as the steps, and `InvalidBlockError` if the
+        height was decided in between: the state that the steps have read is another one then.
+        """
+        count = 0
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return cast(_T, end.value)
+            count += 1
+            if count % TURN_TXS == 0:
+                await trio.lowlevel.checkpoint()
+                self._require_next(height)
+
+    def _require_next(self, height: int) -> None:
+        if height != self.state.height + 1:
+            raise InvalidBlockError(f"height {height} was decided meanwhile")
 
     def _context(
         self, height: int, time_ns: int, proposer: bytes, last_commit: Commit, evidence: Sequence[Evidence]

@@ -11,9 +11,9 @@ No rule of an operation goes in here, and nothing may raise but `InvalidBlockErr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 from state.admission import NOTHING_VERIFIED, Admission, Gate, Verified, intent_hash
 from state.automatic import BUGS
@@ -58,6 +58,8 @@ from state.validators import ValidatorUpdate
 from state.view import Reader, RecordCache, View, encode_changes
 
 NS_PER_S: Final = 1_000_000_000
+_T = TypeVar("_T")
+Steps: TypeAlias = Generator[None, None, _T]  # something long, which ends with its result; its caller lets others work in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,9 +341,21 @@ def apply_block(
     *,
     verified: Verified = NOTHING_VERIFIED,
 ) -> BlockResult:
-    """Execute a whole block. Raises `InvalidBlockError` if it holds a transaction that may not be in a block, or too many.
+    """`apply_block_in_steps`, all at once."""
+    return _run(apply_block_in_steps(reader, context, txs, verified=verified))
 
-    Signatures are verified here unless `verified` remembers them (see `state.admission`).
+
+def apply_block_in_steps(
+    reader: Reader,
+    context: BlockContext,
+    txs: Sequence[bytes | Transaction],
+    *,
+    verified: Verified = NOTHING_VERIFIED,
+) -> Steps[BlockResult]:
+    """Execute a whole block, with a pause for others after each transaction; nothing may change what `reader` reads meanwhile.
+
+    Raises `InvalidBlockError` if it holds a transaction that may not be in a block, or too many. Signatures are verified here unless
+    `verified` remembers them (see `state.admission`).
     """
     execution = BlockExecution(reader, context, verified)
     if len(txs) > execution.consensus_params.block_txs_max:
@@ -358,6 +372,7 @@ def apply_block(
         if REFUSED_MIN <= receipt.code <= REFUSED_MAX:
             raise InvalidBlockError(f"transaction {index} may not be in a block ({receipt.code}): {receipt.log}")
         receipts.append(receipt)
+        yield
     return execution.finish(receipts)
 
 
@@ -378,7 +393,19 @@ def build_block(
     verified: Verified = NOTHING_VERIFIED,
     bytes_max: int | None = None,
 ) -> BuiltBlock:
-    """Choose from candidates, in order, what fits and may be in a block, and execute it on the way.
+    """`build_block_in_steps`, all at once."""
+    return _run(build_block_in_steps(reader, context, candidates, verified=verified, bytes_max=bytes_max))
+
+
+def build_block_in_steps(
+    reader: Reader,
+    context: BlockContext,
+    candidates: Sequence[Transaction],
+    *,
+    verified: Verified = NOTHING_VERIFIED,
+    bytes_max: int | None = None,
+) -> Steps[BuiltBlock]:
+    """Choose from candidates, in order, what fits and may be in a block, and execute it on the way; pauses as `apply_block_in_steps`.
 
     `bytes_max` bounds the sum of the raw transactions; the block's own parameters bound it as well.
     """
@@ -394,6 +421,7 @@ def build_block(
         if len(tx.raw) > room:
             continue
         receipt = execution.deliver(tx)
+        yield
         if REFUSED_MIN <= receipt.code <= REFUSED_MAX:
             refused.append((position, receipt.code))
             continue
@@ -401,3 +429,11 @@ def build_block(
         txs.append(tx)
         receipts.append(receipt)
     return BuiltBlock(tuple(txs), execution.finish(receipts), tuple(refused))
+
+
+def _run(steps: Steps[_T]) -> _T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]

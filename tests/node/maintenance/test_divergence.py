@@ -20,7 +20,7 @@ from node.crash import write_bundle
 from node.driver import Driver
 from node.maintenance.divergence import Divergence
 from node.sync.messages import CertifiedBlock
-from state.machine import BlockResult, apply_block
+from state.machine import BlockResult, Steps, apply_block
 from state.primitives.errors import QenexError, StateDivergenceError
 from state.receipts import Receipt
 from state.schema import HOLDING, decode_record, encode_record
@@ -40,10 +40,11 @@ async def pair(tmp_path: Path) -> tuple[Chain, Chain]:
 def plant(patch: pytest.MonkeyPatch, alter: Callable[[BlockResult], BlockResult]) -> None:
     """From now on the first execution of a block gives something else."""
 
-    def applied(*arguments: Any, **options: Any) -> BlockResult:
+    def applied(*arguments: Any, **options: Any) -> Steps[BlockResult]:
+        yield
         return alter(apply_block(*arguments, **options))
 
-    patch.setattr(executor_module, "apply_block", applied)
+    patch.setattr(executor_module, "apply_block_in_steps", applied)
 
 
 def more_money(result: BlockResult) -> BlockResult:
