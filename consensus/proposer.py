@@ -2,13 +2,15 @@
 
 Every turn each validator's priority grows by its power; the highest (ties: the lower address) proposes and falls by the total.
 Divisions truncate toward zero, as in that ecosystem, where Python's `//` would floor. Priorities belong to a height: those of
-round r are those of round 0 advanced r times, on a copy (consensus.md B6, K7).
+round r are those of round 0 advanced r times, on a copy (consensus.md B6, K7). No header has them: their hash stands in the state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from state.primitives.codec import encode_trusted
+from state.primitives.hashing import sha256
 from state.validators import Validator, ValidatorSet
 
 WINDOW_FACTOR = 2  # priorities stay within this many totals of each other
@@ -55,6 +57,11 @@ def update_priorities(old: ValidatorSet, priorities: Sequence[int], new: Validat
     penalty = -(new.total_power + (new.total_power >> 3))
     carried = [known.get(validator.address, penalty) for validator in new.validators]
     return tuple(_centre(_rescale(carried, WINDOW_FACTOR * new.total_power)))
+
+
+def hash_priorities(priorities: Sequence[int]) -> bytes:
+    """What the state keeps of the priorities after a block: SHA-256 of their canonical array, in the order of the set."""
+    return sha256(encode_trusted(tuple(priorities)))
 
 
 def _highest(validators: ValidatorSet, priorities: Sequence[int]) -> int:

@@ -83,6 +83,11 @@ class ChainTip:
         """Hash of the parameters that headers carry."""
         return compute_consensus_hash(self.params.block_bytes_max, GAS_MAX)
 
+    def compute_next_priorities(self) -> tuple[int, ...]:
+        """The proposer priorities after the next block. What is in that block does not matter: its set and the one after are known."""
+        priorities = proposer.advance(self.validators, self.priorities, 1)
+        return proposer.update_priorities(self.validators, priorities, self.next_validators)
+
     def advance(
         self,
         block: Block,
@@ -92,7 +97,6 @@ class ChainTip:
         params: ConsensusParams | None,
     ) -> ChainTip:
         """The chain after `block`, whose execution gave the rest. Raises `MalformedError` for updates that break the set."""
-        priorities = proposer.advance(self.validators, self.priorities, 1)
         return replace(
             self,
             height=block.header.height,
@@ -101,7 +105,7 @@ class ChainTip:
             last_validators=self.validators,
             validators=self.next_validators,
             next_validators=self.next_validators.update(updates),
-            priorities=proposer.update_priorities(self.validators, priorities, self.next_validators),
+            priorities=self.compute_next_priorities(),
             app_hash=app_hash,
             last_results_hash=results_hash,
             params=self.params if params is None else params,

@@ -19,6 +19,7 @@ from consensus.block_id import BlockID
 from consensus.commit import EMPTY_COMMIT, EMPTY_PQ_COMMIT, Commit, PqCommit, Verifier
 from consensus.evidence import Evidence, misbehavior_of, size_of
 from consensus.messages import ReportEvidence
+from consensus.proposer import hash_priorities
 from consensus.validation import ChainTip, make_block, validate_block
 from node.clock import Clock
 from node.evidence.history import StoreHistory
@@ -237,7 +238,8 @@ class LedgerExecutor:
             CommitVote(validator.address, validator.power, bool(part.signature))
             for validator, part in zip(voters.validators, last_commit.signatures, strict=True)
         )
-        return BlockContext(height, time_ns, self._chain_id, proposer, votes, misbehavior_of(evidence))
+        priorities_hash = hash_priorities(self.state.tip.compute_next_priorities())
+        return BlockContext(height, time_ns, self._chain_id, proposer, votes, misbehavior_of(evidence), priorities_hash)
 
     def _remember(self, block_id: BlockID, execution: Execution) -> None:
         while len(self._executions) >= EXECUTIONS_MAX:

@@ -45,6 +45,7 @@ from state.schema import (
     CONSENSUS_PARAMS_KEY,
     FEE_PARAMS_KEY,
     NONCES_PREFIX,
+    PRIORITIES_KEY,
     UNORDERED_QUEUE,
     client_ref_key,
     queue_entry_key,
@@ -64,7 +65,10 @@ Steps: TypeAlias = Generator[None, None, _T]  # something long, which ends with 
 
 @dataclass(frozen=True, slots=True)
 class BlockContext:
-    """What a block says about itself. `chain_id` is the 32-byte genesis hash; `last_commit` is of the block before."""
+    """What a block says about itself. `chain_id` is the 32-byte genesis hash; `last_commit` is of the block before.
+
+    `priorities_hash` is that of the proposer priorities after the block, for a record of the state; empty where nobody takes turns.
+    """
 
     height: int
     time_ns: int
@@ -72,6 +76,7 @@ class BlockContext:
     proposer_address: bytes = b""
     last_commit: tuple[CommitVote, ...] = ()
     misbehavior: tuple[Misbehavior, ...] = ()
+    priorities_hash: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +191,9 @@ class BlockExecution:
         settle_governance(self._context, self._block_events)
         updates = settle_stake(self._context, self._block, self._block_events)
         finish_governance(self._context, self._block_events)
+        if self._block.priorities_hash:
+            view.put(PRIORITIES_KEY, (self._block.priorities_hash,))
+            view.settle()
         params = None
         records = view.changed_records()
         for key, _ in records:

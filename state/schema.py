@@ -33,6 +33,7 @@ each record is decoded at most once and encoded at most once per block. Absent m
 | Q | minute (8, big-endian), number (4, big-endian) | kind, key of what is due |
 | g G o O | | governance, see `state.schema_gov` |
 | 0 | | anchors of audit logs, see `state.schema_audit` |
+| 1 | | hash of the proposer priorities after the last block, see `consensus.proposer`; none before the first |
 | p | name of a group | parameters, see `state.params` |
 | b | | tripped breakers, see `state.breakers` |
 | N | V, owner (32); or P, p2p node id (20) | since which height it is admitted; present means admitted |
@@ -76,6 +77,7 @@ PARAMS: Final = ord("p")
 BREAKERS: Final = ord("b")
 ADMISSION: Final = ord("N")
 CALENDAR: Final = ord("Q")
+PRIORITIES: Final = ord("1")
 
 # The hot path builds these keys in place: prefix + address (+ code)
 ACCOUNT_PREFIX: Final = b" a"
@@ -95,6 +97,7 @@ ACCOUNT_PARAMS_KEY: Final = b" paccounts"
 STAKE_PARAMS_KEY: Final = b" pstake"
 COMPLIANCE_PARAMS_KEY: Final = b" pcompliance"
 GOV_PARAMS_KEY: Final = b" pgov"
+PRIORITIES_KEY: Final = b" 1"
 
 ADMIT_VALIDATOR: Final = b"V"  # identity: the owner's address
 ADMIT_NODE: Final = b"P"  # identity: the p2p node id, 20 bytes
@@ -239,6 +242,7 @@ DECODE: Final[dict[int, Callable[[bytes], Value]]] = {
     BREAKERS: _unpack,
     ADMISSION: _unpack,
     CALENDAR: _unpack,
+    PRIORITIES: _unpack,
     **STAKING_DECODE,
     **AMM_DECODE,
     **CLAIMS_DECODE,
@@ -266,6 +270,7 @@ ENCODE: Final[dict[int, Callable[[Value], bytes]]] = {
     BREAKERS: _pack,
     ADMISSION: _pack,
     CALENDAR: _pack,
+    PRIORITIES: _pack,
     **STAKING_ENCODE,
     **AMM_ENCODE,
     **CLAIMS_ENCODE,

@@ -17,6 +17,7 @@ from typing import Final
 from consensus.block import Block, results_hash
 from consensus.commit import Commit, PqCommit
 from consensus.evidence import misbehavior_of
+from consensus.proposer import hash_priorities
 from consensus.validation import ChainTip, compare_header
 from node.maintenance.records import describe, kind_of
 from node.storage.store import Store
@@ -106,7 +107,7 @@ class Divergence(StateDivergenceError):
     ) -> Iterator[tuple[str, bytes]]:
         earlier = _Earlier(self._store, {key: before for key, (before, _) in first.items()})
         try:
-            context = _context_of(self._store, self._genesis_hash, block)
+            context = _context_of(self._store, self._genesis_hash, block, self._tip)
             receipts, writes, changes = execute_traced(earlier, context, block.txs)
         except QenexError as error:
             yield "second_execution.json", _json({"failed": error.to_json()})
@@ -184,7 +185,8 @@ def execute_traced(
     return receipts, writes, dict(result.changes)
 
 
-def _context_of(store: Store, genesis_hash: bytes, block: Block) -> BlockContext:
+def _context_of(store: Store, genesis_hash: bytes, block: Block, tip: ChainTip) -> BlockContext:
+    """What the block was executed with; `tip` is the chain after it, so its priorities are those that the block has left."""
     header = block.header
     parts = block.last_commit.signatures
     voters = validators_at(store, header.height - 1).validators if parts else ()
@@ -193,8 +195,9 @@ def _context_of(store: Store, genesis_hash: bytes, block: Block) -> BlockContext
         for validator, part in zip(voters, parts, strict=True)
     )
     return BlockContext(
-        header.height, header.time_ns, genesis_hash, header.proposer_address, votes, misbehavior_of(block.evidence)
-    )
+        header.height, header.time_ns, genesis_hash, header.proposer_address, votes, misbehavior_of(block.evidence),
+        hash_priorities(tip.priorities),
+    )  # fmt: skip
 
 
 def _describe_changes(changes: dict[bytes, tuple[bytes | None, bytes | None]]) -> Iterator[dict[str, object]]:

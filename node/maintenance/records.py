@@ -66,6 +66,7 @@ KINDS: Final = {
     "B": "central_bank",
     "T": "treasury",
     "0": "anchor",
+    "1": "priorities",
 }
 
 

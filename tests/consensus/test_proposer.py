@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consensus.proposer import advance, initial_priorities, proposer_of, truncate_divide, update_priorities
+from consensus.proposer import (
+    advance,
+    hash_priorities,
+    initial_priorities,
+    proposer_of,
+    truncate_divide,
+    update_priorities,
+)
+from state.primitives.hashing import sha256
 from state.validators import ValidatorSet
 from tests.consensus.world import make_set, make_validator
 
@@ -81,6 +89,11 @@ def test_k7_priorities_far_apart_are_drawn_together() -> None:
     new = ValidatorSet([old.validators[1], make_validator("x", 1)])
     priorities = update_priorities(old, advance(old, initial_priorities(old), 7), new)
     assert max(priorities) - min(priorities) <= 2 * new.total_power + 1
+
+
+def test_the_hash_is_over_the_canonical_array() -> None:
+    assert hash_priorities((-3, 0, 3)) == sha256(bytes.fromhex("93fd0003"))
+    assert hash_priorities([-3, 0, 3]) == hash_priorities((-3, 0, 3)) != hash_priorities((0, -3, 3))
 
 
 def test_b6_a_round_is_so_many_turns_on_a_copy() -> None:

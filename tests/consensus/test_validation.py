@@ -161,8 +161,10 @@ def test_k7_priorities_go_on_from_height_to_height_and_through_changes() -> None
     tip = grow(GENESIS, (update("new", 1),))
     for _ in range(3):
         assert len(tip.priorities) == len(tip.validators)
-        tip = grow(tip)
-    assert len(tip.validators) == 5
+        known = tip.compute_next_priorities()
+        tip = grow(tip, (update("another", 2),))  # what a block does comes too late for them
+        assert tip.priorities == known
+    assert len(tip.validators) == 6
 
 
 @pytest.mark.parametrize("initial", [1, 2, 1000, 1 << 40])

@@ -25,6 +25,7 @@ from state.schema import (
     BREAKERS_KEY,
     CLIENT_REF_QUEUE,
     CONSENSUS_PARAMS_KEY,
+    PRIORITIES_KEY,
     UNORDERED_QUEUE,
     decode_record,
     encode_record,
@@ -113,6 +114,20 @@ def test_a_block_with_a_refused_transaction_is_invalid(world: World) -> None:
 def test_an_empty_block_changes_nothing(world: World) -> None:
     result = apply_block(world.db, world.context(), [])
     assert (result.receipts, result.changes, result.validator_updates, result.params) == ((), (), (), None)
+
+
+def test_the_hash_of_the_priorities_is_a_record(world: World) -> None:
+    """Whatever the block does, and only when it is another one than before."""
+    context = replace(world.context(), priorities_hash=bytes([7]) * 32)
+    record = (PRIORITIES_KEY, encode_record(PRIORITIES_KEY, (bytes([7]) * 32,)))
+    assert apply_block(world.db, context, []).changes == (record,)
+    spent = apply_block(world.db, context, [world.tx("alice", pay("bob", 1)).raw])
+    assert record in spent.changes
+    assert [row for row in spent.changes if row != record] == list(
+        apply_block(world.db, world.context(), [world.tx("alice", pay("bob", 1)).raw]).changes
+    )
+    world.db.update([record])
+    assert apply_block(world.db, context, []).changes == ()
 
 
 def test_too_many_transactions(world: World) -> None:
