@@ -1,9 +1,9 @@
 """Joining by a snapshot: from a block hash one trusts to a store that can follow the chain, with peers that may lie.
 
 Offers come from all peers. A header is verified by the light client (every signature, both kinds, compared between peers), the shard roots
-of an offer must fold to its app hash, each chunk must give its shard's root, the rest of the tip must agree with headers and state.
-Proposer priorities stand in no header: they are replayed over the headers that follow and must name the proposers that really proposed.
-Whoever sends something false is blamed and asked no more; one honest peer is enough. No disk layout and no message format in here.
+of an offer must fold to its app hash, each chunk must give its shard's root. The tip is made here, from headers, state and genesis, and the
+peer's must be the same: only the proposer priorities are read from it, because the state has no more than their hash. Whoever sends
+something false is blamed and asked no more; one honest peer is enough. No disk layout and no message format in here.
 """
 
 from __future__ import annotations
@@ -14,26 +14,28 @@ from typing import Final
 
 import trio
 
-from consensus import proposer
 from consensus.commit import Verifier
 from consensus.fields import read_list, read_tuple
 from consensus.light import LightBlock, Trust, verify_light_block
+from consensus.proposer import hash_priorities
+from consensus.validation import ChainTip
 from node.clock import Clock
 from node.light.attack import make_attack_evidence
 from node.light.client import LightClient, TrustedStart
 from node.light.trusted import TrustedStore
+from node.roles import ChainState
 from node.statesync import messages as m
 from node.statesync.desk import Desk, PeerProvider
 from node.statesync.restore import ChunkFolder, fold_shards
 from node.sync.messages import CertifiedBlock
+from node.tips import encode_tip
 from state.params import ConsensusParams
 from state.primitives.codec import Value, decode, encode_trusted
 from state.primitives.errors import ClientError, InvalidCommitError, MalformedError, ProofError, QenexError
-from state.primitives.limits import TIP_BYTES_MAX
-from state.schema import CONSENSUS_PARAMS_KEY
+from state.primitives.limits import TIP_BYTES_MAX, VALIDATORS_MAX
+from state.schema import CONSENSUS_PARAMS_KEY, PRIORITIES_KEY, decode_record
 from state.tree_hash import key_hash
 
-PROPOSERS_CHECKED_MAX: Final = 24
 ROUNDS_OF_ASKING: Final = 20
 ASK_AGAIN_S: Final = 1.0
 
@@ -76,6 +78,8 @@ class Joiner:
         clock: Clock,
         warn: Warn,
         say: Callable[[str], None],
+        *,
+        initial_height: int,
     ) -> None:
         self._desk = desk
         self._start = start
@@ -86,6 +90,7 @@ class Joiner:
         self._clock = clock
         self._warn = warn
         self._say = say
+        self._initial_height = initial_height
         self.chunks = 0
 
     async def join(self) -> Snapshot:
@@ -123,8 +128,8 @@ class Joiner:
         return offers
 
     async def _take(self, peer: str, offer: m.Offer, others: list[str]) -> Snapshot:
-        if offer.latest < offer.height + 2:
-            raise MalformedError("a snapshot has two blocks after it at least")
+        if offer.height < self._initial_height or offer.latest < offer.height + 2:
+            raise MalformedError("a snapshot is of a block with two blocks after it at least")
         witnesses = [PeerProvider(self._desk, other, offer.latest) for other in others if other in self._desk.peers]
         primary = PeerProvider(self._desk, peer, offer.latest)
         client = LightClient(
@@ -133,26 +138,19 @@ class Joiner:
         )  # fmt: skip
         await client.start(self._start if self._store.get(self._start.height) is None else None)
         following = await client.verify_to(offer.height + 1)
-        self._check_offer(offer, following)
+        if fold_shards(offer.shard_roots) != following.header.app_hash:
+            raise ProofError("the shard roots of a snapshot do not give the app hash")
         sets = (await client.verify_to(offer.height), following, await client.verify_to(offer.height + 2))
-        await self._check_priorities(offer, primary, client, sets)
         block = await primary.certified(offer.height)
         self._check_block(block, sets[0], client.chain_id)
         self._say(f"snapshot of height {offer.height}, app hash {following.header.app_hash.hex()[:16]}, from {1 + len(others)} peers")
         folder = self._make_folder(offer.height, offer.shard_roots)
-        await self._fetch(offer, folder)
-        self._check_params(offer, folder)
+        shards = dict.fromkeys(key_hash(key)[0] for key in (CONSENSUS_PARAMS_KEY, PRIORITIES_KEY))
+        await self._fetch(offer, folder, [shard for shard in folder.missing if shard in shards])
+        # before the rest, so that who lies about the tip is found out after two chunks
+        self._check_tip(offer, folder, block, sets)
+        await self._fetch(offer, folder, [shard for shard in folder.missing if shard not in shards])
         return Snapshot(offer, following.header.app_hash, block, sets, folder)
-
-    def _check_offer(self, offer: m.Offer, following: LightBlock) -> None:
-        """The shard roots and the tip against the verified header. Raises `ProofError`."""
-        header = following.header
-        if fold_shards(offer.shard_roots) != header.app_hash:
-            raise ProofError("the shard roots of a snapshot do not give the app hash")
-        fields = _read_tip(offer.tip)
-        wanted = (header.chain_id, offer.height, header.last_block_id.to_wire(), header.app_hash, header.last_results_hash)
-        if (fields[0], fields[2], fields[3], fields[6], fields[7]) != wanted:
-            raise ProofError("the tip of a snapshot is not that of the next header")
 
     def _check_block(self, block: CertifiedBlock, light: LightBlock, chain_id: str) -> None:
         """The block of the snapshot's height with the commit it was decided with. Raises `InvalidCommitError`."""
@@ -161,30 +159,33 @@ class Joiner:
         proof = LightBlock(block.block.header, block.commit, block.pq_commit, light.validators)
         verify_light_block(proof, chain_id, self._verifier)
 
-    async def _check_priorities(self, offer: m.Offer, peer: PeerProvider, client: LightClient, sets: tuple[LightBlock, ...]) -> None:
-        """Replay the proposer's turns over the headers that follow. Raises `ProofError` for priorities that name another proposer."""
-        fields = _read_tip(offer.tip)
-        priorities = tuple(read_list(fields[5], 200, "priorities"))
-        if len(priorities) != len(sets[1].validators) or any(type(item) is not int for item in priorities):
-            raise ProofError("a snapshot's priorities are not those of its validators")
-        if fields[4] is None or _time_of(fields) != sets[0].header.time_ns:
-            raise ProofError("a snapshot's tip has another time than its block")
-        last = min(offer.latest, offer.height + PROPOSERS_CHECKED_MAX)
-        blocks = {light.header.height: light for light in sets}
-        for height in range(offer.height + 3, last + 1):
-            blocks[height] = await client.verify_to(height)
-        for height in range(offer.height + 1, last):
-            light, after = blocks[height], blocks[height + 1]
-            if light.commit.round == 0:
-                wanted = proposer.proposer_of(light.validators, priorities, 0).address
-                if light.header.proposer_address != wanted:
-                    raise ProofError(f"a snapshot's priorities name another proposer than that of block {height}")
-            priorities = proposer.advance(light.validators, priorities, 1)
-            priorities = proposer.update_priorities(light.validators, priorities, after.validators)
+    def _check_tip(self, offer: m.Offer, folder: ChunkFolder, block: CertifiedBlock, sets: tuple[LightBlock, ...]) -> None:
+        """The tip, field by field as verified headers, the block and records of the state have it. Raises `ProofError`."""
+        priorities = _read_priorities(offer.tip)
+        if _read_record(folder, PRIORITIES_KEY) != (hash_priorities(priorities),):
+            raise ProofError("a snapshot's priorities are not those that its state has the hash of")
+        stored = _read_record(folder, CONSENSUS_PARAMS_KEY)
+        header, following = sets[0].header, sets[1].header
+        tip = ChainTip(
+            chain_id=following.chain_id,
+            initial_height=self._initial_height,
+            height=header.height,
+            last_block_id=following.last_block_id,
+            last_block_time_ns=header.time_ns,
+            last_validators=sets[0].validators,
+            validators=sets[1].validators,
+            next_validators=sets[2].validators,
+            priorities=priorities,
+            app_hash=following.app_hash,
+            last_results_hash=following.last_results_hash,
+            params=ConsensusParams() if stored is None else ConsensusParams.from_record(stored),
+        )
+        if offer.tip != encode_tip(ChainState(tip, block.commit, block.pq_commit, had_txs=bool(block.block.txs))):
+            raise ProofError("a snapshot's tip is not what headers, state and genesis say")
 
-    async def _fetch(self, offer: m.Offer, folder: ChunkFolder) -> None:
-        """Every missing chunk, from all peers at once. Raises `ClientError` when nobody is left."""
-        waiting = folder.missing[::-1]
+    async def _fetch(self, offer: m.Offer, folder: ChunkFolder, shards: list[int]) -> None:
+        """These chunks, from all peers at once. Raises `ClientError` when nobody is left."""
+        waiting = shards[::-1]
         total = len(waiting)
 
         async def serve(peer: str) -> None:
@@ -216,19 +217,15 @@ class Joiner:
             if waiting and (not self._desk.peers or len(waiting) >= before):
                 raise ClientError(f"{len(waiting)} chunks of the snapshot are missing and no peer gives them")
 
-    def _check_params(self, offer: m.Offer, folder: ChunkFolder) -> None:
-        """The parameters of the tip are those of the state. Raises `ProofError`."""
-        rows = dict(folder.read(key_hash(CONSENSUS_PARAMS_KEY)[0]))
-        stored = rows.get(CONSENSUS_PARAMS_KEY)
-        params = ConsensusParams() if stored is None else ConsensusParams.from_record(decode(stored))
-        if _read_tip(offer.tip)[8] != params.to_record():
-            raise ProofError("a snapshot's tip has other parameters than its state")
+
+def _read_record(folder: ChunkFolder, key: bytes) -> Value:
+    """A record of a chunk that was fetched, None if the state has none."""
+    raw = dict(folder.read(key_hash(key)[0])).get(key)
+    return None if raw is None else decode_record(key, raw)
 
 
-def _read_tip(data: bytes) -> tuple[Value, ...]:
-    return read_tuple(decode(data, bytes_max=TIP_BYTES_MAX), 10, "a tip")
-
-
-def _time_of(fields: tuple[Value, ...]) -> int:
-    seconds, nanos = read_tuple(fields[4], 2, "a time")
-    return int(seconds) * 1_000_000_000 + int(nanos)
+def _read_priorities(tip: bytes) -> tuple[int, ...]:
+    priorities = read_list(read_tuple(decode(tip, bytes_max=TIP_BYTES_MAX), 10, "a tip")[5], VALIDATORS_MAX, "priorities")
+    if any(type(item) is not int for item in priorities):
+        raise MalformedError("priorities are numbers")
+    return tuple(priorities)

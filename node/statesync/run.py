@@ -62,6 +62,7 @@ def join_network(
                 clock,
                 warn,
                 say,
+                initial_height=document.initial_height,
             )
             snapshot = await joiner.join()
             offer = snapshot.offer

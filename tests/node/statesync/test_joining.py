@@ -6,12 +6,14 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pytest
 import trio
 import trio.testing
 
 from consensus.light import LightBlock, Trust
+from consensus.proposer import hash_priorities
 from node.clock import VirtualClock
 from node.light.client import TrustedStart
 from node.light.trusted import TrustedStore
@@ -24,8 +26,10 @@ from node.statesync.restore import ChunkFolder, build_store, check_chunk, fold_s
 from node.statesync.server import SnapshotServer
 from node.storage.store import Store, StoreOptions
 from node.tips import decode_tip
-from state.primitives.codec import decode, encode_trusted
+from state.primitives.codec import Value, decode, encode_trusted
 from state.primitives.errors import ClientError, MalformedError, ProofError, QenexError, StorageCorruptError
+from state.schema import PRIORITIES_KEY, decode_record
+from state.tree_hash import key_hash
 
 HEIGHTS, INTERVAL = 30, 10
 SNAPSHOT_HEIGHT = 20  # the newest that is two below the tip of the shortest chain
@@ -93,14 +97,25 @@ def rows_change(change: Callable[[m.Rows], m.Rows]) -> Change:
     return on(m.CHUNK, lambda rows: change(rows) if rows else rows)  # type: ignore[arg-type]
 
 
-def tip_change(place: int, value: object) -> Change:
-    def change(offer: m.Content) -> m.Content:
+def tip_change(place: int, change: Callable[[Value], Value], **others: Callable[[m.Offer], object]) -> Change:
+    """An offer with one field of its tip changed, and perhaps fields of its own."""
+
+    def lie(offer: m.Content) -> m.Content:
         assert isinstance(offer, m.Offer)
         fields = list(decode(offer.tip))
-        fields[place] = value
-        return replace(offer, tip=encode_trusted(fields))
+        fields[place] = change(fields[place])
+        return replace(offer, tip=encode_trusted(fields), **{name: make(offer) for name, make in others.items()})  # type: ignore[arg-type]
 
-    return on(m.OFFER, change)
+    return on(m.OFFER, lie)
+
+
+def change_followers(priorities: tuple[int, ...]) -> tuple[int, ...]:
+    """Whose turn it is next stays; who follows after that does not."""
+    highest = max(range(len(priorities)), key=lambda place: priorities[place])
+    first, *_, last = (place for place in range(len(priorities)) if place != highest)
+    changed = list(priorities)
+    changed[first], changed[last] = changed[last] - 7, changed[first] + 7
+    return tuple(changed)
 
 
 def forged_light(block: m.Content) -> m.Content:
@@ -115,13 +130,9 @@ LIES: dict[str, Change] = {
     "a row of another shard": rows_change(lambda rows: (*rows, (b" zz", b"\x91\x01"))),
     "nothing at all": rows_change(lambda rows: ()),
     "other shard roots": on(m.OFFER, lambda o: replace(o, shard_roots=(bytes([7]) * 32, *o.shard_roots[1:]))),  # type: ignore[type-var, union-attr]
+    "the last height there can be": on(m.OFFER, lambda o: replace(o, height=(1 << 63) - 3, latest=(1 << 63) - 1)),  # type: ignore[type-var]
     "another height": on(m.OFFER, lambda o: replace(o, height=o.height - 3)),  # type: ignore[type-var, union-attr]
     "a tip from the future": on(m.OFFER, lambda o: replace(o, height=o.height + 10, latest=o.latest + 10)),  # type: ignore[type-var, union-attr]
-    "other priorities": tip_change(5, (3, 2, 1, -6)),
-    "too few priorities": tip_change(5, (1,)),
-    "another time": tip_change(4, (1, 1)),
-    "another app hash": tip_change(6, bytes(32)),
-    "other parameters": tip_change(8, ()),
     "a forged header": on(m.LIGHT, forged_light),
     "no light blocks": lambda question, content: None if question.kind == m.LIGHT else content,
     "no chunks": lambda question, content: None if question.kind == m.CHUNK else content,
@@ -129,6 +140,33 @@ LIES: dict[str, Change] = {
     "another block": on(m.BLOCK, lambda b: replace(b, block=replace(b.block, txs=(b"x",)))),  # type: ignore[type-var, union-attr]
     "answers of a wrong kind": lambda question, content: (),
 }
+
+
+# what an honest peer may answer as well: it has it no more, or not yet
+UNPROVEN: Final = (
+    "no light blocks", "no chunks", "no proofs", "answers of a wrong kind", "a tip from the future", "another height",
+    "the last height there can be",
+)  # fmt: skip
+# the place of a field in the tip, and a lie about it
+TIP_LIES: dict[str, tuple[int, Change]] = {
+    "another chain": (0, tip_change(0, lambda name: name + "2")),
+    "an initial height after the snapshot": (1, tip_change(1, lambda _: 10**6)),
+    "a later initial height": (1, tip_change(1, lambda height: height + 1)),
+    "another height of the tip": (2, tip_change(2, lambda height: height - 1)),
+    "another last block": (3, tip_change(3, lambda name: (bytes(32), *name[1:]))),
+    "another time": (4, tip_change(4, lambda _: (1, 1))),
+    "other priorities": (5, tip_change(5, lambda _: (3, 2, 1, -6))),
+    "priorities of a peer that says it has few blocks": (5, tip_change(5, change_followers, latest=lambda offer: offer.height + 2)),
+    "priorities that name the right proposer first": (5, tip_change(5, change_followers)),
+    "too few priorities": (5, tip_change(5, lambda _: (1,))),
+    "priorities that are none": (5, tip_change(5, lambda _: b"priorities")),
+    "another app hash": (6, tip_change(6, lambda _: bytes(32))),
+    "other results": (7, tip_change(7, lambda _: bytes(32))),
+    "no parameters": (8, tip_change(8, lambda _: ())),
+    "other parameters": (8, tip_change(8, lambda record: (record[0] + 1, *record[1:]))),
+    "another word about transactions": (9, tip_change(9, lambda had_txs: not had_txs)),
+}
+LIES |= {lie: change for lie, (_, change) in TIP_LIES.items()}
 
 
 def make_joiner(world: World, desk: Desk, folder: Path) -> Joiner:
@@ -147,6 +185,7 @@ def make_joiner(world: World, desk: Desk, folder: Path) -> Joiner:
         clock,
         lambda who, error: None,
         lambda text: None,
+        initial_height=1,
     )
 
 
@@ -188,15 +227,20 @@ async def test_five_liars_and_one_honest_peer(world: World, tmp_path: Path, auto
     snapshot = await make_joiner(world, desk, tmp_path).join()
     check(world, snapshot, tmp_path)
     assert "9 honest" not in desk.blamed
-    if lie not in ("no light blocks", "no chunks", "no proofs", "answers of a wrong kind", "a tip from the future", "another height"):
+    if lie not in UNPROVEN:
         assert desk.blamed, "nobody was named"
 
 
+def test_there_is_a_lie_about_every_field_of_the_tip(world: World) -> None:
+    assert {place for place, _ in TIP_LIES.values()} == set(range(len(decode(open_store(world).tip))))
+
+
 async def test_only_liars(world: World, tmp_path: Path, autojump_clock: object) -> None:
-    desk = Desk(open_store(world), {"liar": LIES["a row left out"], "other": LIES["nothing at all"]})
+    early = on(m.OFFER, lambda offer: replace(offer, height=0, latest=2))  # type: ignore[type-var]
+    desk = Desk(open_store(world), {"liar": LIES["a row left out"], "other": LIES["nothing at all"], "early": early})
     with pytest.raises(ClientError, match="no peer gives a snapshot"):
         await make_joiner(world, desk, tmp_path).join()
-    assert set(desk.blamed) == {"liar", "other"}
+    assert set(desk.blamed) == {"liar", "other", "early"}
 
 
 async def test_another_trusted_hash(world: World, tmp_path: Path, autojump_clock: object) -> None:
@@ -246,6 +290,19 @@ def test_every_shard_of_every_kept_height(world: World) -> None:
         if height % 7 == 0:
             for shard in range(256):
                 check_chunk(shard, store.shard_at(shard, height), roots[shard])
+
+
+def test_the_state_of_every_height_has_the_hash_of_its_priorities(world: World) -> None:
+    store = open_store(world)
+    assert store.get(PRIORITIES_KEY) is not None
+    hashes = []
+    for height in range(1, store.height + 1):
+        priorities = decode(store.tip_at(height) or b"")[5]
+        raw = dict(store.shard_at(key_hash(PRIORITIES_KEY)[0], height))[PRIORITIES_KEY]
+        assert decode_record(PRIORITIES_KEY, raw) == (hash_priorities(priorities),)
+        hashes.append(raw)
+    assert len(set(hashes)) > 1
+    assert PRIORITIES_KEY not in dict(store.shard_at(key_hash(PRIORITIES_KEY)[0], 0))
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
