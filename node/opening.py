@@ -26,7 +26,7 @@ from node.signing.remote import RemoteSettings, RemoteSigner
 from node.statesync.run import join_network
 from node.storage.store import Store, StoreOptions
 from node.telemetry.logs import get_log
-from node.tips import find_commit
+from node.tips import find_commit, require_genesis
 from node.wal import Wal
 from p2p.handshake import PROTOCOL_VERSION, Greeting
 from p2p.identity import NodeIdentity
@@ -75,8 +75,7 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
     store = open_store(home, config, document)
     stack.callback(store.close)
     state = load_state(store)
-    if state.tip.chain_id != document.chain_id:
-        raise ConfigError(f"the database in {home.db_dir} is of chain {state.tip.chain_id}", hint="genesis.json is another network's")
+    require_genesis(state, document, home.db_dir)
     require_known_rules(state.tip)
 
     def read_keys(path: Path) -> KeySet:

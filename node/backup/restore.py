@@ -190,7 +190,7 @@ def _bring_in(beside: Path, document: Document, plan: Plan, watch: Watch) -> byt
         check_head(head, document, b"")
         if (head.height, head.app_hash.hex(), hash_of(head).hex()) != (manifest.height, manifest.app_hash, manifest.fixed_by):
             raise SnapshotError(f"{path}: the manifest says something else than the state", hint="take another snapshot")
-        fill_store(beside, reader, lambda shards, _records: watch("state", shards, SHARDS))
+        fill_store(beside, reader, document, lambda shards, _records: watch("state", shards, SHARDS))
         return hash_of(head)
     finally:
         reader.close()

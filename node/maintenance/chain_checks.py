@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from consensus.block import Block
 from genesis.build import build_changes
 from genesis.document import Document
 from node.config import Home
@@ -21,9 +20,9 @@ from node.maintenance.findings import Finding, make_finding
 from node.roles import ChainState
 from node.signer import SignerRecord, peek_record
 from node.storage.store import Store
-from node.tips import decode_tip, find_commit
+from node.tips import decode_tip, find_commit, find_contradiction
 from node.wal import SUFFIX, VERSION, read_frames
-from state.primitives.codec import Value, decode
+from state.primitives.codec import Value
 from state.primitives.errors import SignerRecordError
 from state.tree_hash import compute_root, key_hash, leaf_hash
 
@@ -87,14 +86,12 @@ def _check_tip(document: Document, data: ChainData) -> Iterator[Finding]:
         yield make_finding("TIP_MISMATCH", f"the tip's app hash at height {height} is not the root of the state", _restore())
     if height < document.initial_height:
         return
-    raw = store.height_row("b", height)
-    if raw is None:
-        if base:
-            yield make_finding("BLOCK_MISSING", f"block {height} is missing in the database", _restore())
-    else:
-        header = Block.from_wire(decode(raw)).header
-        if header.hash() != tip.last_block_id.hash or header.height != height or header.time_ns != tip.last_block_time_ns:
-            yield make_finding("TIP_MISMATCH", f"block {height} in the database is not the one that its tip names", _restore())
+    if base and store.height_row("b", height) is None:
+        yield make_finding("BLOCK_MISSING", f"block {height} is missing in the database", _restore())
+    problem = find_contradiction(store, data.state)
+    if problem:
+        text = f"block {height} and the state in the database do not belong to its tip: {problem}"
+        yield make_finding("TIP_MISMATCH", text, _restore())
     if data.state.last_commit.block_id != tip.last_block_id or data.state.last_commit.height != height:
         yield make_finding("TIP_MISMATCH", f"the commit of height {height} in the database is for another block", _restore())
     if base > document.initial_height:

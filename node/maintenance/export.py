@@ -27,10 +27,11 @@ from genesis.document import Document
 from node.config import Home
 from node.maintenance.frames import FrameWriter, do_nothing, read_frames
 from node.maintenance.opening import StoppedNode
+from node.roles import ChainState
 from node.statesync.restore import fold_shards
 from node.storage.frozen import StateReader
 from node.storage.store import Store, StoreOptions
-from node.tips import commits_at, decode_tip, validators_at
+from node.tips import commits_at, decode_tip, find_contradiction, validators_at
 from state.primitives.codec import Value, decode, encode_trusted, unpack
 from state.primitives.errors import (
     ExportFileError,
@@ -342,7 +343,7 @@ def import_state(home: Home, document: Document, path: Path, trusted_hash: bytes
         check_head(head, document, trusted_hash)
         home.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.rmtree(beside, ignore_errors=True)
-        fill_store(beside, reader, progress)
+        fill_store(beside, reader, document, progress)
         beside.rename(home.db_dir)
         sync_directory(home.data_dir)
     except OSError as error:
@@ -353,7 +354,7 @@ def import_state(home: Home, document: Document, path: Path, trusted_hash: bytes
     return Exported(head.height, head.app_hash, hash_of(head), reader.records, path.stat().st_size)
 
 
-def fill_store(folder: Path, reader: ExportReader, progress: Progress) -> None:
+def fill_store(folder: Path, reader: ExportReader, document: Document, progress: Progress) -> None:
     """Make a database of an exported state whose head was checked. Raises `ExportFileError`; then the folder is worth nothing."""
     head = reader.head
     store = Store.create(folder, StoreOptions())
@@ -361,23 +362,28 @@ def fill_store(folder: Path, reader: ExportReader, progress: Progress) -> None:
         root = store.bulk_load(reader.rows(progress), head.height, head.tip, head.height_rows())
         if root != head.app_hash:
             raise ExportFileError("the records do not give the app hash", hint=_WRONG)
-        _check_tip(_read_tip(store), head)
+        state = _read_tip(store)
+        _check_tip(state.tip, head, document)
+        problem = find_contradiction(store, state)
+        if problem:
+            raise ExportFileError(f"the exported state contradicts itself: {problem}", hint=_WRONG)
     finally:
         store.close()
 
 
-def _read_tip(store: Store) -> ChainTip:
+def _read_tip(store: Store) -> ChainState:
     try:
-        return decode_tip(store).tip
+        return decode_tip(store)
     except StorageCorruptError as error:
         raise ExportFileError(f"the tip in the exported state cannot be read: {error.message}", hint=_WRONG) from error
 
 
-def _check_tip(tip: ChainTip, head: ExportHead) -> None:
-    """The part of the head that is not in the records, against the header. Priorities of proposers are in neither."""
+def _check_tip(tip: ChainTip, head: ExportHead, document: Document) -> None:
+    """The part of the tip that is in no record of the state, against the header and genesis."""
     facts: list[tuple[str, object, object]] = [
         ("height", tip.height, head.height),
         ("chain id", tip.chain_id, head.chain_id),
+        ("initial height", tip.initial_height, document.initial_height),
         ("app hash", tip.app_hash, head.app_hash),
     ]
     header = head.next_header
@@ -390,8 +396,6 @@ def _check_tip(tip: ChainTip, head: ExportHead) -> None:
             ("parameters", tip.consensus_hash, header.consensus_hash),
             ("app version", tip.params.app_version, header.app_version),
         ]
-    if head.block:
-        facts.append(("last block", Block.from_wire(decode(head.block)).header.hash(), tip.last_block_id.hash))
     for what, found, wanted in facts:
         if found != wanted:
             raise ExportFileError(f"the exported state contradicts itself: {what}", hint=_WRONG)

@@ -13,8 +13,8 @@ from node.maintenance.shadow import open_shadow
 from node.roles import ChainState
 from node.storage.store import Store
 from node.testnet.processes import find_node
-from node.tips import decode_tip
-from state.primitives.errors import ConfigError, HomeError
+from node.tips import decode_tip, require_genesis
+from state.primitives.errors import HomeError
 from state.primitives.limits import GENESIS_BYTES_MAX
 
 
@@ -62,6 +62,5 @@ def _open(home: Home, document: Document, store: Store) -> StoppedNode:
     if not store.tip:
         raise HomeError(f"the database in {home.db_dir} is empty", hint="start the node once")
     state = decode_tip(store)
-    if state.tip.chain_id != document.chain_id:
-        raise ConfigError(f"the database in {home.db_dir} is of chain {state.tip.chain_id}", hint="genesis.json is another network's")
+    require_genesis(state, document, home.db_dir)
     return StoppedNode(home, document, store, state)

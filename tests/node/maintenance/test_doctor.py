@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -16,14 +17,17 @@ import trio
 
 from node.audit.commands import record_command
 from node.cli.main import main
-from node.config import Home
+from node.config import Home, Overrides
 from node.keystore import Role, read_key_file, write_key_file
 from node.maintenance.doctor import examine
 from node.maintenance.findings import KINDS
+from node.opening import open_home
 from node.signer import Signer
 from node.storage.leveldb import LevelDb
-from node.storage.rows import height_bytes
+from node.storage.rows import TIP_KEY, height_bytes
 from node.wal import Wal
+from state.primitives.codec import Value, decode, encode_trusted
+from state.primitives.errors import ConfigError
 from tests.node.maintenance.chain import Chain, contents, make_home, no_passphrase, qenex
 
 HEIGHT = 6
@@ -173,6 +177,20 @@ def row(key: bytes, value: bytes | None) -> Callable[[Path], None]:
     return change
 
 
+def tip_field(place: int, change: Callable[[Value], Value]) -> Callable[[Path], None]:
+    """A field of the tip that was written otherwise than the chain has it."""
+
+    def spoil(home: Path) -> None:
+        database = LevelDb(home / "data" / "db")
+        height, root, tip = decode(database.get(TIP_KEY) or b"")
+        fields = list(decode(tip))
+        fields[place] = change(fields[place])
+        database.write([(TIP_KEY, encode_trusted((height, root, encode_trusted(fields))))])
+        database.close()
+
+    return spoil
+
+
 def other_validator_key(home: Path) -> None:
     """The key of one validator with the record of another."""
     keys = read_key_file(other_of(home) / "keys" / "validator.json", no_passphrase, role=Role.VALIDATOR)
@@ -257,6 +275,12 @@ MISTAKES: list[tuple[str, Callable[[Path], object], str, str]] = [
     ("log damaged", then_log(flip_inside), "LOG_DAMAGED", "is damaged after byte 0"),
     ("log torn", then_log(tear), "LOG_TORN", "last 3 bytes"),
     ("log of another network", log_of_another_network, "LOG_OF_OTHER_CHAIN", "belongs to another network"),
+    ("tip with other priorities", tip_field(5, lambda _: (1,)), "TIP_MISMATCH", "proposer priorities"),
+    ("tip with other parameters", tip_field(8, lambda record: (record[0] + 1, *record[1:])), "TIP_MISMATCH", "parameters"),
+    ("tip of another time", tip_field(4, lambda time: (time[0] + 1, time[1])), "TIP_MISMATCH", ": time"),
+    ("tip of another block", tip_field(3, lambda name: (bytes(32), *name[1:])), "TIP_MISMATCH", "last block"),
+    ("tip with no transactions", tip_field(9, lambda had_txs: not had_txs), "TIP_MISMATCH", "had transactions"),
+    ("tip from another height on", tip_field(1, lambda height: height + 1), "GENESIS_MISMATCH", "of chain"),
     ("block missing", row(b"b" + height_bytes(HEIGHT), None), "BLOCK_MISSING", "block 6 is missing"),
     ("database made and not filled", row(b"mfilling", b""), "UNFINISHED", "not filled completely"),
     ("database of another version", row(b"mformat", b"99"), "DATABASE", "format b'99'"),
@@ -282,6 +306,13 @@ def test_mistake(home: Path, spoil: Callable[[Path], object], name: str, message
     assert finding["hint"]
     lines = qenex("doctor", "--home", home).out.splitlines()
     assert any(line.startswith(f"{finding['severity']} {finding['code']} {name}: ") for line in lines)
+
+
+def test_a_database_from_another_height_on_is_not_opened(home: Path) -> None:
+    tip_field(1, lambda height: height + 1)(home)
+    with pytest.raises(ConfigError, match="from height 2, not 1"), ExitStack() as stack:
+        open_home(home, Overrides(), stack)
+    assert "from height 2, not 1" in qenex("rollback", "--home", home, "--yes", "--json").error["message"]
 
 
 def test_a_good_home_is_clean(home: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 import trio
@@ -13,6 +15,7 @@ from node.config import Home
 from node.maintenance import export as export_module
 from node.maintenance.export import ExportReader, import_state, make_head
 from node.maintenance.opening import open_stopped, read_home
+from state.primitives.codec import Value, decode, encode_trusted
 from state.primitives.errors import ExportFileError
 from tests.node.maintenance.chain import Chain, contents, make_home, qenex, without_log
 
@@ -122,7 +125,21 @@ def _read_all(file: Path) -> None:
         reader.close()
 
 
-@pytest.mark.parametrize("lie", ["value", "key", "missing", "header", "commit", "tip"])
+TIP_LIES: Final[dict[str, tuple[int, Callable[[Value], Value]]]] = {
+    "another chain": (0, lambda name: name + "2"),
+    "another initial height": (1, lambda height: height + 1),
+    "another height": (2, lambda height: height - 1),
+    "another last block": (3, lambda name: (bytes(32), *name[1:])),
+    "another time": (4, lambda time: (time[0] + 1, time[1])),
+    "other priorities": (5, lambda _: (1,)),
+    "another app hash": (6, lambda _: bytes(32)),
+    "other results": (7, lambda _: bytes(32)),
+    "other parameters": (8, lambda record: (record[0], record[1] + 1, *record[2:])),
+    "no transactions": (9, lambda had_txs: not had_txs),
+}
+
+
+@pytest.mark.parametrize("lie", ["value", "key", "missing", "header", "commit", "tip", *TIP_LIES])
 def test_a_lie_under_a_good_checksum_is_found(home: Path, new_home: Path, tmp_path: Path, lie: str) -> None:
     from dataclasses import replace
 
@@ -143,9 +160,15 @@ def test_a_lie_under_a_good_checksum_is_found(home: Path, new_home: Path, tmp_pa
     elif lie == "commit":
         commit, pq_commit = head.next_commit
         head = replace(head, next_commit=(replace(commit, round=7), pq_commit))
-    else:
+    elif lie == "tip":
         with open_stopped(home, read_only=True) as node:
             head = replace(head, tip=node.store.tip_at(3) or b"")
+    else:
+        fields = list(decode(head.tip))
+        assert len(fields) == len(TIP_LIES)
+        place, change = TIP_LIES[lie]
+        fields[place] = change(fields[place])
+        head = replace(head, tip=encode_trusted(fields))
     file = tmp_path / "lie"
     with file.open("wb") as opened:
         writer = export_module.FrameWriter(opened)
