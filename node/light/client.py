@@ -2,8 +2,9 @@
 
 `verify_to` follows CometBFT's light client: skip as far as a trusted share of the old validators allows, else bisect; below the first
 trusted block follow the hashes backwards. What the primary proves is compared with every witness; if a witness proves something else for
-the same height, nothing more is believed and evidence goes to both sides. The ML-DSA keys of validators are not part of a header's hash,
-so they are proven from the state before a post-quantum signature counts. Asking is `node.light.provider`'s, keeping `node.light.trusted`'s.
+the same height, nothing more is believed and evidence goes to both sides. A witness that is silent stays one, for to be without witnesses
+is to believe the primary alone. The ML-DSA keys of validators are not part of a header's hash, so they are proven from the state before a
+post-quantum signature counts. Asking is `node.light.provider`'s, keeping `node.light.trusted`'s.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 from consensus.block import Header
 from consensus.commit import Verifier
 from consensus.light import LightBlock, Trust, verify_light_block, verify_next
-from node.clock import Clock
+from node.clock import NS_PER_S, Clock
 from node.light.provider import Provider
 from node.light.trusted import TrustedStore
 from state.primitives.errors import (
@@ -24,6 +25,7 @@ from state.primitives.errors import (
     DivergenceError,
     InsufficientTrustError,
     InvalidCommitError,
+    InvalidEvidenceError,
     ProofError,
     QenexError,
 )
@@ -33,7 +35,10 @@ from state.schema_staking import address_owner_key, pq_owner_key
 from state.validators import Validator
 
 BACKWARDS_MAX: Final = 10_000  # headers followed by their hashes below the first trusted one
-WITNESS_FAILURES_MAX: Final = 3
+WITNESS_FAILURES_MAX: Final = 3  # in a row; a witness a block behind the primary fails once or twice
+# then it rests, twice as long each time, because one that takes every question and answers none would make each verification as slow
+WITNESS_REST_S: Final = 30
+WITNESS_REST_S_MAX: Final = 600
 
 Warn = Callable[[str, QenexError], None]
 # (the conflicting block, the last common block, our block) -> bytes of evidence for the other side
@@ -49,7 +54,10 @@ class TrustedStart:
 
 
 class LightClient:
-    """`start` it once, then `verify_to` any height. `needs_agreement`: of the witnesses one at least must answer and agree."""
+    """`start` it once, then `verify_to` any height.
+
+    `needs_agreement`: of a header that is new one witness at least must have the same, so without any witness none is believed.
+    """
 
     def __init__(
         self,
@@ -76,7 +84,9 @@ class LightClient:
         self._clock = clock
         self._warn = warn
         self._make_evidence = make_evidence
-        self._failures: dict[str, int] = {}
+        self._failures: dict[str, int] = {}  # of each witness, in a row
+        self._rests_until_ns: dict[str, int] = {}  # by the monotonic clock
+        self._agreed = (0, 0)  # (height, witnesses that had the same) of the last comparison
         self._proven: dict[bytes, tuple[bytes, int, bytes]] = {}  # address -> keys proven from the state
 
     async def start(self, start: TrustedStart | None) -> LightBlock:
@@ -102,7 +112,7 @@ class LightClient:
         if known is None:
             self._check(block)
             await self._prove_keys(block)
-            await self._compare(block, block)
+            await self._compare([block])
             self.store.put(block)
         return block
 
@@ -119,10 +129,13 @@ class LightClient:
         trace = await self._bisect(self.primary, base, height)
         for block in trace[1:]:
             await self._prove_keys(block)
-        await self._compare(trace[-1], base)
-        for block in trace[1:]:
-            self.store.put(block)
+        await self._compare(trace)
+        self.store.put(trace[-1])  # what was skipped over no witness was asked about, so it is not known
         return trace[-1]
+
+    def agreed_on(self, height: int) -> int:
+        """How many witnesses had the same header, if this height was the last one that they were asked about; else 0."""
+        return self._agreed[1] if self._agreed[0] == height else 0
 
     def _check(self, block: LightBlock) -> None:
         if self._trust.needs_pq and block.pq_commit is None:
@@ -211,56 +224,90 @@ class LightClient:
 
     # witnesses
 
-    async def _compare(self, block: LightBlock, base: LightBlock) -> None:
-        """Ask every witness for the same height. Raises `DivergenceError` if one proves something else."""
-        if not self.witnesses:
-            return
+    async def _compare(self, trace: Sequence[LightBlock]) -> None:
+        """Ask every witness for the last block of what the primary proved from a trusted one, or for the one to begin with.
+
+        Raises `DivergenceError` if one proves something else, `ClientError` if one must agree and none does.
+        """
+        height = trace[-1].header.height
+        now_ns = self._clock.monotonic_ns()
+        resting = [witness for witness in self.witnesses if self._rests_until_ns.get(witness.url, now_ns) > now_ns]
         agreeing = 0
-        for witness in list(self.witnesses):
-            try:
-                other = await witness.light_block(block.header.height)
-            except ClientError as error:
-                self._failed(witness, error)
-                continue
-            if other.header.hash() == block.header.hash():
-                agreeing += 1
-                self._failures.pop(witness.url, None)
-                continue
-            try:
-                trace = [other] if block is base else await self._bisect(witness, base, block.header.height)
-                if block is base:
-                    self._check(other)
-            except (InvalidCommitError, ClientError) as error:
-                self.witnesses.remove(witness)
-                self._warn(witness.url, error)
-                continue
-            await self._accuse(block, trace[-1], base, witness)
+        for witness in [witness for witness in self.witnesses if witness not in resting]:
+            agreeing += await self._agrees(witness, trace)
+        for witness in resting:  # their rest saves time; where all depends on them there is none to save
+            if agreeing or not self._needs_agreement:
+                break
+            agreeing += await self._agrees(witness, trace)
+        self._agreed = (height, agreeing)
         if not agreeing and self._needs_agreement:
-            raise ClientError(
-                f"no witness confirms block {block.header.height}", hint="give other witnesses, or try again when they have caught up"
+            raise self._nobody_agrees(height)
+
+    def _nobody_agrees(self, height: int) -> ClientError:
+        if not self.witnesses:
+            return ClientError(
+                f"no witness is left to confirm block {height}, and the primary alone is not believed",
+                hint="each showed what it could not prove: begin again with --witness of other operators",
             )
+        return ClientError(
+            f"no witness confirms block {height}, and the primary alone is not believed",
+            hint="they are asked again the next time: try when they run and have caught up, or give other witnesses",
+        )
+
+    async def _agrees(self, witness: Provider, ours: Sequence[LightBlock]) -> bool:
+        """Whether a witness has the same header. Raises `DivergenceError` if it proves another."""
+        height = ours[-1].header.height
+        try:
+            other = await witness.light_block(height)
+            if other.header.hash() == ours[-1].header.hash():
+                self._failures.pop(witness.url, None)
+                self._rests_until_ns.pop(witness.url, None)
+                return True
+            if len(ours) > 1:
+                theirs = await self._bisect(witness, ours[0], height)
+            else:
+                self._check(other)
+                theirs = [other]
+        except ClientError as error:
+            self._failed(witness, error)
+            return False
+        except InvalidCommitError as error:
+            self.witnesses.remove(witness)
+            self._warn(witness.url, error)
+            return False
+        await self._accuse(ours, theirs, witness)
+        return False
 
     def _failed(self, witness: Provider, error: ClientError) -> None:
+        """It said nothing that can be judged: it is kept, and rests if that is so again and again."""
         self._warn(witness.url, error)
-        self._failures[witness.url] = self._failures.get(witness.url, 0) + 1
-        if self._failures[witness.url] >= WITNESS_FAILURES_MAX:
-            self.witnesses.remove(witness)
+        failures = self._failures[witness.url] = self._failures.get(witness.url, 0) + 1
+        if failures >= WITNESS_FAILURES_MAX:
+            rest_s = min(WITNESS_REST_S << min(failures - WITNESS_FAILURES_MAX, 10), WITNESS_REST_S_MAX)
+            self._rests_until_ns[witness.url] = self._clock.monotonic_ns() + rest_s * NS_PER_S
 
-    async def _accuse(self, ours: LightBlock, theirs: LightBlock, base: LightBlock, witness: Provider) -> None:
+    async def _accuse(self, ours: Sequence[LightBlock], theirs: Sequence[LightBlock], witness: Provider) -> None:
         """Both proofs are good, so one is an attack: each side learns of the other's block, and nothing is believed."""
-        for provider, evidence in (
-            (witness, self._make_evidence(ours, base, theirs)),
-            (self.primary, self._make_evidence(theirs, base, ours)),
-        ):
+        for provider, own, other in (witness, theirs, ours), (self.primary, ours, theirs):
             try:
-                await provider.report(evidence)
-            except ClientError as error:
+                await provider.report(await self._evidence_for(provider, own[-1], other))
+            except (ClientError, InvalidEvidenceError) as error:
                 self._warn(provider.url, error)
         raise DivergenceError(
-            f"{self.primary.url} and {witness.url} prove different blocks for height {ours.header.height}: "
-            f"{ours.header.hash().hex()} and {theirs.header.hash().hex()}",
+            f"{self.primary.url} and {witness.url} prove different blocks for height {ours[-1].header.height}: "
+            f"{ours[-1].header.hash().hex()} and {theirs[-1].header.hash().hex()}",
             hint="do not rely on either; evidence went to both. Ask the operators which chain is the network's",
         )
+
+    async def _evidence_for(self, provider: Provider, own: LightBlock, trace: Sequence[LightBlock]) -> bytes:
+        """What shows `provider`, who proved `own`, the other side's first block that is not its own: those before have signed it."""
+        common = trace[0]
+        for block in trace[1:-1]:
+            found = await provider.light_block(block.header.height)
+            if found.header.hash() != block.header.hash():
+                return self._make_evidence(block, common, found)
+            common = block
+        return self._make_evidence(trace[-1], common, own)
 
 
 def _keys(validator: Validator) -> tuple[bytes, int, bytes]:

@@ -256,14 +256,96 @@ async def test_a_lying_witness_is_dropped_and_the_others_go_on(tmp_path: Path) -
     assert bench.warnings[0][0] == "liar"
 
 
-async def test_a_witness_that_lags_is_waited_for_a_while(tmp_path: Path) -> None:
+async def test_a_witness_that_lags_rests_for_a_while_and_is_asked_again(tmp_path: Path) -> None:
     slow = FakeProvider("slow", chain()[:10])
     bench = Bench(tmp_path, honest("p"), slow, honest("w"))
     await bench.start()
-    for height in (20, 21, 22):
-        assert slow in bench.client.witnesses
+    for height in (20, 21, 22, 23):
         await bench.client.verify_to(height)
-    assert slow not in bench.client.witnesses
+    assert slow.asked == [1, 20, 21, 22]  # another one agrees: three failures in a row are enough to be let alone
+    slow.blocks = chain()
+    bench.clock.time_ns += client_module.WITNESS_REST_S * S
+    await bench.client.verify_to(24)
+    await bench.client.verify_to(25)
+    assert slow.asked[4:] == [24, 25]
+    assert bench.client.agreed_on(25) == 2
+    assert bench.client.agreed_on(24) == 0
+
+
+async def test_a_witness_that_goes_on_failing_rests_longer_each_time(tmp_path: Path) -> None:
+    gone = FakeProvider("gone", chain()[:1])
+    bench = Bench(tmp_path, honest("p"), gone, honest("w"))
+    await bench.start()
+    rests = []
+    for height in range(20, 32):
+        asked, waited = len(gone.asked), 0
+        while waited < 2_000:
+            await bench.client._compare([chain()[0], chain()[height - 1]])
+            if len(gone.asked) > asked:
+                break
+            bench.clock.time_ns += 10 * S
+            waited += 10
+        rests.append(waited)
+    assert rests[:7] == [0, 0, 0, 30, 60, 120, 240]
+    assert max(rests) == client_module.WITNESS_REST_S_MAX
+
+
+async def test_a_primary_is_never_believed_alone(tmp_path: Path) -> None:
+    """The only witness is down for three calls, and then the primary forks: the witness is still one, and nothing is kept."""
+    witness = FakeProvider("w", chain()[:10])
+    bench = Bench(tmp_path, FakeProvider("p", chain(30)), witness)
+    await bench.start()
+    for _ in range(6):
+        with pytest.raises(ClientError, match="no witness confirms block 35") as caught:
+            await bench.client.verify_to(35)
+        assert "asked again" in caught.value.hint
+    assert bench.client.store.latest() == chain()[0]
+    witness.blocks = chain()
+    with pytest.raises(DivergenceError):
+        await bench.client.verify_to(35)
+    bench.primary.blocks = chain()
+    assert await bench.client.verify_to(35) == chain()[34]
+
+
+async def test_when_every_witness_lied_nothing_is_believed(tmp_path: Path) -> None:
+    liar = FakeProvider("liar", chain(), at(20, lambda b: replace(b, header=replace(b.header, app_hash=bytes(32)))))
+    bench = Bench(tmp_path, honest("p"), liar)
+    await bench.start()
+    for _ in range(2):
+        with pytest.raises(ClientError, match="no witness is left to confirm block 20") as caught:
+            await bench.client.verify_to(20)
+        assert "--witness" in caught.value.hint
+    assert bench.client.witnesses == []
+    assert bench.client.store.latest() == chain()[0]
+
+
+async def test_a_witness_that_breaks_off_its_proof_is_no_liar(tmp_path: Path) -> None:
+    """It has another header, and what lies before it cannot be had: nothing is proved of it."""
+    fork = chain(2)
+    cut = FakeProvider("cut", fork, lambda b: b if b.header.height in (1, 40) else None)
+    bench = Bench(tmp_path, honest("p"), cut, honest("w"))
+    await bench.start()
+    assert await bench.client.verify_to(40) == chain()[39]
+    assert cut in bench.client.witnesses
+    assert bench.warnings[-1] == ("cut", "CLIENT")
+
+
+async def test_what_was_skipped_over_is_not_known(tmp_path: Path) -> None:
+    """A block on the way that the later one hides: no witness was asked about it, so it may not be had without being compared."""
+    bench = Bench(tmp_path, honest("p"), honest("w"))
+    await bench.start()
+    await bench.client.verify_to(40)
+    way = [height for height in bench.primary.asked if 2 < height < 40]  # the second proves the keys of the first
+    assert way
+    for height in way:
+        false = FakeProvider("p", chain(), at(height, lambda b: forge(b, last_results_hash=sha256(b"money"))))
+        forging = Bench(tmp_path / str(height), false, honest("w"))
+        await forging.start()
+        await forging.client.verify_to(40)
+        with pytest.raises(DivergenceError):
+            await forging.client.verify_to(height)
+        assert forging.warnings == []  # the evidence could be made, however many blocks led there
+        assert len(forging.witnesses[0].reports) == 1
 
 
 async def test_without_any_agreeing_witness_nothing_is_kept(tmp_path: Path) -> None:
@@ -286,7 +368,8 @@ async def test_a_fork_is_noticed_and_both_sides_get_evidence(tmp_path: Path, for
         (raw,) = provider.reports
         evidence = evidence_from_wire(decode(raw, bytes_max=1 << 20))
         assert isinstance(evidence, LightClientAttackEvidence)
-        assert evidence.header == conflicting[height - 1].header
+        assert fork_at <= evidence.header.height <= height
+        assert evidence.header == conflicting[evidence.header.height - 1].header
 
 
 async def test_a_false_app_hash_is_an_attack_of_the_common_height(tmp_path: Path) -> None:
