@@ -26,16 +26,17 @@ def ask_node(url: str, ask: Callable[[Client], Awaitable[T]]) -> T:
     return trio.run(run)
 
 
-def check_url(url: str) -> str:
-    """An RPC address as a URL; a bare `host:port` is meant as http. Raises `ConfigError`."""
+def check_url(url: str, option: str = "--node") -> str:
+    """An RPC address as a URL; a bare `host:port` is meant as http. Raises `ConfigError`, which names the option it was given with."""
     full = url if "://" in url else f"http://{url}"
     try:
         parts = urlsplit(full)
-        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and full.isprintable()
     except ValueError:
         is_good = False
     if not is_good:
-        raise ConfigError(f"--node {url} is not an RPC address", hint="such as http://127.0.0.1:26657")
+        shown = url if url.isprintable() else ascii(url)
+        raise ConfigError(f"{option} {shown} is not an RPC address", hint="such as http://127.0.0.1:26657")
     return full
 
 

@@ -47,14 +47,17 @@ def light(
 
     The first time --trust-height and --trust-hash say where to begin; later what was verified before is in --home.
     """
-    from node.light.service import LightSettings, run_once, run_proxy
+    from node.cli.asking import check_url
+    from node.light.service import LightSettings, check_listen, run_once, run_proxy
 
     if bool(witnesses) == no_witness:
         hint = "a witness is another operator's node: it shows when the primary forks"
         raise ConfigError("give --witness URL, or --no-witness", hint=hint)
+    if listen is not None:
+        check_listen(listen)  # before anything is asked, which may take long
     settings = LightSettings(
-        primary=primary,
-        witnesses=witnesses,
+        primary=check_url(primary, "--primary"),
+        witnesses=tuple(check_url(witness, "--witness") for witness in witnesses),
         start=_parse_start(trust_height, trust_hash),
         period_s=trust_period * 3_600,
         level=_parse_level(trust_level),
@@ -73,12 +76,15 @@ def light(
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
+    agreed = {0: "no witness was asked", 1: "1 witness agrees"}.get(found["witnesses"], f"{found['witnesses']} witnesses agree")
+    checked = f"{found['signatures']} signatures checked in {found['blocks']} blocks, {agreed}"
+    since = found["known_since"]
     return [
         f"block {found['height']} of {found['chain_id']} is verified",
         f"hash {found['hash']}",
         f"time {found['time']}",
         f"app hash {found['app_hash']}",
-        f"{found['signatures']} signatures checked in {found['blocks']} blocks, {found['witnesses']} witnesses agree",
+        checked if since is None else f"known since {since}: no witness was asked now",
     ]
 
 

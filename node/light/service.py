@@ -15,6 +15,7 @@ import trio
 from consensus.commit import HybridVerifier
 from consensus.light import Trust
 from node.clock import SystemClock
+from node.config import split_listen
 from node.config_sections import RpcConfig
 from node.light.attack import make_attack_evidence
 from node.light.client import LightClient, TrustedStart, Warn
@@ -45,11 +46,21 @@ class LightSettings:
     with_pq: bool
 
 
+def check_listen(text: str) -> None:
+    """Raises `ConfigError` for what no proxy can listen on."""
+    try:
+        host, port = split_listen(text)
+    except ValueError:
+        host, port = "", 0
+    if not host or not host.isprintable() or not 0 <= port < 1 << 16:
+        raise ConfigError(f"--listen {text!a} is not HOST:PORT", hint="such as 127.0.0.1:8888")
+
+
 @asynccontextmanager
 async def open_client(settings: LightSettings, warn: Warn) -> AsyncIterator[tuple[LightClient, Client]]:
     """A started light client, and the connection to its primary."""
     async with AsyncExitStack() as stack:
-        urls = (settings.primary, *settings.witnesses)
+        urls = [url.rstrip("/") for url in (settings.primary, *settings.witnesses)]
         if len(set(urls)) != len(urls):
             raise ConfigError("the primary and the witnesses are different nodes")
         clients = [await stack.enter_async_context(Client(url)) for url in urls]
@@ -59,18 +70,20 @@ async def open_client(settings: LightSettings, warn: Warn) -> AsyncIterator[tupl
         for path in store.damaged:
             warn(str(path), ConfigError("the file is damaged and is not used"))
         client = LightClient(
-            primary, witnesses, store, trust, HybridVerifier(), SystemClock(), warn, make_attack_evidence
-        )
+            primary, witnesses, store, trust, HybridVerifier(), SystemClock(), warn, make_attack_evidence,
+            needs_agreement=bool(witnesses),  # who asked for none believes the primary alone
+        )  # fmt: skip
         await client.start(settings.start)
         yield client, clients[0]
 
 
 def run_once(settings: LightSettings, height: int, warn: Warn) -> dict[str, Any]:
-    """Verify one height and say what was found."""
+    """Verify one height and say what was found. `witnesses` are those that agreed this time, which none does about what was known."""
 
     async def work() -> dict[str, Any]:
         async with open_client(settings, warn) as (client, _):
             block = await client.verify_to(height)
+            since_ns = client.store.known_since_ns(block.header.height)
             return {
                 "chain_id": client.chain_id,
                 "height": block.header.height,
@@ -81,7 +94,8 @@ def run_once(settings: LightSettings, height: int, warn: Warn) -> dict[str, Any]
                 "post_quantum": block.pq_commit is not None,
                 "blocks": client.verified_blocks,
                 "signatures": client.verified_signatures,
-                "witnesses": len(client.witnesses),
+                "witnesses": client.agreed_on(block.header.height),
+                "known_since": None if since_ns is None else shapes.time_text(since_ns),
             }
 
     return _run(work)

@@ -35,12 +35,14 @@ class TrustedStore:
         except OSError as error:
             raise HomeError(f"cannot use {folder}: {error.strerror}", hint="give another folder with --home") from error
         self._blocks: dict[int, LightBlock] = {}
+        self._known_since_ns: dict[int, int] = {}  # of what an earlier run had verified
         for path in sorted(folder.glob(f"*{_SUFFIX}")):
             block = self._read(path)
             if block is None:
                 self.damaged.append(path)
             else:
                 self._blocks[block.header.height] = block
+                self._known_since_ns[block.header.height] = path.stat().st_mtime_ns
 
     def bind(self, chain_id: str) -> None:
         """Make it this chain's folder. Raises `ConfigError` if it is another's."""
@@ -53,6 +55,14 @@ class TrustedStore:
     def get(self, height: int) -> LightBlock | None:
         """The verified block of a height."""
         return self._blocks.get(height)
+
+    def known_since_ns(self, height: int) -> int | None:
+        """When an earlier run verified a height, in wall time; None if this one did, or none."""
+        return self._known_since_ns.get(height)
+
+    def lowest(self) -> LightBlock | None:
+        """The lowest one that is kept."""
+        return self._blocks[min(self._blocks)] if self._blocks else None
 
     def latest(self) -> LightBlock | None:
         """The highest one."""
@@ -81,10 +91,12 @@ class TrustedStore:
         try:
             self._write(self._path(height), sha256(data) + data)
             self._blocks[height] = block
+            self._known_since_ns.pop(height, None)
             while len(self._blocks) > KEPT_MAX:
                 lowest = min(self._blocks)
                 self._path(lowest).unlink(missing_ok=True)
                 del self._blocks[lowest]
+                self._known_since_ns.pop(lowest, None)
         except OSError as error:
             raise HomeError(f"cannot write to {self._folder}: {error.strerror}", hint="is the disk full?") from error
 

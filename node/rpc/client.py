@@ -125,6 +125,8 @@ class Client:
             raise ClientError(
                 f"{self.url} does not answer: {type(error).__name__}", hint="is the node running, and is this its RPC address?"
             ) from error
+        except (httpx2.InvalidURL, UnicodeError) as error:  # a host that IDNA cannot spell, a port that is none
+            raise ClientError(f"{self.url!a} is not an address of an RPC", hint="such as http://127.0.0.1:26657") from error
         if content is None:
             raise ClientError(f"{self.url} takes longer than {self._whole_s:g} s to answer")
         return read_answer(content, self.url)
