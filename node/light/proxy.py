@@ -1,24 +1,25 @@
-"""A verifying RPC proxy: CometBFT's calls answered from one node, each answer checked against a verified header first.
+"""A verifying RPC proxy: CometBFT's calls answered from one node, each answer made of what a verified header proves.
 
 What can be proved is: headers, commits, validators, blocks, the results of their transactions, transactions, records of the state, also
-their absence. Broadcasts are handed on, since nothing is believed of their answer. Whatever cannot be proved is not in the
-table, and asking for it is an error; the log and the events of a transaction are not part of any hash and are left out.
+their absence. Nothing of the node's own text is handed on: answers are written from values that were verified (`node.light.proving`), and
+what no hash covers, the log and the events of a transaction, is left out. Whatever cannot be proved is not in the table, and asking for it
+is an error. The node's word alone is: that it has no later block, what it says of a broadcast, and that it has not what was asked for.
 """
 
 from __future__ import annotations
 
-import base64
 from typing import Any, Final
 
 import trio
 
-from consensus.block import Header, data_hash, results_hash
-from consensus.evidence import evidence_hash
+from consensus.header import Header
+from consensus.light import LightBlock
 from node.clock import SystemClock
 from node.light.client import LightClient
-from node.light.reading import read_commit, read_header, understanding
+from node.light.proving import TxResult, codespace_of, prove_block, prove_results, read_tx
+from node.light.reading import understanding
 from node.rpc import shapes
-from node.rpc.backend import describe_age
+from node.rpc.backend import describe_age, describe_node
 from node.rpc.client import Client
 from node.rpc.errors import failed, invalid_params
 from node.rpc.events import EventBus, HeightEvents
@@ -28,7 +29,6 @@ from node.rpc.params import Kind, Param
 from state.paths import resolve_path
 from state.primitives.errors import MalformedError, ProofError
 from state.primitives.hashing import sha256
-from state.primitives.merkle import Proof
 from state.proofs import verify_proof
 from state.queries import describe_record
 
@@ -71,10 +71,14 @@ class LightBackend:
             return "nothing is verified yet"
         return describe_age(SystemClock().now_ns() - latest.header.time_ns, age_s_max)
 
-    async def header(self, height: int) -> Header:
-        """The verified header of a height, 0 for the latest."""
+    async def light_block(self, height: int) -> LightBlock:
+        """The verified block of a height, 0 for the latest."""
         async with self._turn:
-            return (await self.client.verify_to(height)).header
+            return await self.client.verify_to(height)
+
+    async def header(self, height: int) -> Header:
+        """Its header."""
+        return (await self.light_block(height)).header
 
 
 async def health(_backend: LightBackend) -> Json:
@@ -83,17 +87,29 @@ async def health(_backend: LightBackend) -> Json:
 
 
 async def status(backend: LightBackend) -> Json:
-    """The node's own words about itself, with the chain's tip as verified here."""
-    found = await backend.rpc.call("status")
-    header = await backend.header(0)
-    with understanding(backend.rpc.url, "status"):
-        found["sync_info"].update(
-            latest_block_hash=shapes.hexed(header.hash()),
-            latest_block_height=str(header.height),
-            latest_block_time=shapes.time_text(header.time_ns),
-            latest_app_hash=shapes.hexed(header.app_hash),
-        )
-    return found
+    """The proxy's own: the chain's tip as verified here, and a node without keys. What the primary says of itself nothing proves."""
+    latest = await backend.header(0)
+    lowest = backend.client.store.lowest()
+    first = latest if lowest is None else lowest.header
+    node = describe_node("00" * 20, backend.chain_id, "light client", latest.app_version, backend.version)
+    return {
+        "node_info": node | {"other": node["other"] | {"tx_index": "off"}},
+        "sync_info": _describe("latest", latest) | _describe("earliest", first) | {"catching_up": False},
+        "validator_info": {
+            "address": shapes.hexed(sha256(bytes(32))[:20]),
+            "pub_key": shapes.public_key(bytes(32)),
+            "voting_power": "0",
+        },
+    }
+
+
+def _describe(which: str, header: Header) -> dict[str, Any]:
+    return {
+        f"{which}_block_hash": shapes.hexed(header.hash()),
+        f"{which}_app_hash": shapes.hexed(header.app_hash),
+        f"{which}_block_height": str(header.height),
+        f"{which}_block_time": shapes.time_text(header.time_ns),
+    }
 
 
 async def header(backend: LightBackend, height: int) -> Json:
@@ -102,84 +118,60 @@ async def header(backend: LightBackend, height: int) -> Json:
 
 
 async def commit(backend: LightBackend, height: int) -> Json:
-    """A header and the commit that it was verified with."""
-    found = await backend.header(height)
-    block = backend.client.store.get(found.height)
-    if block is None:
-        raise failed(f"block {found.height} is not kept any more")
-    signed = {"header": shapes.header(block.header), "commit": shapes.commit(block.commit)}
-    return {"signed_header": signed, "canonical": True}
+    """A header and the commit that it was verified with; `canonical` if the next header is known to have the same."""
+    found = await backend.light_block(height)
+    following = backend.client.store.get(found.header.height + 1)
+    is_canonical = following is not None and following.header.last_commit_hash == found.commit.hash()
+    signed = {"header": shapes.header(found.header), "commit": shapes.commit(found.commit)}
+    return {"signed_header": signed, "canonical": is_canonical}
 
 
 async def validators(backend: LightBackend, height: int, page: int, per_page: int) -> Json:
-    """The set that a header commits to. Proposer priorities are not proved, and are 0."""
-    found = await backend.header(height)
-    block = backend.client.store.get(found.height)
-    if block is None:
-        raise failed(f"block {found.height} is not kept any more")
-    rows = [shapes.validator(validator, 0) for validator in block.validators.validators]
+    """The set that a header commits to. Priorities are not proved, and are 0; ML-DSA keys are where their signatures were checked."""
+    found = await backend.light_block(height)
+    rows = [shapes.validator(validator, 0) for validator in found.validators.validators]
+    if found.pq_commit is None:
+        for row in rows:
+            del row["pq_pub_key"]
     start, end = page_of(page, per_page, len(rows))
     shown = rows[start:end]
-    return {"block_height": str(found.height), "validators": shown, "count": str(len(shown)), "total": str(len(rows))}
+    return {"block_height": str(found.header.height), "validators": shown, "count": str(len(shown)), "total": str(len(rows))}
 
 
 async def block(backend: LightBackend, height: int) -> Json:
-    """A block whose parts are all committed to by the verified header."""
-    verified = await backend.header(height)
-    answer = await backend.rpc.call("block", height=str(verified.height))
-    with understanding(backend.rpc.url, f"block {verified.height}"):
-        found = answer["block"]
-        txs = _bodies(found["data"]["txs"] or [])
-        if read_header(found["header"]).hash() != verified.hash():
-            raise MalformedError("its header is not the verified one")
-        if data_hash(txs) != verified.data_hash:
-            raise MalformedError("its transactions are not those of the header")
-        if read_commit(found["last_commit"]).hash() != verified.last_commit_hash:
-            raise MalformedError("its last commit is not that of the header")
-        if found["evidence"]["evidence"] or evidence_hash(()) != verified.evidence_hash:
-            raise failed(f"block {verified.height} carries evidence, which has no verifiable form in JSON")
-        if answer["block_id"]["hash"] != shapes.hexed(verified.hash()):
-            raise MalformedError("it is named by another hash")
-    return {"block_id": answer["block_id"], "block": found}
+    """A block, whose every byte the signed name covers."""
+    verified = await backend.light_block(height)
+    answer = await backend.rpc.call("block", height=str(verified.header.height))
+    with understanding(backend.rpc.url, f"block {verified.header.height}"):
+        found = prove_block(answer, verified)
+    return {"block_id": shapes.block_id(found.block_id()), "block": shapes.block(found)}
 
 
 async def block_results(backend: LightBackend, height: int) -> Json:
     """Codes, data and work of a block's transactions, proved by the next header."""
     if height == 0:
         height = (await backend.header(0)).height - 1
-    return {"height": str(height), "txs_results": await _results(backend, height)}
+    return {"height": str(height), "txs_results": [item.show() for item in await _results(backend, height)]}
 
 
 async def tx(backend: LightBackend, tx_hash: bytes, prove: bool) -> Json:
     """A transaction with the proof that its block has it, and its result proved by the next header."""
-    answer = await backend.rpc.call("tx", hash=base64.b64encode(tx_hash).decode("ascii"), prove=True)
+    answer = await backend.rpc.call("tx", hash=shapes.b64(tx_hash), prove=True)
     with understanding(backend.rpc.url, "a transaction"):
-        raw, height, index = _bodies([answer["tx"]])[0], int(answer["height"]), int(answer["index"])
-        leaf = sha256(raw)
-        if leaf != tx_hash:
-            raise MalformedError("it is another transaction")
-        verified = await backend.header(height)
-        given = answer["proof"]["proof"]
-        aunts = tuple(_bodies(given["aunts"]))
-        path = Proof(int(given["total"]), int(given["index"]), base64.b64decode(given["leaf_hash"], validate=True), aunts)
-        if path.index != index or not path.verify(verified.data_hash, leaf):
-            raise MalformedError(f"block {height} does not have it at place {index}")
-        results = await _results(backend, height)
-        shown = {"hash": shapes.hexed(tx_hash), "height": str(height), "index": index, "tx_result": results[index], "tx": answer["tx"]}
-        return {**shown, "proof": answer["proof"]} if prove else shown
+        found = read_tx(answer, tx_hash)
+    verified = await backend.header(found.height)
+    results = await _results(backend, found.height)
+    with understanding(backend.rpc.url, "a transaction"):
+        return found.show(verified, results, prove=prove)
 
 
-async def _results(backend: LightBackend, height: int) -> list[Json]:
+async def _results(backend: LightBackend, height: int) -> list[TxResult]:
+    if height < 1:
+        raise failed("no header proves results of that height")
     following = await backend.header(height + 1)
     answer = await backend.rpc.call("block_results", height=str(height))
     with understanding(backend.rpc.url, f"the results of block {height}"):
-        found = answer["txs_results"] or []
-        facts = [
-            (int(item["code"]), _bodies([item["data"] or ""])[0], int(item["gas_wanted"]), int(item["gas_used"])) for item in found
-        ]
-        if results_hash(facts) != following.last_results_hash:
-            raise MalformedError("they are not those that the next header commits to")
-        return [{**item, "log": "", "info": "", "events": []} for item in found]
+        return prove_results(answer, following)
 
 
 async def abci_query(backend: LightBackend, path: str, data: bytes, height: int, prove: bool) -> Json:
@@ -216,6 +208,8 @@ async def record(backend: LightBackend, path: str) -> Json:
 
 
 async def _proven(backend: LightBackend, key: bytes, height: int) -> tuple[bytes | None, bytes, int]:
+    if height < 0:
+        raise invalid_params("heights are 0 or more")
     following = await backend.header(height + 1 if height else 0)
     height = following.height - 1
     value, proof, found = await backend.client.primary.state("/store/key", key, height)
@@ -229,17 +223,22 @@ async def _proven(backend: LightBackend, key: bytes, height: int) -> tuple[bytes
 
 
 async def broadcast_tx_sync(backend: LightBackend, tx: bytes) -> Json:
-    """Handed on."""
-    return await backend.rpc.call("broadcast_tx_sync", tx=shapes.b64(tx))
+    """Handed on. Whether it was admitted, and why not, is the node's word: `code` and `log`."""
+    return await _broadcast(backend, "broadcast_tx_sync", tx)
 
 
 async def broadcast_tx_async(backend: LightBackend, tx: bytes) -> Json:
-    """Handed on."""
-    return await backend.rpc.call("broadcast_tx_async", tx=shapes.b64(tx))
+    """Handed on, as `broadcast_tx_sync`."""
+    return await _broadcast(backend, "broadcast_tx_async", tx)
 
 
-def _bodies(texts: list[str]) -> list[bytes]:
-    return [base64.b64decode(text, validate=True) for text in texts]
+async def _broadcast(backend: LightBackend, method: str, tx: bytes) -> Json:
+    answer = await backend.rpc.call(method, tx=shapes.b64(tx))
+    with understanding(backend.rpc.url, method):
+        code, log = answer["code"], answer["log"]
+        if type(code) is not int or not isinstance(log, str):
+            raise MalformedError("a code is a number, a log is text")
+    return {"code": code, "data": "", "log": log, "codespace": codespace_of(code), "hash": shapes.hexed(sha256(tx))}
 
 
 _HEIGHT: Final = Param("height", Kind.INT, 0)

@@ -44,7 +44,7 @@ def read_light_block(header: Json, proof: Json, *, with_pq: bool) -> LightBlock:
     commit = read_commit(proof["commit"])
     pq_commit = None
     if with_pq:
-        signatures = tuple(b"" if item is None else _unbase64(item) for item in proof["pq_signatures"])
+        signatures = tuple(b"" if item is None else unbase64(item) for item in proof["pq_signatures"])
         pq_commit = PqCommit.from_wire((commit.height, commit.round, signatures))
     return LightBlock(read_header(header["header"]), commit, pq_commit, read_validators(proof["validators"]))
 
@@ -59,9 +59,9 @@ def read_header(value: Json) -> Header:
     )
     return Header.from_wire(
         (
-            _int(value["version"]["app"]),
+            read_int64(value["version"]["app"]),
             value["chain_id"],
-            _int(value["height"]),
+            read_int64(value["height"]),
             _time(value["time"]),
             _block_id(value["last_block_id"]),
             *(bytes.fromhex(value[name]) for name in names.split()),
@@ -72,30 +72,44 @@ def read_header(value: Json) -> Header:
 def read_commit(value: Json) -> Commit:
     """A commit."""
     signatures = tuple(_signature(item).to_wire() for item in value["signatures"])
-    return Commit.from_wire((_int(value["height"]), value["round"], _block_id(value["block_id"]), signatures))
+    return Commit.from_wire((read_int64(value["height"]), value["round"], _block_id(value["block_id"]), signatures))
 
 
 def read_validators(values: Json) -> ValidatorSet:
     """A validator set, with the post-quantum keys."""
     return ValidatorSet(
         Validator(
-            _unbase64(value["pub_key"]["value"]),
+            unbase64(value["pub_key"]["value"]),
             KeyKind[value["pq_pub_key"]["type"].upper()],
-            _unbase64(value["pq_pub_key"]["value"]),
-            _int(value["voting_power"]),
+            unbase64(value["pq_pub_key"]["value"]),
+            read_int64(value["voting_power"]),
         )
         for value in values
     )
 
 
+def read_int64(value: Json) -> int:
+    """A number of 64 bits, which JSON has as a string. Raises `MalformedError`."""
+    if not isinstance(value, str) or not re.fullmatch(r"0|-?[1-9][0-9]{0,18}", value, re.ASCII):
+        raise MalformedError("a 64-bit integer is a string")
+    return int(value)
+
+
+def unbase64(value: Json) -> bytes:
+    """Base64, and nothing that is no part of it. Raises `ValueError`, or `TypeError` for what is no text."""
+    return base64.b64decode(value, validate=True)
+
+
 def _signature(value: Json) -> CommitSig:
     if value["block_id_flag"] == Flag.ABSENT:
+        if value["validator_address"] or value["signature"]:
+            raise MalformedError("a signature is said to be absent and is there")
         return CommitSig(Flag.ABSENT)
     wire = (
         value["block_id_flag"],
         bytes.fromhex(value["validator_address"]),
         _time(value["timestamp"]),
-        _unbase64(value["signature"]),
+        unbase64(value["signature"]),
     )
     return CommitSig.from_wire(wire)
 
@@ -106,12 +120,6 @@ def _block_id(value: Json) -> Value:
     return BlockID.from_wire(found.to_wire()).to_wire()
 
 
-def _int(value: Json) -> int:
-    if not isinstance(value, str) or not re.fullmatch(r"0|-?[1-9][0-9]{0,18}", value, re.ASCII):
-        raise MalformedError("a 64-bit integer is a string")
-    return int(value)
-
-
 def _time(value: Json) -> Value:
     match = _TIME.fullmatch(value)
     if match is None:
@@ -119,8 +127,3 @@ def _time(value: Json) -> Value:
     moment = datetime(*(int(part) for part in match.groups()[:6]), tzinfo=UTC)  # type: ignore[arg-type, misc]
     seconds = (moment - _EPOCH) // timedelta(seconds=1)
     return write_time(seconds * 1_000_000_000 + int((match.group(7) or "0").ljust(9, "0")))
-
-
-def _unbase64(value: Json) -> bytes:
-    return base64.b64decode(value, validate=True)
-
