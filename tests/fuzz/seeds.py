@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from consensus.block import Block
+from consensus.block import Block, Header, data_hash, results_hash
 from consensus.commit import Commit, PqCommit
 from consensus.evidence import DuplicateVoteEvidence, LightClientAttackEvidence, evidence_to_wire
 from consensus.gossip import RoundSummary, Summary
@@ -19,6 +19,7 @@ from consensus.vote import Proposal, Vote
 from genesis.testnet import NetworkOptions, plan_network
 from node.compact import COMPACT, HAVE, LACK, TXS, WANT_BLOCK, WANT_TXS, CompactBlock
 from node.consensus_gossip import SUMMARY, encode_messages
+from node.light.proving import TxResult
 from node.mempool.gossip import ANNOUNCE, BODIES, WANT
 from node.rpc import shapes
 from node.signer import SignerRecord
@@ -34,9 +35,10 @@ from state.initial import genesis_changes
 from state.primitives.codec import encode_trusted
 from state.primitives.hashing import sha256, validator_address
 from state.primitives.keys import KeyKind, PrivateKey
+from state.primitives.merkle import proofs as proofs_of
 from state.transaction import build, call, sign
 from tests.consensus.evidence_world import Chain
-from tests.consensus.world import PRECOMMIT, PREVOTE, Scene, make_commit, make_set
+from tests.consensus.world import PRECOMMIT, PREVOTE, Scene, make_block, make_commit, make_set
 from tests.state.ledger_world import ADDRESS, genesis_state, key_of
 
 NOW = 1_800_000_000
@@ -153,6 +155,37 @@ def light_answers() -> tuple[bytes, ...]:
     }
     whole = {"jsonrpc": "2.0", "id": 1, "result": {"header": {"header": shapes.header(block.header)}, "proof": proof}}
     return (json.dumps(whole).encode(),)
+
+
+@cache
+def proxied() -> tuple[LightBlock, Header, dict[str, Any]]:
+    """A verified block, the header after it, and what is true of it: the block, its results, its third transaction by its hash."""
+    _, last_commit, _ = block_and_commit()
+    txs = tuple(b"transaction %d" % number for number in range(5))
+    results = [TxResult(201 if number == 1 else 0, bytes(number), 100 + number, 90) for number in range(5)]
+    validators, bare = make_set((1, 1, 1, 1)), make_block("A", 2, 1_700_000_002_000_000_000, make_set((1, 1, 1, 1)), last_commit)
+    block = Block(replace(bare.header, data_hash=data_hash(txs)), txs, (), last_commit)
+    commit, pq_commit = make_commit(validators, 2, 0, block.block_id(), range(4))
+    covered = [(item.code, item.data, item.gas_wanted, item.gas_used) for item in results]
+    following = replace(block.header, height=3, last_block_id=block.block_id(), last_results_hash=results_hash(covered))
+    root, paths = proofs_of([sha256(raw) for raw in txs])
+    raw, tx_hash = shapes.b64(txs[2]), sha256(txs[2])
+    proof = {"root_hash": shapes.hexed(root), "data": raw, "proof": shapes.proof(paths[2])}
+    tx = {"hash": shapes.hexed(tx_hash), "height": "2", "index": 2, "tx_result": results[2].show(), "tx": raw, "proof": proof}
+    truth = {"hash": tx_hash, "block": shapes.block(block), "block_results": [item.show() for item in results], "tx": tx}
+    return LightBlock(block.header, commit, pq_commit, validators), following, truth
+
+
+@cache
+def proxied_answers() -> tuple[bytes, ...]:
+    """As a primary answers `block`, `block_results` and `tx`."""
+    light, _, truth = proxied()
+    results = (
+        {"block_id": shapes.block_id(light.commit.block_id), "block": truth["block"]},
+        {"height": "2", "txs_results": truth["block_results"], "finalize_block_events": [], "app_hash": ""},
+        truth["tx"],
+    )
+    return tuple(json.dumps({"jsonrpc": "2.0", "id": 1, "result": result}).encode() for result in results)
 
 
 QUERIES = (

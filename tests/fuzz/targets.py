@@ -23,10 +23,13 @@ from consensus.vote import Proposal, Vote
 from genesis.document import parse
 from node import consensus_gossip, propagation
 from node.compact import COMPACT, Assembler, CompactBlock
+from node.light.proving import prove_block, prove_results, read_tx
 from node.light.reading import read_light_block, understanding
 from node.mempool.gossip import MempoolGossip
+from node.rpc import shapes
 from node.rpc.answers import read_answer
 from node.rpc.dispatch import decode_request, read_call
+from node.rpc.errors import RpcError
 from node.rpc.methods import METHODS
 from node.rpc.params import read_params
 from node.rpc.query import parse_query
@@ -263,6 +266,28 @@ def _light(data: bytes) -> None:
     _ignore((block.header.hash(), block.commit.hash(), block.validators.hash()))
 
 
+def _proxy(data: bytes) -> None:
+    """What the verifying proxy reads from its primary, against a header that is verified: what it accepts is the truth, to the letter."""
+    light, following, truth = seeds.proxied()
+    with understanding("http://stranger", "an answer"):
+        answer = read_answer(data, "http://stranger")
+        if "error" in answer:
+            raise ClientError("an error")
+        result = answer["result"]
+        if "block" in result:
+            name, shown = "block", shapes.block(prove_block(result, light))
+        elif "txs_results" in result:
+            name, shown = "block_results", [item.show() for item in prove_results(result, following)]
+        else:
+            found = read_tx(result, truth["hash"])
+            if found.height != light.header.height:
+                raise ClientError("it is said to be in another block")
+            results = prove_results({"txs_results": truth["block_results"]}, following)
+            name, shown = "tx", found.show(light.header, results, prove=True)
+    if shown != truth[name]:
+        raise AssertionError("a lie is believed")
+
+
 def _log(data: bytes) -> None:
     payloads, length, intact = read_frames(data)
     if length > len(data):
@@ -343,6 +368,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     Target("rpc_uri", _uri, seeds.uris, "text"),
     Target("query", _query, lambda: seeds.QUERIES, "text"),
     Target("light_answer", _light, seeds.light_answers, "json", (ClientError,)),
+    Target("proxied_answer", _proxy, seeds.proxied_answers, "json", (ClientError, RpcError)),
     Target("log", _log, seeds.logs, "bytes"),
     Target("log_entry", lambda data: _ignore(decode_entry(data)), seeds.log_entries, "msgpack"),
     Target("signer_record", lambda data: _ignore(SignerRecord.decode(data)), seeds.signer_records, "msgpack"),
