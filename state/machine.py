@@ -343,22 +343,14 @@ def check_transaction(
 
 
 def apply_block(
-    reader: Reader,
-    context: BlockContext,
-    txs: Sequence[bytes | Transaction],
-    *,
-    verified: Verified = NOTHING_VERIFIED,
+    reader: Reader, context: BlockContext, txs: Sequence[bytes | Transaction], *, verified: Verified = NOTHING_VERIFIED
 ) -> BlockResult:
     """`apply_block_in_steps`, all at once."""
     return _run(apply_block_in_steps(reader, context, txs, verified=verified))
 
 
 def apply_block_in_steps(
-    reader: Reader,
-    context: BlockContext,
-    txs: Sequence[bytes | Transaction],
-    *,
-    verified: Verified = NOTHING_VERIFIED,
+    reader: Reader, context: BlockContext, txs: Sequence[bytes | Transaction], *, verified: Verified = NOTHING_VERIFIED
 ) -> Steps[BlockResult]:
     """Execute a whole block, with a pause for others after each transaction; nothing may change what `reader` reads meanwhile.
 
