@@ -23,6 +23,7 @@ from tests.fuzz.targets import Target
 
 SLOW_SECONDS: Final = 1.0  # processor time of one input; a decoder takes microseconds
 INPUT_BYTES_MAX: Final = 1 << 18
+PEAK_KIB_MAX: Final = 40 * 1024  # by which one input may raise the process's peak: what 200,000 items take, and half as much again
 POOL_MAX: Final = 400
 OUTCOMES_MAX: Final = 5_000
 _PARTICULARS: Final = re.compile(r"[0-9]+|'[^']*'|\"[^\"]*\"|b'.*")
@@ -46,6 +47,7 @@ class Report:
     findings: list[tuple[bytes, str]] = field(default_factory=list)
     slowest_ms: float = 0.0
     grown_kib: int = 0
+    peak_kib: int = 0  # the most by which one input has raised the process's peak
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""
@@ -57,6 +59,7 @@ class Report:
             "inputs_per_s": round(self.inputs / self.seconds) if self.seconds else 0,
             "slowest_ms": round(self.slowest_ms, 1),
             "grown_kib": self.grown_kib,
+            "peak_kib": self.peak_kib,
             "findings": [{"input": data.hex(), "error": error} for data, error in self.findings],
         }
 
@@ -64,6 +67,7 @@ class Report:
 def run_one(target: Target, data: bytes, report: Report) -> str:
     """Give one input to a target and note what came of it: "" if it was accepted, else in which words it was refused."""
     started = time.process_time()
+    peak_kib = _peak_kib()
     outcome = ""
     try:
         target.run(data)
@@ -78,6 +82,10 @@ def run_one(target: Target, data: bytes, report: Report) -> str:
     report.slowest_ms = max(report.slowest_ms, spent * 1000)
     if spent > SLOW_SECONDS:
         report.findings.append((data, f"took {spent:.1f} s"))
+    grown_kib = _peak_kib() - peak_kib
+    report.peak_kib = max(report.peak_kib, grown_kib)
+    if grown_kib > PEAK_KIB_MAX:
+        report.findings.append((data, f"took {grown_kib // 1024} MiB"))
     return outcome
 
 
@@ -103,6 +111,10 @@ def fuzz(
             break
     report.grown_kib = max(0, _memory_kib() - base) if base else 0
     return report
+
+
+def _peak_kib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _memory_kib() -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from tests.fuzz.engine import Report, Source, fuzz, run_one
+from tests.fuzz.engine import PEAK_KIB_MAX, Report, Source, fuzz, run_one
 from tests.fuzz.targets import TARGETS, Target, by_name
 
 FINDINGS = sorted((Path(__file__).parent / "findings").glob("*/*.bin"))
@@ -52,3 +53,34 @@ def test_a_decoder_that_stumbles_is_found() -> None:
     found = fuzz(planted, seed=1, inputs=2_000).findings
     assert found
     assert "IndexError" in found[0][1]
+
+
+def test_a_decoder_that_takes_memory_is_found() -> None:
+    held: list[bytes] = []
+
+    def take(data: bytes) -> None:
+        held.append(bytes(1 << 20) * 400 if data[0] == 7 else b"")
+        held.clear()
+
+    report = Report("planted")
+    planted = Target("planted", take, lambda: (b"\0",), "bytes")
+    run_one(planted, b"\0", report)
+    assert report.findings == []
+    run_one(planted, b"\7", report)
+    assert "MiB" in report.findings[0][1]
+
+
+FROM_STRANGERS = [target for target in TARGETS if target.shape == "msgpack" and target.name != "state_record"]
+
+
+@pytest.mark.parametrize("target", FROM_STRANGERS, ids=lambda target: target.name)
+def test_shapes_that_take_memory(target: Target) -> None:
+    """Little on the wire, much when it is taken apart: arrays in arrays, and arrays that promise what never comes."""
+    for unit in (b"\x91", b"\x91" * 14 + b"\x90", b"\xdd\x00\x00\xe0\x00", b"\x80"):
+        report = Report(target.name)
+        tracemalloc.start()
+        run_one(target, b"\xdc\xe0\x00" + (unit * 60_000)[:60_000], report)
+        peak_kib = tracemalloc.get_traced_memory()[1] // 1024
+        tracemalloc.stop()
+        assert report.findings == []
+        assert peak_kib < PEAK_KIB_MAX
