@@ -1,5 +1,7 @@
 """What travels on the sync channel: claims, requests, certified blocks. Nothing is verified here beyond its shape.
 
+A block stays the bytes that it came as until it is its turn: taken apart it is larger, and whether it was asked for is seen from its head.
+
 Canonical arrays, the kind first:
   `[1, base, height]` I serve these heights; `[2, height]` send me that block; `[3, height, block, commit, pq_commit]` here it is;
   `[4, height]` I do not have it.
@@ -12,7 +14,8 @@ from typing import Final, TypeAlias
 
 from consensus.block import Block
 from consensus.commit import Commit, PqCommit
-from state.primitives.codec import Value, decode, encode_trusted
+from consensus.fields import read_tuple
+from state.primitives.codec import decode, decode_first, encode_trusted
 from state.primitives.errors import MalformedError
 from state.primitives.limits import CERTIFIED_BLOCK_BYTES_MAX, HEIGHT_MAX
 
@@ -20,6 +23,8 @@ STATUS: Final = 1
 REQUEST: Final = 2
 BLOCK: Final = 3
 MISSING: Final = 4
+SHORT_MESSAGE_BYTES_MAX: Final = 64  # of all but blocks: a kind and two numbers
+_BLOCK_HEAD: Final = bytes((0x95, BLOCK))  # an array of five that begins with the kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +58,10 @@ class BlockRequest:
 
 @dataclass(frozen=True, slots=True)
 class BlockAnswer:
-    """The peer's block of `height`; the parts are decoded by `decode_block`, when it is its turn."""
+    """The peer's block of `height`, as it says; `decode_block` looks into the message when it is its turn."""
 
     height: int
-    parts: tuple[Value, ...]
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,13 @@ def encode_block(certified: CertifiedBlock) -> bytes:
 
 
 def decode_message(payload: bytes) -> Message:
-    """Inverse of the encoders. Raises `MalformedError`."""
-    value = decode(payload, bytes_max=CERTIFIED_BLOCK_BYTES_MAX)
+    """Inverse of the encoders, but for the blocks in answers. Raises `MalformedError`."""
+    if payload.startswith(_BLOCK_HEAD):
+        height = decode_first(payload, len(_BLOCK_HEAD))
+        if type(height) is int and 0 <= height <= HEIGHT_MAX and len(payload) <= CERTIFIED_BLOCK_BYTES_MAX:
+            return BlockAnswer(height, payload)
+        raise MalformedError("not a block of the sync channel")
+    value = decode(payload, bytes_max=SHORT_MESSAGE_BYTES_MAX)
     if type(value) is tuple and value and type(value[0]) is int:
         kind, *rest = value
         if rest and type(rest[0]) is int and 0 <= rest[0] <= HEIGHT_MAX:
@@ -93,8 +103,6 @@ def decode_message(payload: bytes) -> Message:
                 return Status(rest[0], rest[1])
             if kind == REQUEST and len(rest) == 1:
                 return BlockRequest(rest[0])
-            if kind == BLOCK and len(rest) == 4:
-                return BlockAnswer(rest[0], tuple(rest[1:]))
             if kind == MISSING and len(rest) == 1:
                 return MissingAnswer(rest[0])
     raise MalformedError("not a message of the sync channel")
@@ -102,8 +110,9 @@ def decode_message(payload: bytes) -> Message:
 
 def decode_block(answer: BlockAnswer) -> CertifiedBlock:
     """The certified block of an answer. Raises `MalformedError`, also if it is of another height."""
-    block, commit, pq_commit = answer.parts
+    value = decode(answer.payload, bytes_max=CERTIFIED_BLOCK_BYTES_MAX)
+    _, height, block, commit, pq_commit = read_tuple(value, 5, "an answer with a block")
     certified = CertifiedBlock(Block.from_wire(block), Commit.from_wire(commit), PqCommit.from_wire(pq_commit))
-    if certified.height != answer.height or certified.commit.height != answer.height:
+    if certified.height != answer.height or height != answer.height or certified.commit.height != answer.height:
         raise MalformedError("a certified block of another height")
     return certified

@@ -11,6 +11,11 @@ out for a second, then two, then four, and is asked for one block at a time unti
 
 One honest peer is enough: what a disgraced peer owed is asked of others at once, and what is merely overdue (`OVERDUE_NS`) is asked of
 another peer while the first may still answer.
+
+A block is kept only if it was asked of that very peer, each question being good for one answer however late, and only within the window.
+The bytes of what is kept and what may be expected of the open requests stay within `SYNC_BUFFER_BYTES_MAX`; a block that does
+not fit all the same is dropped and asked for again. Only the next height is always let in, or nothing would ever move: that is the
+bound, the buffer and one block.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from typing import Final, Generic, TypeVar
 
 from state.primitives.limits import (
     SYNC_BUFFER_BYTES_MAX,
+    SYNC_OWED_HEIGHTS_MAX,
     SYNC_PEER_REQUESTS_MAX,
     SYNC_WINDOW_BLOCKS_MAX,
 )
@@ -32,6 +38,7 @@ REQUEST_TIMEOUT_NS: Final = 10 * NS_PER_S  # a 7 MiB block over a 10 Mbit/s line
 OVERDUE_NS: Final = NS_PER_S  # then somebody else is asked as well
 DISGRACE_NS: Final = 60 * NS_PER_S  # then it may try again; the switch's own score bans sooner
 SLOW_DISGRACE_NS: Final = NS_PER_S  # after the first late answer; doubles up to the above
+ESTIMATE_BYTES_MIN: Final = SYNC_BUFFER_BYTES_MAX // SYNC_WINDOW_BLOCKS_MAX  # of a block, before any is known: a full window fits
 NEAR_GRACE_NS: Final = NS_PER_S // 2  # one block behind is normal for as long as its votes still travel
 
 
@@ -66,6 +73,7 @@ class Complaint:
 class _Asked:
     first_ns: int
     last_ns: int  # the same peer is asked again only if there is no other
+    times: int = 0
 
 
 @dataclass(slots=True)
@@ -73,10 +81,32 @@ class _Peer:
     base: int
     height: int
     open: dict[int, _Asked] = field(default_factory=dict)
+    owed: dict[int, int] = field(default_factory=dict)  # answers that nobody waits for, by height; longest owed first
     disgraced_until_ns: int = -1
+    lied: bool = False  # why it was disgraced last: for a lie, or for being late
     served: int = 0
     late: int = 0  # late answers since it last served
     requests_max: int = SYNC_PEER_REQUESTS_MAX
+
+    def owe(self, height: int, answers: int) -> None:
+        """So many questions about a height may be answered after all."""
+        if answers > 0:
+            self.owed[height] = self.owed.pop(height, 0) + answers
+            if len(self.owed) > SYNC_OWED_HEIGHTS_MAX:
+                del self.owed[next(iter(self.owed))]
+
+    def settle(self, height: int) -> bool:
+        """Whether an answer about a height was owed; it is not any more."""
+        answers = self.owed.pop(height, 0)
+        self.owe(height, answers - 1)
+        return answers > 0
+
+    def close(self, height: int) -> bool:
+        """Whether a question about a height is open; it is not any more, and those that went before it may be answered too."""
+        asked = self.open.pop(height, None)
+        if asked is not None:
+            self.owe(height, asked.times - 1)
+        return asked is not None
 
 
 @dataclass(slots=True)
@@ -94,6 +124,7 @@ class Scheduler(Generic[Item]):
         self._peers: dict[str, _Peer] = {}
         self._received: dict[int, _Received[Item]] = {}
         self._received_bytes = 0
+        self._applied_bytes = 0  # of the last block that verified: what the next ones will be like
         self._taken: int | None = None
         self._near_since_ns = -1  # since when a peer is exactly one ahead
 
@@ -122,24 +153,38 @@ class Scheduler(Generic[Item]):
         self._peers.pop(peer, None)
 
     def block(self, peer: str, height: int, item: Item, size: int, now_ns: int) -> list[Complaint]:
-        """A peer's answer of `size` bytes; verified later, by whoever takes it."""
+        """A connected peer's answer of `size` bytes; verified later, by whoever takes it."""
         known = self._peers.get(peer)
         if known is None:
-            return []
-        if known.open.pop(height, None) is None and not known.late:  # a late answer is not an unsolicited one
-            return [] if self._is_disgraced(known, now_ns) else self._disgrace(peer, Fault.UNSOLICITED, now_ns)
-        known.served += 1
-        known.late = 0
-        known.requests_max = min(2 * known.requests_max, SYNC_PEER_REQUESTS_MAX)
-        if height > self.height and height not in self._received:
-            self._received[height] = _Received(peer, item, size)
-            self._received_bytes += size
+            return [Complaint(peer, Fault.UNSOLICITED)]  # it has claimed nothing, so it was asked for nothing
+        in_time = known.close(height)
+        if not in_time and not known.settle(height):
+            return self._disgrace(peer, Fault.UNSOLICITED, now_ns)
+        is_kept = self._keep(peer, known, height, item, size, now_ns)
+        if in_time or is_kept:  # what comes late and is of no use shows nothing
+            known.served += 1
+            known.late = 0
+            known.requests_max = min(2 * known.requests_max, SYNC_PEER_REQUESTS_MAX)
         return []
+
+    def _keep(self, name: str, peer: _Peer, height: int, item: Item, size: int, now_ns: int) -> bool:
+        if not self.height < height <= self.height + SYNC_WINDOW_BLOCKS_MAX or height in self._received:
+            return False
+        if height != self.height + 1 and self._received_bytes + size > SYNC_BUFFER_BYTES_MAX:
+            return False
+        if peer.lied and self._is_disgraced(peer, now_ns):
+            return False
+        self._received[height] = _Received(name, item, size)
+        self._received_bytes += size
+        return True
 
     def missing(self, peer: str, height: int, now_ns: int) -> list[Complaint]:
         """A peer's answer that it has no such block."""
         known = self._peers.get(peer)
-        if known is None or known.open.pop(height, None) is None:
+        if known is None:
+            return []
+        if not known.close(height):
+            known.settle(height)
             return []
         if height < known.base:
             return []  # pruned since we asked, and it has said so
@@ -153,16 +198,23 @@ class Scheduler(Generic[Item]):
         if target <= self.height:
             return []
         waiting = self._waiting(now_ns)
+        estimate = self._estimate_bytes()
+        expected = {height for peer in self._peers.values() for height in peer.open if height > self.height}
+        reserved = self._received_bytes + len(expected - self._received.keys()) * estimate
         wanted: list[Request] = []
         for height in range(self.height + 1, min(target, self.height + SYNC_WINDOW_BLOCKS_MAX) + 1):
             if height in self._received or height == self._taken or waiting.get(height, False):
                 continue
-            if self._received_bytes >= SYNC_BUFFER_BYTES_MAX and height != self.height + 1:
-                break
+            is_new = height not in expected
+            if is_new and height != self.height + 1 and reserved + estimate > SYNC_BUFFER_BYTES_MAX:
+                continue
             peer = self._choose(height, now_ns)
             if peer is None or (height in waiting and not self._is_prompt(self._peers[peer], now_ns)):
                 continue
-            self._peers[peer].open.setdefault(height, _Asked(now_ns, now_ns)).last_ns = now_ns
+            asked = self._peers[peer].open.setdefault(height, _Asked(now_ns, now_ns))
+            asked.last_ns = now_ns
+            asked.times += 1
+            reserved += estimate if is_new else 0
             wanted.append(Request(peer, height))
         return wanted
 
@@ -170,7 +222,7 @@ class Scheduler(Generic[Item]):
         """The request could not be sent: its queue is full. It is planned again."""
         known = self._peers.get(request.peer)
         if known is not None:
-            known.open.pop(request.height, None)
+            known.close(request.height)
 
     def expire(self, now_ns: int) -> list[Complaint]:
         """Complaints about answers that are overdue."""
@@ -196,9 +248,10 @@ class Scheduler(Generic[Item]):
         self.height = height
         self._near_since_ns = -1
         if self._taken is not None and self._taken <= height:
+            self._applied_bytes = self._received[self._taken].size
             self._taken = None
         for old in [known for known in self._received if known <= height]:
-            self._received_bytes -= self._received.pop(old).size
+            self._drop(old)
 
     def invalid(self, height: int, now_ns: int) -> list[Complaint]:
         """The item taken for `height` does not verify: everything from its peer is thrown away."""
@@ -257,6 +310,10 @@ class Scheduler(Generic[Item]):
                     waiting[height] = waiting.get(height, False) or is_prompt
         return waiting
 
+    def _estimate_bytes(self) -> int:
+        """What an answer may be expected to take: as much as the largest that waits or the last that was applied."""
+        return max(ESTIMATE_BYTES_MIN, self._applied_bytes, *(received.size for received in self._received.values()))
+
     def _choose(self, height: int, now_ns: int) -> str | None:
         """The peer with the fewest open requests that claims the height; among equals the one that served least.
 
@@ -285,15 +342,20 @@ class Scheduler(Generic[Item]):
         peer = self._peers.get(name)
         if peer is not None:
             time_ns = DISGRACE_NS
+            peer.lied = fault is not Fault.TIMED_OUT
             if fault is Fault.TIMED_OUT:
                 time_ns = min(SLOW_DISGRACE_NS << min(peer.late, 10), DISGRACE_NS)
                 peer.late += 1
                 peer.requests_max = 1
             peer.disgraced_until_ns = now_ns + time_ns
-            peer.open.clear()
+            for height in list(peer.open):
+                peer.owe(height, peer.open.pop(height).times)
             if fault is Fault.TIMED_OUT:
                 return [Complaint(name, fault)]  # what it served before is as good as anybody's
         for height in [known for known, received in self._received.items() if received.peer == name]:
             if height != self._taken:
-                self._received_bytes -= self._received.pop(height).size
+                self._drop(height)
         return [Complaint(name, fault)]
+
+    def _drop(self, height: int) -> None:
+        self._received_bytes -= self._received.pop(height).size

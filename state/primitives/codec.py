@@ -102,6 +102,19 @@ def unpack(data: bytes, *, bytes_max: int = DECODE_BYTES_MAX) -> Value:
         raise MalformedError(f"not msgpack: {error}") from error
 
 
+def decode_first(data: bytes, place: int) -> Value:
+    """The number, or whatever else takes nine bytes at most, that begins at a place: to choose by before the rest is looked at.
+
+    Raises `MalformedError` if there is none. That the spelling is canonical shows when the whole is decoded.
+    """
+    unpacker = msgpack.Unpacker(use_list=False, raw=False, max_buffer_size=9, max_map_len=0, max_ext_len=0)
+    try:
+        unpacker.feed(data[place : place + 9])
+        return unpacker.unpack()
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError) as error:
+        raise MalformedError(f"not msgpack: {error}") from error
+
+
 def _check_heads(data: bytes, depth_max: int, items_left: int) -> None:
     """What `_check_shape` checks, of bytes: from head to head, nothing is made of what they promise."""
     place, left, outer = 0, 1, list[int]()  # items to come in the innermost array, and in those around it

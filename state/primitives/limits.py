@@ -206,7 +206,8 @@ SIGNER_COPY_BYTES = 8 * 1024  # one record with an ML-DSA-87 signature (4,627 B)
 # Catching up
 SYNC_WINDOW_BLOCKS_MAX = 64  # heights asked for or waiting at once: hides 64 round trips, bounds what a liar can make us hold
 SYNC_PEER_REQUESTS_MAX = 8  # per peer at once; the serving side refuses more
-SYNC_BUFFER_BYTES_MAX = 32 * 1024 * 1024  # received and not yet applied; beyond it only the next height is asked for
+SYNC_OWED_HEIGHTS_MAX = 64  # of one peer, asked and given up, of which an answer is no offence: eight times what it may be asked at once
+SYNC_BUFFER_BYTES_MAX = 32 * 1024 * 1024  # received, not yet applied, and expected; beyond it only the next height: 42 MiB at most
 
 # Genesis
 GENESIS_BYTES_MAX = 64 * 1024 * 1024  # 100,000 Ed25519 accounts with one holding each take 60 MB of indented JSON

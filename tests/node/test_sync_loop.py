@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -253,4 +254,19 @@ def test_messages_are_strict() -> None:
         with pytest.raises(MalformedError):
             decode_message(bad)
     with pytest.raises(MalformedError):
-        decode_block(BlockAnswer(4, (1, 2, 3)))
+        decode_block(BlockAnswer(4, encode_trusted((3, 4, 1, 2, 3))))
+
+
+def test_a_block_is_not_taken_apart_before_its_turn() -> None:
+    answer = decode_message(encode_trusted((3, 4, None, None, None)))
+    assert answer == BlockAnswer(4, encode_trusted((3, 4, None, None, None)))
+    for height in (b"", b"\xc0", b"\xcf", b"\xff", b"\xdd\xff\xff\xff\xff", b"\x81\x01\x01"):
+        with pytest.raises(MalformedError):
+            decode_message(b"\x95\x03" + height)
+    tracemalloc.start()
+    answer = decode_message(b"\x95\x03\x04" + b"\x93\x00\x00\x00" * 1_000_000)
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20  # what waits is what was counted
+    tracemalloc.stop()
+    assert isinstance(answer, BlockAnswer)
+    with pytest.raises(MalformedError):
+        decode_block(answer)

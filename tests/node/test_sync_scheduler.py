@@ -17,7 +17,14 @@ from node.sync.scheduler import (
     Request,
     Scheduler,
 )
-from state.primitives.limits import SYNC_BUFFER_BYTES_MAX, SYNC_PEER_REQUESTS_MAX, SYNC_WINDOW_BLOCKS_MAX
+from state.primitives.limits import (
+    CERTIFIED_BLOCK_BYTES_MAX,
+    SYNC_BUFFER_BYTES_MAX,
+    SYNC_PEER_REQUESTS_MAX,
+    SYNC_WINDOW_BLOCKS_MAX,
+)
+
+MIB = 1 << 20
 
 
 def serve(plan: Scheduler[int], requests: list[Request], now_ns: int, size: int = 100) -> None:
@@ -132,7 +139,6 @@ def test_a_peer_that_leaves_or_raises_its_base_loses_nothing() -> None:
     plan.set_peer("b", 3, 4, 0)
     plan.remove_peer("a")
     assert [(request.peer, request.height) for request in plan.requests(0)] == [("b", 3), ("b", 4)]
-    assert plan.block("a", 1, 1, 10, 0) == []
     plan.set_peer("b", 4, 4, 0)
     assert plan.missing("b", 3, 0) == []  # pruned, and it said so
     assert plan.set_peer("b", 6, 4, 0) == [Complaint("b", Fault.BASE_RAISED)]
@@ -185,7 +191,7 @@ def test_slowness_costs_a_second_then_two_and_is_forgotten_when_it_serves() -> N
     assert plan.is_catching_up(now)
     assert len(plan.requests(now)) == 2
     assert plan.block("a", 2, 2, 10, now) == []
-    assert plan.block("a", 7, 7, 10, now) != []  # this one nobody asked for
+    assert plan.block("a", 20, 20, 10, now) == [Complaint("a", Fault.UNSOLICITED)]  # this one nobody asked for
     assert plan.requests(now + DISGRACE_NS - 1) == []
     assert len(plan.requests(now + DISGRACE_NS)) == 4
 
@@ -236,3 +242,87 @@ def test_random_peers_always_finish() -> None:
             if plan.height >= 120:
                 break
         assert plan.height >= 120, seed
+
+
+def test_what_was_not_asked_of_a_peer_is_not_kept_and_costs_it() -> None:
+    """Once late, a peer could have any block of any height kept for ever."""
+    plan = Scheduler[int](0)
+    plan.set_peer("liar", 1, 1000, 0)
+    now = 0
+    for number in range(20):
+        plan.requests(now)
+        now += REQUEST_TIMEOUT_NS
+        assert plan.expire(now) == [Complaint("liar", Fault.TIMED_OUT)]
+        for height in (10**9 + number, SYNC_WINDOW_BLOCKS_MAX, 500):
+            assert plan.block("liar", height, -1, 10 * MIB, now) == [Complaint("liar", Fault.UNSOLICITED)]
+        now += DISGRACE_NS
+    assert plan.block("stranger", 1, -1, 10 * MIB, now) == [Complaint("stranger", Fault.UNSOLICITED)]
+    assert plan.statistics()["received_bytes"] == 0
+    plan.set_peer("honest", 1, 1000, now)
+    assert sum(request.peer == "honest" for request in plan.requests(now)) == SYNC_PEER_REQUESTS_MAX
+
+
+def test_each_question_is_good_for_one_answer_however_late() -> None:
+    plan = Scheduler[int](0)
+    plan.set_peer("a", 1, 2, 0)
+    assert plan.requests(0) == [Request("a", 1), Request("a", 2)]
+    assert plan.requests(OVERDUE_NS) == [Request("a", 1)]  # there is nobody else
+    assert plan.block("a", 1, 1, 10, OVERDUE_NS) == []
+    assert plan.block("a", 1, 1, 10, OVERDUE_NS) == []  # the second answer to the second question
+    assert plan.expire(REQUEST_TIMEOUT_NS) == [Complaint("a", Fault.TIMED_OUT)]
+    assert plan.block("a", 2, 2, 10, REQUEST_TIMEOUT_NS) == []
+    assert apply_all(plan) == 2
+    assert plan.block("a", 2, 2, 10, REQUEST_TIMEOUT_NS) == [Complaint("a", Fault.UNSOLICITED)]
+
+
+def test_late_answers_that_nobody_needs_show_nothing() -> None:
+    """A peer that always answers a little too late is out for longer and longer, as one that says nothing."""
+    plan = Scheduler[int](0)
+    now = 0
+    plan.set_peer("late", 1, 10_000, now)
+    plan.set_peer("honest", 1, 10_000, now)
+    asked = 0
+    for _ in range(100):
+        requests = plan.requests(now)
+        asked += sum(request.peer == "late" for request in requests)
+        late = [request for request in requests if request.peer == "late"]
+        serve(plan, [request for request in requests if request.peer == "honest"], now)
+        now += OVERDUE_NS
+        serve(plan, [request for request in plan.requests(now) if request.peer == "honest"], now)
+        apply_all(plan)
+        now += REQUEST_TIMEOUT_NS
+        plan.expire(now)
+        serve(plan, late, now)
+    assert plan.height > 1_000
+    assert asked < 40
+    assert plan.statistics()["received_bytes"] == 0
+
+
+def test_what_is_held_and_expected_stays_within_the_bound() -> None:
+    """Sixteen peers, some of which send the largest blocks there are: questions are held back before there is no room for answers."""
+    for seed in range(6):
+        rng = random.Random(seed)
+        plan = Scheduler[int](0)
+        now = 0
+        for number in range(16):
+            plan.set_peer(f"p{number}", 1, 400, now)
+        most = 0
+        open_requests: list[Request] = []
+        for _ in range(3_000):
+            open_requests += plan.requests(now)
+            rng.shuffle(open_requests)
+            for _ in range(rng.randint(0, 6)):
+                if open_requests:
+                    request = open_requests.pop()
+                    size = CERTIFIED_BLOCK_BYTES_MAX if 100 < request.height < 200 else 1_000
+                    assert plan.block(request.peer, request.height, request.height, size, now) == []
+                    most = max(most, plan.statistics()["received_bytes"])
+            held = plan.statistics()
+            if 110 < plan.height < 130:
+                assert held["open_requests"] <= SYNC_BUFFER_BYTES_MAX // CERTIFIED_BLOCK_BYTES_MAX
+            apply_all(plan)
+            now += OVERDUE_NS // 10
+            if plan.height == 400:
+                break
+        assert plan.height == 400
+        assert most <= SYNC_BUFFER_BYTES_MAX + CERTIFIED_BLOCK_BYTES_MAX
