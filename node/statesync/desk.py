@@ -9,7 +9,8 @@ from node.network import Network, NetworkEvent, PeerDown, PeerUp
 from node.statesync import messages as m
 from node.sync.messages import CertifiedBlock
 from p2p.channels import SNAPSHOT
-from state.primitives.errors import ClientError, MalformedError, PeerTimeoutError, QenexError
+from p2p.defects import unforeseen_is_offence
+from state.primitives.errors import ClientError, MalformedError, PeerTimeoutError, QenexError, RemoteError
 
 ANSWER_SECONDS_MAX = 10.0
 
@@ -39,8 +40,9 @@ class Desk:
             else:
                 self.bytes += len(event.payload)
                 try:
-                    self._take(event.peer_id, m.decode_message(event.payload))
-                except MalformedError as error:
+                    with unforeseen_is_offence():
+                        self._take(event.peer_id, m.decode_message(event.payload))
+                except RemoteError as error:
                     self.blame(event.peer_id, error)
 
     def _take(self, peer: str, message: m.Question | tuple[m.Question, m.Content]) -> None:

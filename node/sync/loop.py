@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 import trio
 
+from node.blame import blamed
 from node.clock import NS_PER_S, Clock
 from node.network import SYNC, Inbound, Network, NetworkEvent, PeerDown, PeerUp
 from node.sync.messages import (
@@ -34,10 +35,10 @@ from node.sync.messages import (
 )
 from node.sync.scheduler import Complaint, Fault, Scheduler
 from node.telemetry.logs import get_log
+from p2p.defects import unforeseen_is_offence
 from state.primitives.errors import (
     InvalidBlockError,
     InvalidCommitError,
-    MalformedError,
     PeerTimeoutError,
     QenexError,
     RemoteError,
@@ -153,10 +154,8 @@ class SyncLoop:
             self._plan.remove_peer(event.peer_id)
             self._changed.set()
         else:
-            try:
+            with blamed(self._network, event.peer_id):
                 self._on_message(event)
-            except MalformedError as error:
-                self._network.report(event.peer_id, error)
 
     def _on_message(self, event: Inbound) -> None:
         peer, now_ns = event.peer_id, self._clock.monotonic_ns()
@@ -218,7 +217,9 @@ class SyncLoop:
                 continue
             height, peer, answer = taken
             try:
-                await self._decider.decide_certified(decode_block(answer))
+                with unforeseen_is_offence():
+                    certified = decode_block(answer)
+                await self._decider.decide_certified(certified)
             except RemoteError as error:
                 self._warn(peer, error)
             if self._source.height >= height:

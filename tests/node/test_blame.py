@@ -17,6 +17,7 @@ from node.evidence.gossip import EvidenceGossip
 from node.mempool.gossip import MempoolGossip
 from node.network import Inbound, NetworkEvent, PeerInfo, PeerUp
 from node.propagation import Propagation
+from node.sync.loop import SyncLoop
 from p2p.scores import PENALTIES
 from state.primitives.errors import (
     ConsensusFailure,
@@ -88,11 +89,16 @@ def evidence(network: Any, inbound: Any) -> Any:
     return EvidenceGossip(network, inbound, pool, lambda peer: 0)  # type: ignore[arg-type]
 
 
+def sync(network: Any, inbound: Any) -> Any:
+    source = SimpleNamespace(base=1, height=0)
+    return SyncLoop(network, inbound, source, None, SystemClock(), never)  # type: ignore[arg-type]
+
+
 async def never(*arguments: Any) -> None:
     raise AssertionError("nothing gets that far")
 
 
-@pytest.mark.parametrize("make", [propagation, mempool, consensus, evidence])
+@pytest.mark.parametrize("make", [propagation, mempool, consensus, evidence, sync])
 async def test_each_protocol_goes_on(make: Callable[[Any, Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     network = Reports()
     send, receive = trio.open_memory_channel[NetworkEvent](10)
