@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from node.cli.sending import base_units_option, common
+from node.cli.values import NUMBER, POSITIVE
 from state.primitives.errors import ConfigError
+from state.primitives.limits import GRANT_WINDOW_S_MAX, GRANT_WINDOW_S_MIN, KEY_DELAY_S_MAX
 
 if TYPE_CHECKING:
     from node.cli.session import Session
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 DAY_S: Final = 24 * 3_600
+_WINDOW: Final = click.IntRange(GRANT_WINDOW_S_MIN, GRANT_WINDOW_S_MAX)
+_DELAY: Final = click.IntRange(0, KEY_DELAY_S_MAX)
 _LEVELS: Final = ("low", "medium", "high", "statutory")
 _CLASSES: Final = ("owner", "operator", "recovery", "checker")
 
@@ -34,7 +38,7 @@ def scope_options(function: F) -> F:
     """Options of a scope: operations, limits, counterparties, window, end."""
     for option in (
         click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How long it holds."),
-        click.option("--window", "window_s", type=click.IntRange(60), default=DAY_S, show_default=True, help="Seconds of one window."),
+        click.option("--window", "window_s", type=_WINDOW, default=DAY_S, show_default=True, help="Seconds of one window."),
         click.option("--counterparty", "counterparties", multiple=True, metavar="ACCOUNT", help="Whom it may pay [default: anybody]."),
         click.option(
             "--limit", "limits", multiple=True, metavar="ASSET:PER-TX:PER-WINDOW", help="What may be spent; of other assets nothing."
@@ -94,9 +98,9 @@ def _run(sending: Any, operation: str, fields: dict[str, Any]) -> Any:
 @click.option("--class", "classes", multiple=True, metavar="ID=CLASS", help="owner, operator, recovery or checker.")
 @click.option("--valid", "times", multiple=True, metavar="ID=FROM-UNTIL", help="When a key signs, in Unix seconds; 0: no bound.")
 @click.option("--thresholds", help="low,medium,high,statutory [default: as they are].")
-@click.option("--rotation-delay", type=click.IntRange(0), help="Seconds until a change of keys may be confirmed [default: as it is].")
-@click.option("--recovery-delay", type=click.IntRange(0), help="The same for a recovery; longer.")
-@click.option("--recovery-weight", type=click.IntRange(0), help="Weight of recovery keys that recovers; 0: none does.")
+@click.option("--rotation-delay", type=_DELAY, help="Seconds until a change of keys may be confirmed [default: as it is].")
+@click.option("--recovery-delay", type=_DELAY, help="The same for a recovery; longer.")
+@click.option("--recovery-weight", type=NUMBER, help="Weight of recovery keys that recovers; 0: none does.")
 @click.option("--dual-from", type=click.Choice((*_LEVELS, "off")), help="Level from which a maker and a checker must sign.")
 @common
 def set_policy(
@@ -186,7 +190,7 @@ def _merge_settings(policy: dict[str, Any], given: dict[str, Any]) -> dict[str, 
 
 @account.command(name="confirm-keys")
 @click.argument("target", metavar="ACCOUNT")
-@click.argument("change", type=click.IntRange(1))
+@click.argument("change", type=POSITIVE)
 @common
 def confirm_keys(sending: Any, target: str, change: int) -> Any:
     """Make the waiting CHANGE of ACCOUNT's keys, whose time has come. Anybody can."""
@@ -196,7 +200,7 @@ def confirm_keys(sending: Any, target: str, change: int) -> Any:
 
 
 @account.command(name="veto-keys")
-@click.argument("change", type=click.IntRange(1))
+@click.argument("change", type=POSITIVE)
 @common
 def veto_keys(sending: Any, change: int) -> Any:
     """Stop the waiting CHANGE of the account's keys. Recovery keys and a parent (--as) can as well."""
@@ -331,7 +335,7 @@ def revoke_delegation(sending: Any, to: str) -> Any:
 @click.option("--who", required=True, metavar="ACCOUNT", help="Whose fees are paid; it names the account with --fee-payer.")
 @click.option("--op", "ops", multiple=True, metavar="NAME", help="Of these operations only [default: any].")
 @click.option("--limit", required=True, help="Fees per window, in base units of the fee asset.")
-@click.option("--window", "window_s", type=click.IntRange(60), default=DAY_S, show_default=True, help="Seconds of one window.")
+@click.option("--window", "window_s", type=_WINDOW, default=DAY_S, show_default=True, help="Seconds of one window.")
 @click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How long it holds.")
 @common
 def sponsor(sending: Any, who: str, ops: tuple[str, ...], limit: str, window_s: int, days: int) -> Any:

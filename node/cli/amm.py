@@ -67,7 +67,7 @@ def create(
 @_pool
 @click.option("--max-a", required=True, help="Most to give of the pool's first asset.")
 @click.option("--max-b", required=True, help="Most to give of its second asset.")
-@click.option("--min-shares", type=int, default=0, show_default=True, help="Fewest shares to accept.")
+@click.option("--min-shares", default="0", show_default=True, help="Fewest shares to accept.")
 @click.option("--min-price", help="Fail if the first asset's price in the second one is lower.")
 @click.option("--max-price", help="Fail if it is higher.")
 @base_units_option
@@ -77,7 +77,7 @@ def add(
     pool: str,
     max_a: str,
     max_b: str,
-    min_shares: int,
+    min_shares: str,
     min_price: str | None,
     max_price: str | None,
     base_units: bool,
@@ -91,7 +91,7 @@ def add(
             "pool": name,
             "max_a": await session.parse_amount(max_a, a, base_units=base_units),
             "max_b": await session.parse_amount(max_b, b, base_units=base_units),
-            "min_shares": min_shares,
+            "min_shares": _parse_fewest(min_shares),
             "min_price": await _parse_price(session, min_price, a, b),
             "max_price": await _parse_price(session, max_price, a, b),
         }
@@ -104,16 +104,16 @@ def add(
 @_pool
 @_asset
 @click.option("--amount", required=True, help="How much of it.")
-@click.option("--min-shares", type=int, required=True, help="Fewest shares to accept: qenex query quote tells.")
+@click.option("--min-shares", required=True, help="Fewest shares to accept: qenex query quote tells.")
 @base_units_option
 @common
-def add_single(sending: Any, pool: str, asset: str, amount: str, min_shares: int, base_units: bool) -> Any:
+def add_single(sending: Any, pool: str, asset: str, amount: str, min_shares: str, base_units: bool) -> Any:
     """Deposit one asset; a part of it is swapped."""
     name = read_pool(pool)
 
     async def operations(session: Session) -> list[Any]:
         units = await session.parse_amount(amount, asset, base_units=base_units)
-        return [_call("add_single", {"pool": name, "asset": asset, "amount": units, "min_shares": min_shares})]
+        return [_call("add_single", {"pool": name, "asset": asset, "amount": units, "min_shares": _parse_fewest(min_shares)})]
 
     return sending.run(operations)
 
@@ -297,6 +297,13 @@ async def _parse_shares(session: Session, pool: str, text: str) -> int:
     if asked["position"] is None:
         raise ConfigError(f"the sender has no shares of {pool}", hint="qenex query positions")
     return int(asked["position"]["shares"])
+
+
+def _parse_fewest(text: str) -> int:
+    """Of --min-shares, which has no scale. Raises `ConfigError`."""
+    from node.cli.amounts import parse_amount
+
+    return parse_amount(text, 0, "as --min-shares", base_units=True)
 
 
 async def _parse_price(session: Session, text: str | None, a: str, b: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from node.cli.kyc import checked, read_hash_32, send
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option, table
 from node.cli.sending import common
+from node.cli.values import NUMBER, POSITIVE
 
 if TYPE_CHECKING:
     from node.rpc.client import Client
@@ -25,7 +26,7 @@ def audit() -> None:
 
 @audit.command()
 @click.option("--log", required=True, metavar="NAME", help="Name of the log; the account has its own names.")
-@click.option("--entries", type=click.IntRange(1, (1 << 63) - 1), required=True, help="How many entries it has: more than before.")
+@click.option("--entries", type=POSITIVE, required=True, help="How many entries it has: more than before.")
 @click.option("--head", required=True, metavar="HEX", help="Hash of the last one, 64 hex digits.")
 @common
 def anchor(sending: Any, log: str, entries: int, head: str) -> Any:
@@ -38,7 +39,7 @@ def anchor(sending: Any, log: str, entries: int, head: str) -> Any:
 @click.command()
 @click.argument("account")
 @click.option("--log", default="", metavar="NAME", help="The anchors of this log [default: which logs there are].")
-@click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="Number of the first anchor.")
+@click.option("--start", type=NUMBER, default=0, show_default=True, help="Number of the first anchor.")
 @click.option("--limit", type=click.IntRange(1, 100), default=30, show_default=True)
 @node_option
 @home_option(_HOME_HELP)

@@ -16,6 +16,7 @@ import click
 from node.cli.audit_log import COMMANDS as LOG_COMMANDS
 from node.cli.options import user_root
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
+from node.cli.values import NUMBER, FilePath
 from state.primitives.codec import Value
 from state.primitives.errors import ConfigError
 
@@ -36,8 +37,8 @@ for _command in LOG_COMMANDS:
 
 
 @audit.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
-@click.option("--height", type=click.IntRange(min=0), help="Of which height databases are read (default: the last).")
+@click.argument("paths", nargs=-1, type=FilePath(exists=True))
+@click.option("--height", type=NUMBER, help="Of which height databases are read (default: the last).")
 @json_option
 def state(paths: tuple[Path, ...], height: int | None, as_json: bool) -> int:
     """Find every unit of every asset again, and check every module's sums: homes of stopped nodes, databases, exported states.

@@ -16,6 +16,7 @@ from node.cli.maintenance import confirm
 from node.cli.options import HOME_HELP, home_option, user_root
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option, table
 from node.cli.sending import common
+from node.cli.values import NUMBER, FilePath
 from state.primitives.errors import AuditLogDamagedError, ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 PROBLEMS_SHOWN: Final = 20
 PAGE: Final = 100
 _PROGRESS_BYTES: Final = 50_000_000  # a line for each so many
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = FilePath(dir_okay=False)
 
 
 def _home(home: Path | None) -> Home:
@@ -190,7 +191,7 @@ def export_command(home: Path | None, first: str, last: str, kind: str, out: Pat
 @click.command("list")
 @home_option(HOME_HELP)
 @click.option("--last", type=click.IntRange(1, 100_000), default=30, show_default=True, help="How many.")
-@click.option("--before", type=click.IntRange(0), default=0, help="Only entries before this number [default: up to the newest].")
+@click.option("--before", type=NUMBER, default=0, help="Only entries before this number [default: up to the newest].")
 @click.option("--actor", default="", help="Only of this one, such as token:desk; token:* for every token.")
 @click.option("--action", default="", help="Only these, such as rpc.request; rpc.* for all that begin so.")
 @json_option

@@ -9,6 +9,7 @@ import click
 
 from node.cli.options import NODE_VARIABLE, home_option
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
+from node.cli.values import COUNT, COUNT_MAX, SOME, FilePath
 from state.primitives.errors import ConfigError
 
 
@@ -78,13 +79,13 @@ def load(
 
 
 @bench.command()
-@click.option("--transactions", "--txs", "txs", type=click.IntRange(1), default=40_000, show_default=True, help="Transfers.")
-@click.option("--accounts", type=click.IntRange(2), default=10_000, show_default=True)
+@click.option("--transactions", "--txs", "txs", type=SOME, default=40_000, show_default=True, help="Transfers.")
+@click.option("--accounts", type=click.IntRange(2, COUNT_MAX), default=10_000, show_default=True)
 @click.option("--block", "--block-txs", "block_txs", type=click.IntRange(1, 20_000), default=5_000, show_default=True, help="In a block.")
 @click.option("--workers", default="auto", show_default=True, help="Processes for signatures: auto (as the node would), 0 or more.")
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=FilePath(file_okay=False, exists=True),
     help="Where the temporary database goes; the disk matters [default: the system's temporary directory].",
 )
 @json_option
@@ -106,7 +107,7 @@ def pipeline(txs: int, accounts: int, block_txs: int, workers: str, directory: P
 
 
 @bench.command()
-@click.option("--swaps", type=click.IntRange(1), default=50_000, show_default=True)
+@click.option("--swaps", type=SOME, default=50_000, show_default=True)
 @json_option
 def amm(swaps: int, as_json: bool) -> None:
     """Measure swaps in the state machine, signatures left out."""
@@ -118,7 +119,7 @@ def amm(swaps: int, as_json: bool) -> None:
 
 
 @bench.command()
-@click.option("--transactions", type=click.IntRange(1), default=100_000, show_default=True)
+@click.option("--transactions", type=SOME, default=100_000, show_default=True)
 @json_option
 def ledger(transactions: int, as_json: bool) -> None:
     """Measure a mixture of operations in the state machine, each kind by itself, signatures left out."""
@@ -134,7 +135,7 @@ def ledger(transactions: int, as_json: bool) -> None:
 
 
 @bench.command()
-@click.option("--operations", type=click.IntRange(1), default=20_000, show_default=True)
+@click.option("--operations", type=SOME, default=20_000, show_default=True)
 @json_option
 def farm(operations: int, as_json: bool) -> None:
     """Measure stakes, claims, withdrawals and exits of farms in the state machine, signatures left out."""
@@ -147,10 +148,10 @@ def farm(operations: int, as_json: bool) -> None:
 
 
 @bench.command()
-@click.option("--txs", type=click.IntRange(1), default=20_000, show_default=True, help="Transfers to index.")
+@click.option("--txs", type=SOME, default=20_000, show_default=True, help="Transfers to index.")
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=FilePath(file_okay=False, exists=True),
     help="Where the temporary databases go; the disk matters [default: the system's temporary directory].",
 )
 @click.option("--dsn", default="", help="Also in this PostgreSQL database, which must have no index in it that you need.")
@@ -178,7 +179,7 @@ def index(txs: int, directory: Path | None, dsn: str, as_json: bool) -> None:
 @click.option("--vote-kind", type=click.Choice(["mldsa87", "mldsa65", "mldsa44"]), default="mldsa87", show_default=True)
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=FilePath(file_okay=False, exists=True),
     help="Where the temporary records go; the disk matters [default: the system's temporary directory].",
 )
 @json_option
@@ -196,7 +197,7 @@ def signer_(signatures: int, vote_kind: str, directory: Path | None, as_json: bo
 
 
 @bench.command()
-@click.option("--accounts", type=click.IntRange(0), required=True, help="How many accounts the home's state holds.")
+@click.option("--accounts", type=COUNT, required=True, help="How many accounts the home's state holds.")
 @home_option("The home to make.", required=True)
 @json_option
 def seed(accounts: int, home: Path, as_json: bool) -> None:
@@ -211,7 +212,7 @@ def seed(accounts: int, home: Path, as_json: bool) -> None:
 @click.option("--entries", type=click.IntRange(1, 100_000_000), default=100_000, show_default=True)
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=FilePath(file_okay=False, exists=True),
     help="Where the temporary log goes; the disk matters [default: the system's temporary directory].",
 )
 @json_option

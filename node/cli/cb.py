@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.cli.sending import base_units_option, common
+from node.cli.values import NUMBER, POSITIVE
 from state.primitives.errors import ConfigError
+from state.primitives.limits import DEALER_WINDOW_S_MAX
 
 if TYPE_CHECKING:
     from node.cli.session import Session
 
+_WINDOW = click.IntRange(0, DEALER_WINDOW_S_MAX)
 _asset = click.option("--asset", required=True, help="Asset code, such as EUR.")
 _account = click.option("--account", required=True, metavar="ACCOUNT", help="Address, or name of a key.")
 _amount = click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
 _facility = click.option("--facility", default="", help="Which facility, such as standing; at most 64 bytes.")
 _ref = click.option("--ref", default="", help="Reference, at most 64 bytes.")
-_request = click.option("--request", type=click.IntRange(0), required=True, metavar="NUMBER", help="Number of the redemption.")
+_request = click.option("--request", type=NUMBER, required=True, metavar="NUMBER", help="Number of the redemption.")
 
 
 @click.group(name="cb")
@@ -36,7 +39,7 @@ def cb() -> None:
 @click.option("--tier", type=click.IntRange(0, 15), default=0, show_default=True, help="His group: reserve ratios are by tier.")
 @click.option("--issue-max", default="0", help="Most of one issue [default: no limit].")
 @click.option("--window-max", default="0", help="Most within a window [default: no limit].")
-@click.option("--window", "window_s", type=click.IntRange(0), default=0, help="Seconds of a window [default: a day if there is a limit].")
+@click.option("--window", "window_s", type=_WINDOW, default=0, help="Seconds of a window [default: a day if there is a limit].")
 @base_units_option
 @common
 def appoint_dealer(
@@ -167,7 +170,7 @@ def set_rate(sending: Any, asset: str, rate_ppm: int, start: str) -> Any:
 
 @cb.command()
 @_asset
-@click.option("--period", type=click.IntRange(1), required=True, metavar="NUMBER", help="The next one: qenex query rate tells.")
+@click.option("--period", type=POSITIVE, required=True, metavar="NUMBER", help="The next one: qenex query rate tells.")
 @common
 def accrue(sending: Any, asset: str, period: int) -> Any:
     """End a period and pay every dealer the interest he has earned."""

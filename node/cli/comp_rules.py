@@ -12,6 +12,7 @@ from node.cli.kyc import checked, jurisdiction_name, read_hash_32, send
 from node.cli.parts import parse_key_rows
 from node.cli.sending import base_units_option, common
 from state.primitives.errors import ConfigError
+from state.primitives.limits import LIMIT_WINDOW_S_MAX
 
 if TYPE_CHECKING:
     from node.cli.session import Session
@@ -59,7 +60,7 @@ def _scope(sending: Any, scope: str, account: str | None, asset: str, tier: int 
 @click.command(name="set-limits")
 @_scope_options
 @click.option("--per-tx", default="0", help="Most in one transaction, each way.")
-@click.option("--window", "window_s", type=click.IntRange(0), default=0, help="Seconds of the window.")
+@click.option("--window", "window_s", type=click.IntRange(0, LIMIT_WINDOW_S_MAX), default=0, help="Seconds of the window.")
 @click.option("--in", "in_max", default="0", help="Most that comes in within the window.")
 @click.option("--out", "out_max", default="0", help="Most that goes out within it.")
 @click.option("--max-balance", default="0", help="Most that may be held.")

@@ -11,6 +11,7 @@ import click
 
 from node.cli.options import HOME_HELP, home_option, node_option, parse_settings, user_root
 from node.cli.output import EXIT_OK, answer, json_option, table
+from node.cli.values import FilePath
 from state.primitives.errors import ConfigError, HomeError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def check(home: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
 
 @config.command()
 @click.option(
-    "--home", type=click.Path(path_type=Path, file_okay=False), help="Tell the process that runs this home, by SIGHUP; its log answers."
+    "--home", type=FilePath(file_okay=False), help="Tell the process that runs this home, by SIGHUP; its log answers."
 )
 @node_option
 @json_option

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from node.cli.sending import base_units_option, common
+from node.cli.values import NUMBER
 from state.primitives.errors import ConfigError, MalformedError, TransactionError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _SPAN: Final = re.compile(r"([0-9]{1,12})(s|m|h|d)?", re.ASCII)
 _UNIT_S: Final = {"s": 1, None: 1, "m": 60, "h": 3_600, "d": 86_400}
 _PPM_DIGITS: Final = 6
-_NUMBER = click.IntRange(0, (1 << 63) - 1)
+_NUMBER = NUMBER
 _farm = click.option("--farm", "number", type=_NUMBER, required=True, help="Number of the farm.")
 _position = click.option("--position", "own", type=_NUMBER, required=True, help="Number of the sender's position.")
 
@@ -37,7 +38,7 @@ def farm() -> None:
 @click.option("--start", metavar="WHEN", help="Unix seconds, or a span from now such as 1h [default: now].")
 @click.option("--duration", required=True, metavar="SPAN", help="How long it is paid out, such as 90d.")
 @click.option("--tier", "tiers", multiple=True, metavar="LOCK:WEIGHT", help="Such as 30d:1.5; may be repeated [default: 0:1].")
-@click.option("--max-stakers", type=click.IntRange(0), default=0, help="Most accounts that may stake [default: no bound].")
+@click.option("--max-stakers", type=NUMBER, default=0, help="Most accounts that may stake [default: no bound].")
 @click.option("--domain", default="", help="Only members of this domain may stake [default: everybody].")
 @click.option("--min-stake", default="0", show_default=True, help="Least that a position holds.")
 @base_units_option
@@ -105,7 +106,7 @@ def fund(
 @farm.command()
 @_farm
 @click.option("--amount", required=True, help="How much of the farm's stake asset, or how many shares of its pool.")
-@click.option("--tier", type=click.IntRange(0), default=0, show_default=True, help="Number of the lock tier: qenex query farm.")
+@click.option("--tier", type=NUMBER, default=0, show_default=True, help="Number of the lock tier: qenex query farm.")
 @base_units_option
 @common
 def stake(sending: Any, number: int, amount: str, tier: int, base_units: bool) -> Any:

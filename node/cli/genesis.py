@@ -14,12 +14,13 @@ import click
 
 from node.cli.options import PassphraseReader, home_option, passphrase_option
 from node.cli.output import answer, json_option
+from node.cli.values import FilePath
 from state.primitives.errors import ConfigError, HomeError
 
 if TYPE_CHECKING:
     from genesis.document import Document
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = FilePath(dir_okay=False)
 
 
 @click.group()

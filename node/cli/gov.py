@@ -17,7 +17,9 @@ import click
 
 from node.cli.op_json import Writer, read_ops, stake_asset
 from node.cli.sending import base_units_option, common
+from node.cli.values import NUMBER, POSITIVE, FilePath
 from state.primitives.errors import ConfigError
+from state.primitives.limits import BREAKER_S_MAX, GROUP_DELAY_S_MAX
 
 if TYPE_CHECKING:
     from node.cli.session import Session
@@ -26,15 +28,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: Final = ("yes", "no", "abstain", "veto")
 _PPM: Final = 1_000_000
-_number = click.argument("number", metavar="PROPOSAL", type=click.IntRange(0))
+_number = click.argument("number", metavar="PROPOSAL", type=NUMBER)
 _group = click.option("--group", "group_text", required=True, metavar="ADDRESS", help="The group's account.")
-_proposal = click.option("--proposal", "number", type=click.IntRange(0), required=True, help="Its number in the group.")
+_proposal = click.option("--proposal", "number", type=NUMBER, required=True, help="Its number in the group.")
 
 
 def _ops_options(function: F) -> F:
     for option in (
         click.option("--title", default="", help="What it is about; only the SHA-256 of the text goes into the proposal."),
-        click.option("--file", "file", type=click.Path(path_type=Path, dir_okay=False), help="File with a list of operations as JSON."),
+        click.option("--file", "file", type=FilePath(dir_okay=False), help="File with a list of operations as JSON."),
         click.option("--op", "texts", multiple=True, metavar="JSON", help="An operation; may be repeated, done in this order."),
     ):
         function = option(function)
@@ -124,7 +126,9 @@ def _breaker_options(function: F) -> F:
 
 @gov.command()
 @_breaker_options
-@click.option("--for", "seconds", type=click.IntRange(1), default=3_600, show_default=True, help="Seconds; at most three days.")
+@click.option(
+    "--for", "seconds", type=click.IntRange(1, BREAKER_S_MAX), default=3_600, show_default=True, help="Seconds; at most three days."
+)
 @common
 def trip(sending: Any, module: str, function: str, second: str, seconds: int) -> Any:
     """Stop a module for a while: the sender and another member of the emergency committee."""
@@ -149,8 +153,14 @@ def group() -> None:
 
 @group.command()
 @click.option("--member", "members", multiple=True, required=True, metavar="ACCOUNT[:WEIGHT]", help="May be repeated.")
-@click.option("--threshold", type=click.IntRange(1), required=True, help="The weight that approves.")
-@click.option("--min-delay", type=click.IntRange(0), default=0, show_default=True, help="Seconds that an approved proposal waits.")
+@click.option("--threshold", type=POSITIVE, required=True, help="The weight that approves.")
+@click.option(
+    "--min-delay",
+    type=click.IntRange(0, GROUP_DELAY_S_MAX),
+    default=0,
+    show_default=True,
+    help="Seconds that an approved proposal waits.",
+)
 @common
 def create(sending: Any, members: tuple[str, ...], threshold: int, min_delay: int) -> Any:
     """Make a group; the answer has its address with --wait."""

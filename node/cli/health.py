@@ -12,6 +12,7 @@ import click
 
 from node.cli.options import node_option
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
+from node.cli.values import Fraction
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _ANSWER_BYTES_MAX = 65_536
 @click.command()
 @node_option
 @click.option("--ready", is_flag=True, help="Ask whether requests should come to it: not while it catches up or its chain stands.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds to wait.")
+@click.option("--timeout", "timeout_s", type=Fraction(0.1, 60), default=3.0, show_default=True, help="Seconds to wait.")
 @json_option
 def health(node: str, ready: bool, timeout_s: float, as_json: bool) -> int:
     """Ask a node whether it answers (/health) or is ready (/ready). Exit code 0: yes, 1: no, 2: a mistake in the question."""

@@ -10,6 +10,7 @@ import click
 
 from node.cli.options import HOME_HELP, home_option, user_root
 from node.cli.output import answer, json_option
+from node.cli.values import NUMBER, NUMBER_MAX, FilePath
 
 if TYPE_CHECKING:
     from node.config import Home
@@ -86,9 +87,9 @@ def status(home: Path | None, as_json: bool) -> None:
 @home_option(HOME_HELP)
 @click.option("--table", type=click.Choice(TABLES), required=True)
 @click.option("--format", "kind", type=click.Choice(["csv", "jsonl", "parquet"]), default="csv", show_default=True)
-@click.option("--out", "file", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file to write.")
-@click.option("--from", "first", type=click.IntRange(0), default=0, help="The first height.")
-@click.option("--to", "last", type=click.IntRange(0), default=(1 << 63) - 1, help="The last height [default: all].", show_default=False)
+@click.option("--out", "file", type=FilePath(dir_okay=False), required=True, help="The file to write.")
+@click.option("--from", "first", type=NUMBER, default=0, help="The first height.")
+@click.option("--to", "last", type=NUMBER, default=NUMBER_MAX, help="The last height [default: all].", show_default=False)
 @json_option
 def export_command(home: Path | None, table: str, kind: str, file: Path, first: int, last: int, as_json: bool) -> None:
     """Write a table of a home's index into a file, whether its node runs or not."""
@@ -97,7 +98,7 @@ def export_command(home: Path | None, table: str, kind: str, file: Path, first: 
 
     at, config = _read_home(home)
     with closing(opener(at, config.index, read_only=True, unhurried=True)()) as database:
-        count = export(database, table, kind, file, (first, min(last, (1 << 63) - 1)))
+        count = export(database, table, kind, file, (first, last))
     data: dict[str, Any] = {"table": table, "format": kind, "file": str(file), "rows": count, "bytes": file.stat().st_size}
     answer(as_json, data, [f"{count} rows of {table} written to {file}"])
 

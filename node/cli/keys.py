@@ -22,6 +22,7 @@ from node.cli.options import (
 from node.cli.output import answer, json_option, table
 from node.cli.rotate import rotate_validator
 from node.cli.rotate_node import rotate_node
+from node.cli.values import FilePath
 from state.primitives.errors import ConfigError
 
 _HOME_HELP = "Directory whose keys/ is used (default: the folder that `qenex config where` shows)."
@@ -53,7 +54,7 @@ def new(
 @keys.command(name="import")
 @click.argument("name")
 @click.option("--kind", type=_KINDS, default="ed25519", show_default=True)
-@click.option("--seed-file", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File with 64 hex digits.")
+@click.option("--seed-file", type=FilePath(dir_okay=False), required=True, help="File with 64 hex digits.")
 @click.option("--account", default="", help="Account it signs for, if not the one of this key alone.")
 @click.option("--no-encrypt", is_flag=True, help="Store it unencrypted: for local test networks only.")
 @home_option(_HOME_HELP)
@@ -109,7 +110,7 @@ def show(name: str, home: Path | None, as_json: bool) -> None:
 
 @keys.command()
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it here instead of printing it.")
+@click.option("--out", type=FilePath(dir_okay=False), help="Write it here instead of printing it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @home_option(_HOME_HELP)
 @passphrase_option

@@ -9,21 +9,22 @@ import click
 
 from node.cli.options import user_root
 from node.cli.output import answer, json_option
+from node.cli.values import NUMBER, POSITIVE, TRUST_HOURS, FilePath
 from state.primitives.errors import ConfigError, QenexError
 
 
 @click.command()
 @click.option("--primary", required=True, metavar="URL", help="RPC address of the node to ask.")
 @click.option("--witness", "witnesses", multiple=True, metavar="URL", help="RPC address of a node to compare with; several are better.")
-@click.option("--trust-height", type=click.IntRange(min=1), help="A height whose block hash you know from a source you trust.")
+@click.option("--trust-height", type=POSITIVE, help="A height whose block hash you know from a source you trust.")
 @click.option("--trust-hash", help="The hash of that block's header: 64 hex digits.")
-@click.option("--trust-period", type=click.IntRange(min=1), default=24, show_default=True, help="Hours for which a header is trusted.")
+@click.option("--trust-period", type=TRUST_HOURS, default=24, show_default=True, help="Hours for which a header is trusted.")
 @click.option("--trust-level", default="1/3", show_default=True, help="Share of trusted validators that must have signed to skip headers.")
-@click.option("--height", type=click.IntRange(min=0), default=0, help="The height to verify (default: the latest).")
+@click.option("--height", type=NUMBER, default=0, help="The height to verify (default: the latest).")
 @click.option("--listen", metavar="HOST:PORT", help="Serve a verifying RPC proxy there until Ctrl-C.")
 @click.option(
     "--home",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FilePath(file_okay=False),
     help="Folder of verified blocks (default: light in the folder that `qenex config where` shows).",
 )
 @click.option("--classic-only", is_flag=True, help="Check the Ed25519 signatures only, as other light clients do.")

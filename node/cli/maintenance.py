@@ -15,6 +15,7 @@ import click
 
 from node.cli.options import HOME_HELP, home_option, user_root
 from node.cli.output import EXIT_OK, answer, json_option
+from node.cli.values import NUMBER, POSITIVE, FilePath
 from state.primitives.errors import ConfigError
 from state.primitives.hashing import HASH_BYTES
 
@@ -35,7 +36,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 @click.command()
 @home_option(HOME_HELP)
-@click.option("--to", "target", type=click.IntRange(min=0), help="The height that is the last afterwards (default: one less).")
+@click.option("--to", "target", type=NUMBER, help="The height that is the last afterwards (default: one less).")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def rollback(home: Path | None, target: int | None, yes: bool, as_json: bool) -> None:
@@ -87,9 +88,9 @@ def _show_shards(as_json: bool) -> Callable[[int, int], None]:
 
 
 @click.command("export")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=FilePath(dir_okay=False))
 @home_option(HOME_HELP)
-@click.option("--height", type=click.IntRange(min=0), help="Of which height (default: the newest whose app hash a block carries).")
+@click.option("--height", type=NUMBER, help="Of which height (default: the newest whose app hash a block carries).")
 @json_option
 def export_command(file: Path, home: Path | None, height: int | None, as_json: bool) -> None:
     """Write the whole state of a stopped node, with what proves it, into one file."""
@@ -106,7 +107,7 @@ def export_command(file: Path, home: Path | None, height: int | None, as_json: b
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=FilePath(dir_okay=False))
 @home_option("The new node's home, made by qenex init; it has no database yet.", required=True)
 @click.option("--trust-hash", metavar="HEX", default="", help="Hash of the block after the state, from somebody you trust.")
 @json_option
@@ -156,7 +157,7 @@ def _answer_state(as_json: bool, done: Exported, file: Path, lines: list[str], *
 
 @click.command()
 @home_option(HOME_HELP)
-@click.option("--retain", type=click.IntRange(min=1), help="How many blocks to keep (default: [storage] retain_blocks).")
+@click.option("--retain", type=POSITIVE, help="How many blocks to keep (default: [storage] retain_blocks).")
 @json_option
 def prune(home: Path | None, retain: int | None, as_json: bool) -> None:
     """Delete a stopped node's old blocks and states, and compact its database. A running node does it by itself."""

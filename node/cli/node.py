@@ -11,6 +11,7 @@ import click
 from node.cli.options import HOME_HELP, PassphraseReader, home_option, passphrase_option, user_root
 from node.cli.options import parse_settings as _parse_settings
 from node.cli.output import answer, json_option
+from node.cli.values import POSITIVE, TRUST_HOURS, FilePath
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @home_option(HOME_HELP)
 @click.option("--moniker", default="node", show_default=True, help="Name of the node, for people.")
 @click.option(
-    "--genesis", "genesis_file", type=click.Path(path_type=Path, dir_okay=False), help="The network's genesis document."
+    "--genesis", "genesis_file", type=FilePath(dir_okay=False), help="The network's genesis document."
 )
 @click.option(
     "--vote-kind",
@@ -83,9 +84,9 @@ def init(
     help="The signer's record is lost and this key runs nowhere else: begin a new record.",
 )
 @click.option("--state-sync", is_flag=True, help="A node without a database begins with a snapshot of its peers, not with block 1.")
-@click.option("--trust-height", type=click.IntRange(min=1), help="With --state-sync: a height whose block hash you know.")
+@click.option("--trust-height", type=POSITIVE, help="With --state-sync: a height whose block hash you know.")
 @click.option("--trust-hash", help="With --state-sync: the hash of that block's header, 64 hex digits.")
-@click.option("--trust-period", type=click.IntRange(min=1), default=24, show_default=True, help="Hours for which a header is trusted.")
+@click.option("--trust-period", type=TRUST_HOURS, default=24, show_default=True, help="Hours for which a header is trusted.")
 @passphrase_option
 @json_option
 def start(

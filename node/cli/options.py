@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from node.cli.values import FilePath
 from node.places import describe_move, find_place
 from state.primitives.errors import ConfigError, KeyFileError, WrongPassphraseError
 
@@ -64,7 +65,7 @@ def find_network(genesis_hash: str) -> Path | None:
 
 def home_option(help_text: str, *, required: bool = False) -> Callable[[F], F]:
     """The option --home as a path or None."""
-    return click.option("--home", type=click.Path(path_type=Path, file_okay=False), required=required, help=help_text)
+    return click.option("--home", type=FilePath(file_okay=False), required=required, help=help_text)
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
@@ -89,7 +90,7 @@ def passphrase_option(function: F) -> F:
     """The option --passphrase-file."""
     return click.option(
         "--passphrase-file",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=FilePath(dir_okay=False),
         help=f"File with the passphrase of encrypted keys (else ${PASSPHRASE_VARIABLE}, else a prompt).",
     )(function)
 

@@ -20,6 +20,7 @@ from node.cli.query_history import COMMANDS as HISTORY_COMMANDS
 from node.cli.query_kyc import COMMANDS as KYC_COMMANDS
 from node.cli.query_pending import COMMANDS as PENDING_COMMANDS
 from node.cli.query_treasury import COMMANDS as TREASURY_COMMANDS
+from node.cli.values import POSITIVE
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def tx(tx_hash: str, node: str, as_json: bool) -> None:
 
 
 @query.command()
-@click.argument("height", type=click.IntRange(1), required=False)
+@click.argument("height", type=POSITIVE, required=False)
 @node_option
 @json_option
 def block(height: int | None, node: str, as_json: bool) -> None:
@@ -126,7 +127,7 @@ def block(height: int | None, node: str, as_json: bool) -> None:
 
 
 @query.command()
-@click.option("--height", type=click.IntRange(1), help="Only who voted at this height, and with how much power.")
+@click.option("--height", type=POSITIVE, help="Only who voted at this height, and with how much power.")
 @node_option
 @json_option
 def validators(height: int | None, node: str, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import click
 from node.cli.amm import read_path, read_pool
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option, table
+from node.cli.values import NUMBER
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def pool(name: str, node: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="Number of the first one.")
+@click.option("--start", type=NUMBER, default=0, show_default=True, help="Number of the first one.")
 @click.option("--limit", type=click.IntRange(1, 100), default=100, show_default=True)
 @node_option
 @json_option

@@ -10,13 +10,14 @@ import click
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option, table
 from node.cli.query_amm import amount_text, ask_node_for, percent_text
+from node.cli.values import NUMBER
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
     from node.rpc.client import Client
 
 _HOME_HELP = "Directory whose keys/ gives names to accounts (default: yours, then the local network's)."
-_NUMBER = click.IntRange(0, (1 << 63) - 1)
+_NUMBER = NUMBER
 
 
 def _yield_text(found: dict[str, Any] | None, reward: dict[str, Any], stake: dict[str, Any]) -> str:
@@ -78,7 +79,7 @@ def farm(number: int, node: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="Number of the first one.")
+@click.option("--start", type=NUMBER, default=0, show_default=True, help="Number of the first one.")
 @click.option("--limit", type=click.IntRange(1, 100), default=100, show_default=True)
 @node_option
 @json_option

@@ -10,6 +10,7 @@ import click
 
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option, table
+from node.cli.values import NUMBER
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _describe_op(item: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.argument("number", metavar="NUMBER", type=click.IntRange(0))
+@click.argument("number", metavar="NUMBER", type=NUMBER)
 @node_option
 @json_option
 def proposal(number: int, node: str, as_json: bool) -> None:
@@ -106,7 +107,7 @@ def _vote_lines(found: dict[str, Any]) -> list[str]:
 
 
 @click.command()
-@click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="Number of the first one.")
+@click.option("--start", type=NUMBER, default=0, show_default=True, help="Number of the first one.")
 @click.option("--limit", type=click.IntRange(1, 100), default=100, show_default=True)
 @node_option
 @json_option
@@ -127,7 +128,7 @@ def proposals(start: int, limit: int, node: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("account", metavar="GROUP")
-@click.option("--proposal", "number", type=click.IntRange(0), help="One of its proposals, also one that is over.")
+@click.option("--proposal", "number", type=NUMBER, help="One of its proposals, also one that is over.")
 @node_option
 @home_option(_HOME_HELP)
 @json_option

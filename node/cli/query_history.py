@@ -14,6 +14,7 @@ from node.cli.amm import read_pool
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option, table
 from node.cli.query_amm import amount_text, ask_node_for, percent_text
+from node.cli.values import POSITIVE
 
 if TYPE_CHECKING:
     from node.rpc.client import Client
@@ -129,7 +130,7 @@ def top(asset: str, limit: int, node: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("name", metavar="POOL")
-@click.option("--interval", "interval_s", type=click.IntRange(1), default=3_600, show_default=True, help="Seconds of one candle.")
+@click.option("--interval", "interval_s", type=POSITIVE, default=3_600, show_default=True, help="Seconds of one candle.")
 @_SINCE
 @_UNTIL
 @node_option

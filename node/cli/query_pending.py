@@ -11,6 +11,7 @@ import click
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option
 from node.cli.promising import parse_name
+from node.cli.values import NUMBER
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def pending(account: str, start: str, limit: int, node: str, home: Path | None, 
 
 @click.command()
 @click.argument("account")
-@click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="Number to go on from.")
+@click.option("--start", type=NUMBER, default=0, show_default=True, help="Number to go on from.")
 @click.option("--limit", type=click.IntRange(1, 100), default=30, show_default=True)
 @node_option
 @home_option(_HOME_HELP)

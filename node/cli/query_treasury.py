@@ -12,6 +12,7 @@ import click
 
 from node.cli.options import home_option, node_option, resolve_address
 from node.cli.output import answer, json_option, table
+from node.cli.values import NUMBER
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def dealers(asset: str, node: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("asset")
-@click.argument("request", type=click.IntRange(0))
+@click.argument("request", type=NUMBER)
 @node_option
 @json_option
 def redemption(asset: str, request: int, node: str, as_json: bool) -> None:
@@ -140,7 +141,7 @@ def redemption(asset: str, request: int, node: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("asset")
-@click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="Number of the first one.")
+@click.option("--start", type=NUMBER, default=0, show_default=True, help="Number of the first one.")
 @click.option("--limit", type=click.IntRange(1, 100), default=100, show_default=True)
 @node_option
 @json_option

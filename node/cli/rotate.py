@@ -10,6 +10,7 @@ import click
 
 from node.cli.options import PassphraseReader, home_option, node_option, passphrase_option
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
+from node.cli.values import FilePath
 from state.primitives.errors import ConfigError, KeyRotationError
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ WAIT_S: Final = 60
 @home_option("The home that holds the voting keys: a node's or a signer's.", required=True)
 @click.option("--from", "sender", metavar="KEY", help="Key of the validator's owner, or KEY@ACCOUNT: send the operation.")
 @click.option(
-    "--keys-home", type=click.Path(path_type=Path, file_okay=False), help="Directory whose keys/ holds that key (default: yours)."
+    "--keys-home", type=FilePath(file_okay=False), help="Directory whose keys/ holds that key (default: yours)."
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the operation, for the owner to send.")
+@click.option("--out", type=FilePath(dir_okay=False), help="Write the operation, for the owner to send.")
 @click.option("--resume", is_flag=True, help="Use the next keys that are there already.")
 @click.option("--discard", is_flag=True, help="Delete the next keys; the ledger must not know them, and no process have taken them.")
 @click.option("--max-fee", help="Most to pay, in base units of the fee asset [default: what the fee table says].")

@@ -13,6 +13,7 @@ import click
 
 from node.cli.options import HOME_HELP, NODE_VARIABLE, PassphraseReader, home_option, passphrase_option, user_root
 from node.cli.output import EXIT_OK, answer, json_option
+from node.cli.values import FilePath
 from state.primitives.errors import ConfigError, HomeError, KeyFileError, KeyRotationError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _ANY_PLACE: Final = ("", "0.0.0.0", "::")
 @click.option("--activate", is_flag=True, help="The next key takes the place of the one in use; the node is stopped.")
 @click.option("--discard", is_flag=True, help="Delete the next key.")
 @click.option("--forget", is_flag=True, help="Delete the keys that were in use before.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the operation that governance has to decide.")
+@click.option("--out", type=FilePath(dir_okay=False), help="Write the operation that governance has to decide.")
 @click.option("--node", envvar=NODE_VARIABLE, help="RPC address of a node: ask it whether the key is admitted [default: this home's data].")
 @passphrase_option
 @json_option

@@ -9,6 +9,7 @@ import click
 from node.cli.asset import asset_option, ground_options
 from node.cli.promising import WHEN_HELP, act, make, parse_hex, parse_name, parse_ref, parse_when, read_open, ref_option
 from node.cli.sending import base_units_option, common
+from node.cli.values import NUMBER
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def claim() -> None:
 
 
 @claim.command()
-@click.argument("number", type=click.IntRange(0))
+@click.argument("number", type=NUMBER)
 @common
 def take(sending: Any, number: int) -> Any:
     """Take the claim NUMBER of the sender's: qenex query claims lists them."""
@@ -184,7 +185,7 @@ def take(sending: Any, number: int) -> Any:
 
 
 @claim.command()
-@click.argument("number", type=click.IntRange(0))
+@click.argument("number", type=NUMBER)
 @asset_option
 @click.option("--holder", required=True, metavar="ACCOUNT", help="Whose claim it is.")
 @ground_options

@@ -10,9 +10,10 @@ import click
 from node.cli.options import SIGNER_HOME_HELP, PassphraseReader, home_option, passphrase_option, user_root
 from node.cli.output import answer, json_option
 from node.cli.rotate_identity import rotate_identity
+from node.cli.values import FilePath
 from state.primitives.errors import ConfigError
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = FilePath(dir_okay=False)
 
 
 @click.group()
@@ -26,7 +27,7 @@ def signer() -> None:
 @click.option("--genesis", type=_FILE, help="The network's genesis document; not with --from-home.")
 @click.option(
     "--from-home",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FilePath(file_okay=False),
     help="Move the voting keys and the record out of this stopped node's home; new keys without it.",
 )
 @click.option("--vote-kind", type=click.Choice(["mldsa87", "mldsa65", "mldsa44"]), default="mldsa87", show_default=True)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option, table
+from node.cli.values import COUNT, NUMBER
 from state.primitives.errors import ConfigError
 
 LOCKSTEP_PER_SEED = 100  # scenarios for each swarm when both generators run: about as long
@@ -15,9 +16,9 @@ JOBS_MAX = 256
 
 
 @click.command()
-@click.option("--seeds", type=click.IntRange(0), help="Swarms of whole nodes [default: 20, or 0 with --lockstep].")
-@click.option("--seed", type=click.IntRange(0), help="Run this one seed (alone, unless --seeds says how many from it on).")
-@click.option("--lockstep", type=click.IntRange(0), help="Lock-step scenarios [default: 100 for each seed, 0 with --faults].")
+@click.option("--seeds", type=COUNT, help="Swarms of whole nodes [default: 20, or 0 with --lockstep].")
+@click.option("--seed", type=NUMBER, help="Run this one seed (alone, unless --seeds says how many from it on).")
+@click.option("--lockstep", type=COUNT, help="Lock-step scenarios [default: 100 for each seed, 0 with --faults].")
 @click.option("--validators", type=click.IntRange(0, 200), default=0, help="How many validators [default: 4 to 7, by the seed].")
 @click.option("--heights", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Heights of a swarm.")
 @click.option("--faults", help="Profile of faults for swarms: all, none, network, crash, disk, clock, byzantine [default: all].")

@@ -17,6 +17,7 @@ import click
 from node.cli.maintenance import parse_hash
 from node.cli.options import HOME_HELP, home_option, user_root
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option, table
+from node.cli.values import POSITIVE, FilePath
 from state.primitives.errors import ConfigError, HomeError, SnapshotError
 from state.primitives.limits import HEIGHT_MAX
 
@@ -54,7 +55,7 @@ def _show_progress(as_json: bool) -> Callable[[str, int, int], None]:
 
 @snapshot.command()
 @home_option(HOME_HELP)
-@click.option("--to", "target", type=click.Path(path_type=Path, file_okay=False), help="Where it goes (default: HOME/snapshots).")
+@click.option("--to", "target", type=FilePath(file_okay=False), help="Where it goes (default: HOME/snapshots).")
 @click.option("--height", type=click.IntRange(min=1, max=HEIGHT_MAX), help="Of which height (default: the newest that a block fixes).")
 @click.option(
     "--base", type=click.IntRange(min=0, max=HEIGHT_MAX), help="Archive the blocks above this height (default: of the newest one there)."
@@ -204,7 +205,7 @@ def _answer_created(as_json: bool, data: dict[str, Any]) -> None:
 
 @snapshot.command(name="list")
 @home_option(HOME_HELP)
-@click.option("--from", "folder", type=click.Path(path_type=Path, file_okay=False), help=_FROM_HELP)
+@click.option("--from", "folder", type=FilePath(file_okay=False), help=_FROM_HELP)
 @click.option("--verify", is_flag=True, help="Read every file and compare its SHA-256.")
 @json_option
 def list_(home: Path | None, folder: Path | None, verify: bool, as_json: bool) -> int:
@@ -242,8 +243,8 @@ def _row(path: Path, manifest: Manifest | None, problem: str, verified: bool) ->
 
 @snapshot.command()
 @home_option(HOME_HELP)
-@click.option("--from", "folder", type=click.Path(path_type=Path, file_okay=False), help=_FROM_HELP)
-@click.option("--keep", type=click.IntRange(min=1), required=True, help="How many of the newest stay, of each network.")
+@click.option("--from", "folder", type=FilePath(file_okay=False), help=_FROM_HELP)
+@click.option("--keep", type=POSITIVE, required=True, help="How many of the newest stay, of each network.")
 @json_option
 def prune(home: Path | None, folder: Path | None, keep: int, as_json: bool) -> None:
     """Delete all but the newest snapshots. Heights before the oldest that stays cannot be restored any more."""
@@ -277,13 +278,13 @@ def _folder(home: Path | None, folder: Path | None) -> Path:
 
 
 @snapshot.command()
-@click.argument("name")
+@click.argument("name", type=FilePath())
 @home_option("The home whose database is made; it has none yet.", required=True)
 @click.option("--to-height", type=click.IntRange(min=1, max=HEIGHT_MAX), help="To which height (default: the snapshot's own).")
 @click.option("--to-time", metavar="TIME", help='To the last block not after a time, such as "2027-01-31T12:00:00Z".')
 @click.option("--trust-hash", metavar="HEX", default="", help="Hash of the block after that height, from somebody you trust.")
 @json_option
-def restore(name: str, home: Path, to_height: int | None, to_time: str | None, trust_hash: str, as_json: bool) -> None:
+def restore(name: Path, home: Path, to_height: int | None, to_time: str | None, trust_hash: str, as_json: bool) -> None:
     """Make a home's database from the snapshot NAME (of HOME/snapshots, or a path) and the archived blocks beside it."""
     from node.audit.commands import recorded
     from node.backup.restore import plan_restore
@@ -294,7 +295,7 @@ def restore(name: str, home: Path, to_height: int | None, to_time: str | None, t
         raise ConfigError("--to-height and --to-time were both given", hint="give one")
     trusted = parse_hash(trust_hash)
     opened, document = read_home(home)
-    path = Path(name) if Path(name).is_dir() else opened.snapshots_dir / name
+    path = name if name.is_dir() else opened.snapshots_dir / name
     plan = plan_restore(path, document, height=to_height, time_ns=None if to_time is None else _parse_time(to_time))
     with recorded(opened, "snapshot.restore", name=str(path), height=plan.target):
         done = restore_snapshot(opened, document, plan, trusted, _show_progress(as_json))

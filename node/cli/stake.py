@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from node.cli.sending import base_units_option, common
+from node.cli.values import NUMBER, FilePath
 from state.primitives.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _MOVES: Final[dict[str, tuple[str, tuple[str, ...], bool, str]]] = {
 _KEYS_FILE = click.option(
     "--keys",
     "keys_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(dir_okay=False),
     required=True,
     help="The validator's voting keys: keys/validator.json of its home. Only public keys are used.",
 )
@@ -70,7 +71,7 @@ for _name in _MOVES:
 
 @stake.command(name="cancel-unbond")
 @click.option("--validator", required=True, metavar="VALIDATOR", help="Id, address or moniker.")
-@click.option("--entry", type=click.IntRange(0), required=True, help="Number of the unbonding: qenex query delegations.")
+@click.option("--entry", type=NUMBER, required=True, help="Number of the unbonding: qenex query delegations.")
 @common
 def cancel_unbond(sending: Any, validator: str, entry: int) -> Any:
     """Put an unbonding back behind its validator."""
@@ -161,12 +162,12 @@ def edit(
 @click.option(
     "--keys",
     "keys_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(dir_okay=False),
     help="The new voting keys: keys/validator.next.json, or the validator.json of another home. Only public keys are used.",
 )
 @click.option(
     "--operation",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(dir_okay=False),
     help="What `qenex keys rotate-validator --out` wrote, in place of those two.",
 )
 @common

@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option
+from node.cli.values import NUMBER, POSITIVE, FilePath
 
 RECORDS_SHOWN: Final = 1_000
 
@@ -19,10 +20,10 @@ def state() -> None:
 
 
 @state.command()
-@click.argument("a", type=click.Path(path_type=Path, exists=True))
-@click.argument("b", type=click.Path(path_type=Path, exists=True))
-@click.option("--height", type=click.IntRange(min=0), help="Of which height databases are read (default: that of the other, or the last).")
-@click.option("--max", "records_max", type=click.IntRange(min=1), default=RECORDS_SHOWN, show_default=True, help="Records to show at most.")
+@click.argument("a", type=FilePath(exists=True))
+@click.argument("b", type=FilePath(exists=True))
+@click.option("--height", type=NUMBER, help="Of which height databases are read (default: that of the other, or the last).")
+@click.option("--max", "records_max", type=POSITIVE, default=RECORDS_SHOWN, show_default=True, help="Records to show at most.")
 @json_option
 def diff(a: Path, b: Path, height: int | None, records_max: int, as_json: bool) -> int:
     """Show the records in which two states differ: homes of stopped nodes, databases, exported states, bundles of a divergence.

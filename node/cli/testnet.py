@@ -11,9 +11,14 @@ import click
 from node.cli.options import NETWORK_HELP, default_testnet_home, home_option, remember_network
 from node.cli.output import answer, json_option
 from state.primitives.errors import ConfigError
+from state.primitives.limits import GENESIS_ACCOUNTS_MAX, VALIDATORS_MAX
 
 if TYPE_CHECKING:
     from node.testnet.network import UpResult
+
+_ACCOUNTS = click.IntRange(0, GENESIS_ACCOUNTS_MAX)
+_NODES = click.IntRange(0, VALIDATORS_MAX)  # fewer may be allowed: the network's maker says so
+_PORT = click.IntRange(0, 65_535)
 
 
 @click.group()
@@ -25,12 +30,12 @@ def network_options(command: Callable[..., None]) -> Callable[..., None]:
     """What a network is made with, as options of a command."""
     for option in (
         click.option("--fresh", is_flag=True, help="Remove the network that is in the directory first."),
-        click.option("--accounts", type=int, help="Funded accounts for `qenex bench load` [default: 0]."),
+        click.option("--accounts", type=_ACCOUNTS, help="Funded accounts for `qenex bench load` [default: 0]."),
         click.option("--block-interval", help="Seconds between blocks, 0 to 60, such as 0.2 [default: 1]."),
-        click.option("--base-port", type=int, help="Port of node 0; others follow in steps of 10 [default: 26656]."),
+        click.option("--base-port", type=_PORT, help="Port of node 0; others follow in steps of 10 [default: 26656]."),
         home_option(NETWORK_HELP),
-        click.option("--full-nodes", type=int, help="How many nodes that follow and do not vote [default: 0]."),
-        click.option("--validators", type=int, help="How many validators [default: 4]."),
+        click.option("--full-nodes", type=_NODES, help="How many nodes that follow and do not vote [default: 0]."),
+        click.option("--validators", type=_NODES, help="How many validators [default: 4]."),
     ):
         command = option(command)
     return command

@@ -17,7 +17,9 @@ from node.cli.kyc import read_hash_32
 from node.cli.options import home_option, node_option, passphrase_option
 from node.cli.output import answer, json_option
 from node.cli.sending import base_units_option
+from node.cli.values import FilePath
 from state.primitives.errors import ConfigError, LocalError
+from state.primitives.limits import KEY_ID_MAX
 
 _FILE_BYTES_MAX: Final = 64 * 1024  # a hybrid signature in hex takes 10 kB
 _HOME_HELP = "Directory whose keys/ holds the keys (default: yours, then the local network's)."
@@ -44,7 +46,7 @@ def read_travel(path: Path) -> tuple[tuple[Any, ...], int]:
 
 @click.command()
 @click.option("--key", required=True, metavar="KEY", help="The institution's attestation key.")
-@click.option("--key-id", type=click.IntRange(0), default=0, show_default=True, help="Its number among the registered keys.")
+@click.option("--key-id", type=click.IntRange(0, KEY_ID_MAX), default=0, show_default=True, help="Its number among the registered keys.")
 @click.option("--payer", required=True, metavar="ACCOUNT")
 @click.option("--payee", required=True, metavar="ACCOUNT")
 @click.option("--amount", required=True, help='Decimal amount in display units, such as "1.25".')
@@ -55,7 +57,7 @@ def read_travel(path: Path) -> tuple[tuple[Any, ...], int]:
 @click.option("--scheme", default="ivms101", show_default=True)
 @click.option("--reference", default="", help="Where the encrypted data is kept.")
 @click.option("--valid-until", required=True, help="Of the payment: 2027-01-31T12:00:00Z or Unix seconds.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
+@click.option("--out", type=FilePath(), required=True, help="File to write.")
 @base_units_option
 @passphrase_option
 @node_option

@@ -27,6 +27,7 @@ from node.cli.kyc import GROUPS as KYC_GROUPS
 from node.cli.sending import base_units_option, common
 from node.cli.settle import claim, pay, settle
 from node.cli.stake import stake
+from node.cli.values import FilePath
 
 
 @click.group()
@@ -48,7 +49,7 @@ _amount = click.option("--amount", required=True, help='Decimal amount in displa
 @_amount
 @_asset
 @click.option("--tag", default="", help="Destination tag, at most 64 bytes.")
-@click.option("--travel", type=click.Path(path_type=Path), help="File of travel data, as qenex attest makes it; its date counts.")
+@click.option("--travel", type=FilePath(), help="File of travel data, as qenex attest makes it; its date counts.")
 @base_units_option
 @common
 def transfer(sending: Any, to: str, amount: str, asset: str, tag: str, travel: Path | None, base_units: bool) -> Any:
