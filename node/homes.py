@@ -48,7 +48,10 @@ def create_home(
     home = Home(root)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise HomeError(f"{root} is there already and not empty", hint="choose another --home; an existing home is never changed")
-    root.mkdir(mode=MODE_DIRECTORY, parents=True, exist_ok=True)
+    try:
+        root.mkdir(mode=MODE_DIRECTORY, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeError(f"cannot make {root}: {error.strerror}", hint="choose another --home, or check its owner and its disk") from error
     close_to_others((root,))  # it may have been there, empty
     identity = node_key or PrivateKey.from_seed(KeyKind.MLDSA87, new_seed())
     write_key_file(home.node_key_file, KeySet(Role.NODE, moniker, (identity,)), passphrase)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -182,7 +183,8 @@ def export_command(home: Path | None, first: str, last: str, kind: str, out: Pat
         except FileExistsError:
             raise ConfigError(f"{out} exists already", hint="choose another --out") from None
         except OSError as error:
-            out.unlink(missing_ok=True)
+            with suppress(OSError):  # what went wrong first is what the operator must hear of
+                out.unlink(missing_ok=True)
             raise ConfigError(f"cannot write {out}: {error.strerror}", hint="check the folder and its free space") from error
     data = {"file": str(out), "log": head.log, "first": str(head.first), "last": str(head.last), "entries": head.entries}
     answer(as_json, {**data, "head": head.last_hash}, [f"entries {head.first} to {head.last} of {head.log} written to {out}"])

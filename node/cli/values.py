@@ -5,6 +5,7 @@ Bounds of the command line only: what the ledger allows stands in `state.primiti
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from pathlib import Path
@@ -19,10 +20,11 @@ POSITIVE: Final = click.IntRange(1, NUMBER_MAX)
 COUNT: Final = click.IntRange(0, COUNT_MAX)
 SOME: Final = click.IntRange(1, COUNT_MAX)
 TRUST_HOURS: Final = click.IntRange(1, 10 * 366 * 24)  # nobody's keys are trusted for longer than ten years
+_NO_NAMES: Final = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP)  # nothing can have such a name, so whoever meets it later is surprised
 
 
 class FilePath(click.Path):
-    """A path. An empty one is refused: of a shell's variable that is not set it would make the current directory."""
+    """A path that something can have. An empty one is refused: of a shell's variable that is not set it makes the current directory."""
 
     def __init__(self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True) -> None:
         super().__init__(path_type=Path, exists=exists, file_okay=file_okay, dir_okay=dir_okay)
@@ -31,6 +33,11 @@ class FilePath(click.Path):
         """See `click.ParamType`."""
         if not os.fspath(value):
             self.fail("it is empty", param, ctx)
+        try:
+            os.lstat(value)
+        except OSError as error:
+            if error.errno in _NO_NAMES:
+                self.fail(f"{os.fspath(value)}: {error.strerror}", param, ctx)
         return super().convert(value, param, ctx)
 
 

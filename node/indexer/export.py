@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -48,7 +49,8 @@ def export(database: IndexDatabase, table: str, kind: str, file: Path, heights: 
     except OSError as error:
         raise HomeError(f"cannot write {file}: {error.strerror}", hint="check the folder and its free space") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong first is what the operator must hear of
+            part.unlink(missing_ok=True)
     return count
 
 

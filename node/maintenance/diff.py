@@ -22,6 +22,7 @@ from node.maintenance.shadow import open_shadow
 from node.storage.store import Store
 from node.tips import decode_tip
 from state.primitives.errors import ConfigError, HomeError
+from state.primitives.limits import HEIGHT_MAX
 from state.tree import SHARDS
 from state.tree_hash import key_hash
 
@@ -203,6 +204,9 @@ def _read_bundle(path: Path) -> dict[str, object]:
         raise HomeError(f"cannot read {path / DIVERGENCE_FILE}: {error}", hint="copy the whole bundle again") from error
     if not isinstance(found, dict):
         raise HomeError(f"{path / DIVERGENCE_FILE} is no bundle's", hint="copy the whole bundle again")
+    height = found.get("height")
+    if type(height) is not int or not 0 <= height <= HEIGHT_MAX:
+        raise HomeError(f"{path / DIVERGENCE_FILE} has no height", hint="copy the whole bundle again")
     return found
 
 
@@ -218,7 +222,7 @@ def _open_bundle(path: Path) -> Side:
         if not isinstance(texts, list) or len(texts) != SHARDS:
             raise ValueError("it has not 256 shard roots")
         roots = [bytes.fromhex(text) or None for text in texts]
-        height, app_hash = int(str(head["height"])), bytes.fromhex(str(head["app_hash"]))
-    except (OSError, ValueError, TypeError, LookupError) as error:
+        height, app_hash = head["height"], bytes.fromhex(str(head["app_hash"]))
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise HomeError(f"the bundle in {path} cannot be read: {error}", hint="copy the whole bundle again") from error
     return Side(str(path), str(head.get("chain_id")), height, app_hash, roots, lambda shard: by_shard.get(shard, {}), is_partial=True)

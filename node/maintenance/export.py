@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -42,7 +43,7 @@ from state.primitives.errors import (
     StorageError,
 )
 from state.primitives.hashing import HASH_BYTES
-from state.primitives.limits import EXPORT_FRAME_BYTES_MAX, EXPORT_ROWS_BYTES
+from state.primitives.limits import EXPORT_FRAME_BYTES_MAX, EXPORT_ROWS_BYTES, HEIGHT_MAX
 from state.tree import SHARDS
 from state.tree_hash import compute_root, key_hash, leaf_hash
 from state.validators import ValidatorSet
@@ -111,6 +112,8 @@ class ExportHead:
         form, genesis_hash, chain_id, height, app_hash, tip, roots, block, receipts, commit, pq_commit, sets, proof = value
         if form != FORMAT or len(roots) != SHARDS * HASH_BYTES or type(chain_id) is not str or type(height) is not int:
             raise ValueError("it has another form")
+        if not 0 <= height <= HEIGHT_MAX:
+            raise ValueError("no chain has its height")
         shard_roots = tuple(
             None if (root := roots[at : at + HASH_BYTES]) == bytes(HASH_BYTES) else root for at in range(0, len(roots), HASH_BYTES)
         )
@@ -210,13 +213,18 @@ def export_state(
         beside.rename(path)
         sync_directory(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        _discard(beside)
         raise HomeError(f"cannot write {path}: {error.strerror or error}", hint="check the folder and its free space") from error
     except BaseException:
-        beside.unlink(missing_ok=True)
+        _discard(beside)
         raise
     progress(SHARDS, records)
     return Exported(head.height, head.app_hash, hash_of(head), records, writer.size, writer.digest)
+
+
+def _discard(path: Path) -> None:
+    with suppress(OSError):  # what went wrong first is what the operator must hear of
+        path.unlink(missing_ok=True)
 
 
 def _write_shard(writer: FrameWriter, store: StateReader, head: ExportHead, shard: int) -> int:
@@ -252,7 +260,7 @@ class ExportReader:
             self._file: BinaryIO = path.open("rb")
         except OSError as error:
             raise HomeError(f"cannot read {path}: {error.strerror}", hint="check the name of the file") from error
-        self._frames = read_frames(self._file)
+        self._frames = _name_errors(path, read_frames(self._file))
         try:
             kind, payload = next(self._frames, (0, b""))
             if kind != HEAD:
@@ -293,6 +301,14 @@ class ExportReader:
             _check_shard(current, leaves, self.head)
             current, leaves = current + 1, []
         progress(SHARDS, self.records)
+
+
+def _name_errors(path: Path, frames: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """The disk's errors do not say of which file they are. Raises `HomeError`."""
+    try:
+        yield from frames
+    except OSError as error:
+        raise HomeError(f"cannot read {path}: {error.strerror or error}", hint="check its disk, or get the file again") from error
 
 
 def _read_rows(kind: int, payload: bytes) -> tuple[int, tuple[tuple[bytes, bytes], ...]]:

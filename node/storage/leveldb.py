@@ -275,20 +275,26 @@ class _LevelDbSnapshot:
         self._snapshot.close()
 
 
+def _say(error: Exception) -> str:
+    """LevelDB's words; plyvel hands on their bytes."""
+    words = error.args[0] if error.args else ""
+    return words.decode("utf-8", "backslashreplace") if isinstance(words, bytes) else str(error)
+
+
 def _failure(path: Path, action: str, error: Exception) -> StorageError | StorageCorruptError:
     if isinstance(error, plyvel.CorruptionError):
         return StorageCorruptError(
-            f"the database in {path} is damaged: {error}",
+            f"the database in {path} is damaged: {_say(error)}",
             hint="restore it from a snapshot, or empty the data folder's db and let the node catch up again",
         )
     return StorageError(
-        f"the database in {path} cannot {action}: {error}",
+        f"the database in {path} cannot {action}: {_say(error)}",
         hint="check the disk and its free space, then start the node again",
     )
 
 
 def _open_error(path: Path, error: Exception) -> StorageError | StorageCorruptError:
-    text = str(error)
+    text = _say(error)
     if "LOCK" in text and ("already held" in text or "temporarily unavailable" in text):
         return StorageError(
             f"the database in {path} is in use by another process", hint="stop the other node of this home first"

@@ -120,3 +120,25 @@ async def test_mistakes(two: tuple[Path, Path, Path], tmp_path: Path) -> None:
 def test_every_letter_has_a_word(letter: int) -> None:
     """Failed before: the records of policies, compliance and central banks were shown as letters."""
     assert not kind_of(bytes((32, letter))).startswith("letter")
+
+
+async def test_a_bundle_that_somebody_made_up_is_refused(two: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """Bundles come from other operators: whatever stands in them, it is their file that is wrong."""
+    one, _, bundle = two
+    head = json.loads((bundle / "divergence.json").read_text())
+    for name, text in (
+        ("changes.jsonl", "[" * 100_000),
+        ("divergence.json", "[" * 100_000),
+        ("divergence.json", json.dumps(head | {"height": 2**70})),
+        ("divergence.json", json.dumps(head | {"height": -(2**70)})),
+        ("divergence.json", json.dumps(head | {"height": True})),
+    ):
+        copy = tmp_path / "copy"
+        shutil.copytree(bundle, copy)
+        (copy / name).write_text(text)
+        for pair in ((copy, one), (one, copy)):
+            done = qenex("state", "diff", *pair, "--json")
+            assert (done.code, done.error["name"]) == (2, "HOME"), (name, text[:20])
+            assert str(copy) in done.error["message"]
+            assert done.error["hint"] == "copy the whole bundle again"
+        shutil.rmtree(copy)

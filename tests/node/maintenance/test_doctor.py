@@ -459,3 +459,14 @@ def test_every_code_is_documented() -> None:
     text = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
     rows = {tuple(cell.strip() for cell in line.split("|")[1:4]) for line in text.splitlines() if line.startswith("| 3")}
     assert rows == {(str(kind.code), kind.name, kind.severity) for kind in KINDS}
+
+
+def test_what_the_database_says_is_shown_as_text(home: Path) -> None:
+    """LevelDB's words are bytes, and were shown as Python writes them."""
+    (home / "data" / "db" / "CURRENT").write_text("MANIFEST-000099\n")
+    for arguments in (("doctor",), ("start",), ("rollback", "--yes")):
+        done = qenex(*arguments, "--home", home)
+        said = done.out + done.err
+        assert "MANIFEST-000099" in said or "Corruption: " in said, said
+        assert "b'" not in said, said
+        assert 'b"' not in said, said

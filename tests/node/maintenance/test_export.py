@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import pytest
 import trio
@@ -14,6 +15,7 @@ import trio
 from node.config import Home
 from node.maintenance import export as export_module
 from node.maintenance.export import ExportReader, import_state, make_head
+from node.maintenance.frames import FrameWriter, read_frames
 from node.maintenance.opening import open_stopped, read_home
 from state.primitives.codec import Value, decode, encode_trusted
 from state.primitives.errors import ExportFileError
@@ -225,3 +227,80 @@ def test_a_validator_with_an_old_record_is_warned(pattern: Path, tmp_path: Path)
     done = qenex("import", pattern / "state", "--home", home, "--json")
     assert done.code == 0
     assert "SIGNER_BEHIND" in [item["name"] for item in done.data["findings"]]
+
+
+LONG = "x" * 300  # file systems take 255 bytes
+
+
+@pytest.mark.parametrize("name", ["file/below", LONG, "x" * 250])
+def test_a_name_that_no_file_can_have_is_the_operators_mistake(home: Path, tmp_path: Path, name: str) -> None:
+    """The handler of the first error met the same one when it took the half written file away. 250: ".partial" makes it too long."""
+    (tmp_path / "file").write_text("a file")
+    done = qenex("export", tmp_path / name, "--home", home, "--json")
+    assert done.code == 2
+    assert done.error["name"] in ("CONFIG", "HOME")
+    assert str(tmp_path / name) in done.error["message"]
+    assert ".partial" not in done.error["message"]
+
+
+@pytest.mark.parametrize("name", ["file/below", LONG])
+@pytest.mark.parametrize(
+    "command", [("init", "--no-encrypt", "--home"), ("doctor", "--home"), ("keys", "new", "a", "--no-encrypt", "--home")]
+)
+def test_the_same_of_other_commands(tmp_path: Path, command: tuple[str, ...], name: str) -> None:
+    (tmp_path / "file").write_text("a file")
+    done = qenex(*command, tmp_path / name, "--json")
+    assert (done.code, done.error["name"]) == (2, "CONFIG")
+    assert "Invalid value for '--home'" in done.error["message"]
+
+
+def test_the_audit_log_goes_into_no_such_name_either(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    done = qenex("audit", "export", "--home", home, "--out", tmp_path / "file" / "below", "--json")
+    assert (done.code, done.error["name"]) == (2, "CONFIG")
+
+
+def test_a_home_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    done = qenex("init", "--no-encrypt", "--home", "/proc/home", "--json")
+    assert (done.code, done.error["name"]) == (2, "HOME")
+    assert done.error["message"].startswith("cannot make /proc/home: ")
+
+
+def test_a_file_that_cannot_be_read_is_named(new_home: Path) -> None:
+    """What a failing disk answers: the memory of a process reads as an error at its start."""
+    done = qenex("import", "/proc/self/mem", "--home", new_home, "--json")
+    assert (done.code, done.error["name"]) == (2, "HOME")
+    assert done.error["message"] == "cannot read /proc/self/mem: Input/output error"
+
+
+def test_a_file_that_stops_being_readable_is_named(pattern: Path, new_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = export_module.read_frames
+
+    def failing(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+        for number, frame in enumerate(honest(file)):
+            if number == 3:
+                raise OSError(5, "Input/output error")
+            yield frame
+
+    monkeypatch.setattr(export_module, "read_frames", failing)
+    done = qenex("import", pattern / "state", "--home", new_home, "--json")
+    assert (done.code, done.error["name"]) == (2, "HOME")
+    assert done.error["message"] == f"cannot read {pattern / 'state'}: Input/output error"
+    assert not Home(new_home).db_dir.exists()
+
+
+def test_a_height_that_no_chain_has_is_refused(pattern: Path, home: Path, new_home: Path, tmp_path: Path) -> None:
+    """Nothing but the tip and a header bind the height, and a state of its last height has no header: it reached the database."""
+    with open_stopped(home, read_only=True) as node:
+        head = replace(make_head(node, HEIGHT), height=2**64 - 1)
+    whole, forged = tmp_path / "whole", tmp_path / "forged"
+    assert qenex("export", whole, "--home", home, "--height", HEIGHT).code == 0
+    with whole.open("rb") as source, forged.open("wb") as file:
+        writer = FrameWriter(file)
+        for kind, payload in read_frames(source):
+            writer.write(kind, head.encode() if kind == export_module.HEAD else payload)
+        writer.finish()
+    for arguments in (("import", forged, "--home", new_home), ("state", "diff", forged, home)):
+        done = qenex(*arguments, "--json")
+        assert (done.code, done.error["name"]) == (2, "EXPORT_FILE")
+        assert "the head of the exported state cannot be read" in done.error["message"]
