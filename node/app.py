@@ -19,6 +19,7 @@ from node.audit.life import note_end, note_start
 from node.config import Home, Overrides, load_config, split_listen
 from node.failing import Failures
 from node.gc_tuning import tune_gc
+from node.listening import listens_of, require_listens
 from node.opening import VERSION, Opened, open_home
 from node.peer_scores import keep_scores
 from node.places import close_to_others
@@ -72,6 +73,7 @@ def _prepare_home(home: Home, overrides: Overrides) -> None:
     """Logs as the settings say, and folders that are this user's alone, before anything in the home is opened."""
     home.require()
     config = load_config(home.config_file, overrides=overrides.settings)
+    require_listens(listens_of(config))
     configure_logs(level=config.log.level, as_json=config.log.format == "json", moniker=config.moniker)
     set_levels(levels_of(config.log))
     for line in close_to_others((home.root, home.keys_dir, home.data_dir)):

@@ -77,6 +77,10 @@ class Files(Protocol):
         """Take the file's exclusive lock. Raises `BlockingIOError` if another process has it."""
         ...
 
+    def is_file(self, descriptor: int) -> bool:
+        """Whether it is a regular file."""
+        ...
+
     def is_private(self, descriptor: int) -> bool:
         """Whether it is a regular file of this user that nobody else can write."""
         ...
@@ -158,6 +162,10 @@ class RealFiles:
     def lock(self, descriptor: int) -> None:
         """See `Files`."""
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def is_file(self, descriptor: int) -> bool:
+        """See `Files`."""
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
     def is_private(self, descriptor: int) -> bool:
         """See `Files`."""

@@ -19,6 +19,7 @@ from node.config_sections import Config
 from node.executor import load_state, require_known_rules, write_genesis
 from node.keystore import KeySet, Role, read_key_file
 from node.look_back import check_record_against_chain
+from node.places import require_folders
 from node.roles import ChainState
 from node.signing.key_files import ReadKeys, open_ring
 from node.signing.key_ring import KeyRing
@@ -66,6 +67,7 @@ def open_home(root: Path, overrides: Overrides, stack: ExitStack) -> Opened:
     """Open a home; what is opened is closed by `stack`. Raises `QenexError` with a hint for everything an operator can mend."""
     home = Home(root)
     home.require()
+    require_folders(home.data_dir, home.db_dir, home.wal_dir)  # what else is there is not to be taken for a node's first start
     config = load_config(home.config_file, overrides=overrides.settings)
     document = parse(_read_genesis(home.genesis_file))
     anchor_key = _read_anchor_key(home, config, overrides)

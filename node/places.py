@@ -69,6 +69,23 @@ def _platform_folder(user: Path, environment: Mapping[str, str], platform: str) 
     return (Path(given) if os.path.isabs(given) else user / ".local" / "share") / "qenex"
 
 
+def find_obstacle(folder: Path) -> tuple[str, str] | None:
+    """What stands where a folder belongs, and what to do about it; None if there is a folder or nothing."""
+    if folder.is_dir() or not os.path.lexists(folder):
+        return None
+    if folder.is_symlink() and not folder.exists():
+        return f"{folder} is a link to {os.readlink(folder)}, which is not there", "mount the disk that it leads to, or put the link right"
+    return f"{folder} is there and is no folder", "move it away, and put the folder back if you have it"
+
+
+def require_folders(*folders: Path) -> None:
+    """Raise `HomeError` if one of them is something else than a folder. One that is missing is passed over."""
+    for folder in folders:
+        found = find_obstacle(folder)
+        if found is not None:
+            raise HomeError(found[0], hint=found[1])
+
+
 def close_to_others(folders: Iterable[Path]) -> list[str]:
     """Take everybody else's rights on these folders away; a line for each that had some. One that is missing is passed over.
 

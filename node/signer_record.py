@@ -158,15 +158,23 @@ def read_newest(path: Path, descriptor: int, files: Files) -> tuple[int, SignerR
 
 
 def require_private(path: Path, descriptor: int, files: Files) -> None:
-    """Raise `SignerRecordError` for a file that other users can write."""
+    """Raise `SignerRecordError` for a file that other users can write, and for what is no file."""
+    if not files.is_file(descriptor):
+        raise _no_file(path)
     if not files.is_private(descriptor):
         raise SignerRecordError(
             f"the signer record {path} can be written by other users", hint=f"chown it to this user; chmod 600 {path}"
         )
 
 
+def _no_file(path: Path) -> SignerRecordError:
+    return SignerRecordError(f"the signer record {path} is no file", hint=f"move it away, and put back what was there; {LOST_HINT}")
+
+
 def make_disk_error(path: Path, action: str, error: OSError) -> SignerRecordError:
     """What an error of the disk is to the operator."""
+    if isinstance(error, IsADirectoryError):
+        return _no_file(path)
     return SignerRecordError(
         f"signer record {path}: cannot {action}: {error.strerror or error}",
         hint="check the disk, its free space and the file's owner, then start the node again",

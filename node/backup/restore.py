@@ -22,6 +22,7 @@ from node.config import Home
 from node.maintenance.export import ExportReader, check_head, fill_store, hash_of, sync_directory
 from node.maintenance.rollback import set_logs_aside
 from node.opening import write_first_state
+from node.places import require_folders
 from node.storage.store import Store
 from node.sync.messages import CertifiedBlock
 from state.primitives.errors import ExportFileError, HomeError, SnapshotError
@@ -145,6 +146,7 @@ def restore(home: Home, document: Document, plan: Plan, trusted_hash: bytes, wat
 
     `trusted_hash` is the hash that the block after the height must have, b"" if nobody said.
     """
+    require_folders(home.data_dir, home.db_dir)
     if home.db_dir.exists():
         raise HomeError(f"{home.db_dir} exists already", hint="restore into a home without a database; move data/db away if it is lost")
     beside = home.db_dir.with_name(home.db_dir.name + BESIDE)

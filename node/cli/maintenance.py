@@ -207,6 +207,7 @@ def inspect(home: Path | None, listen: str | None, as_json: bool) -> int:
     from node.config import load_config
     from node.crash import leaf_of
     from node.keystore import read_key_info
+    from node.listening import require_listens
     from node.maintenance.inspect import inspect_until_signal, make_backend
     from node.maintenance.opening import open_stopped, read_home
     from node.telemetry.logs import configure_logs
@@ -214,6 +215,7 @@ def inspect(home: Path | None, listen: str | None, as_json: bool) -> int:
     root = home or user_root() / "node"
     opened, _ = read_home(root)
     config = load_config(opened.config_file, overrides={} if listen is None else {"rpc.listen": listen})
+    require_listens({"rpc": config.rpc.listen})
     configure_logs(level="warning", as_json=config.log.format == "json", moniker=config.moniker)
     node_id = compute_node_id(read_key_info(opened.node_key_file).keys[0]) if opened.node_key_file.exists() else ""
 

@@ -17,6 +17,7 @@ from genesis.document import Document
 from node.config import Home
 from node.look_back import find_unknown_commit
 from node.maintenance.findings import Finding, make_finding
+from node.places import find_obstacle
 from node.roles import ChainState
 from node.signer import SignerRecord, peek_record
 from node.storage.store import Store
@@ -148,6 +149,8 @@ def _check_record(record: SignerRecord, data: ChainData | None, height: int) -> 
 
 def _check_logs(directory: Path, document: Document, height: int, position: int) -> Iterator[Finding]:
     """`height` is the one in progress, `position` how long its log was when something in it was signed (0: nothing was)."""
+    if find_obstacle(directory) is not None:
+        return  # the look at the home's files says so
     names = sorted(directory.glob(f"*{SUFFIX}")) if directory.is_dir() else []
     current = f"{height:020d}{SUFFIX}"
     for path in names:

@@ -222,7 +222,7 @@ def _open_bundle(path: Path) -> Side:
         if not isinstance(texts, list) or len(texts) != SHARDS:
             raise ValueError("it has not 256 shard roots")
         roots = [bytes.fromhex(text) or None for text in texts]
-        height, app_hash = head["height"], bytes.fromhex(str(head["app_hash"]))
+        height, app_hash = int(str(head["height"])), bytes.fromhex(str(head["app_hash"]))
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise HomeError(f"the bundle in {path} cannot be read: {error}", hint="copy the whole bundle again") from error
     return Side(str(path), str(head.get("chain_id")), height, app_hash, roots, lambda shard: by_shard.get(shard, {}), is_partial=True)

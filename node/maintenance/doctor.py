@@ -24,10 +24,12 @@ from node.config import Home, load_config, split_listen
 from node.config_sections import Config
 from node.crash import BUNDLE_PREFIX
 from node.keystore import KEY_FILE_BYTES_MAX, KeyInfo, Role, read_key_info, read_private_file
+from node.listening import find_mistake, listens_of
 from node.maintenance.chain_checks import ChainData, check_chain
 from node.maintenance.deep import examine_deeply
 from node.maintenance.findings import NOTE, Finding, make_finding
 from node.maintenance.shadow import SHADOW_PREFIX, is_database_in_use, open_shadow
+from node.places import find_obstacle
 from node.testnet.processes import find_node
 from state.primitives.errors import ConfigError, GenesisError, HomeError, KeyFileError, QenexError
 from state.primitives.hashing import validator_address
@@ -89,6 +91,9 @@ def examine(root: Path, *, is_deep: bool = False, progress: Progress = lambda te
 
 def _check_files(home: Home) -> Iterator[Finding]:
     for folder in (home.root, home.keys_dir, home.data_dir, home.db_dir, home.wal_dir):
+        obstacle = find_obstacle(folder)
+        if obstacle is not None:
+            yield make_finding("HOME", *obstacle)
         if not folder.is_dir():
             continue
         status = folder.stat()
@@ -211,9 +216,10 @@ def _check_machine(home: Home, config: Config | None) -> Iterator[Finding]:
         yield make_finding(name, f"{free // 2**20} MiB are free on the disk of {home.root}", "make room, or set [storage] retain_blocks")
     if config is None:
         return
-    listens = {"rpc": config.rpc.listen, "p2p": config.p2p.listen, "metrics": config.metrics.listen, "signer": config.signer.listen}
-    for key, listen in listens.items():
-        if listen and (why := _why_not_bindable(listen)):
+    for key, listen in listens_of(config).items():
+        if mistake := find_mistake(listen):
+            yield make_finding("CONFIG", f"[{key}] listen = {listen}: {mistake}", "give an address of this machine, such as 127.0.0.1")
+        elif why := _why_not_bindable(listen):
             yield make_finding(
                 "PORT_IN_USE", f"[{key}] listen = {listen} cannot be listened on: {why}", "stop the program that uses it, or change it"
             )
@@ -246,6 +252,8 @@ def _date(time_ns: int) -> str:
 def _check_data(
     home: Home, document: Document, keys: _Keys, found: list[Finding], now_ns: int, is_deep: bool, progress: Progress
 ) -> Report:
+    if find_obstacle(home.db_dir) is not None:
+        return Report(tuple(found))  # what is elsewhere may be a chain: nothing can be said about what belongs to it
     if not home.db_dir.is_dir():
         found += check_chain(home, document, None, keys.validator, keys.is_validator)
         return Report(tuple(found))

@@ -29,6 +29,7 @@ from node.config import Home
 from node.maintenance.frames import FrameWriter, do_nothing, read_frames
 from node.maintenance.opening import StoppedNode
 from node.roles import ChainState
+from node.places import require_folders
 from node.statesync.restore import fold_shards
 from node.storage.frozen import StateReader
 from node.storage.store import Store, StoreOptions
@@ -350,6 +351,7 @@ def check_head(head: ExportHead, document: Document, trusted_hash: bytes) -> Non
 
 def import_state(home: Home, document: Document, path: Path, trusted_hash: bytes, progress: Progress) -> Exported:
     """Make the database of a home that has none. Raises `HomeError`, `ExportFileError`; then nothing is there."""
+    require_folders(home.data_dir, home.db_dir)
     if home.db_dir.exists():
         raise HomeError(f"{home.db_dir} exists already", hint="import into a new home, made by qenex init")
     beside = home.db_dir.with_name(home.db_dir.name + ".importing")

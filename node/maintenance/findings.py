@@ -25,7 +25,7 @@ class Kind:
 
 
 KINDS: Final = (
-    Kind(3001, "HOME", ERROR),  # missing, or without config.toml or genesis.json
+    Kind(3001, "HOME", ERROR),  # missing, without config.toml or genesis.json, or with something else in a folder's place
     Kind(3002, "CONFIG", ERROR),
     Kind(3003, "GENESIS", ERROR),  # unreadable, or breaks its own rules
     Kind(3004, "FOREIGN_OWNER", ERROR),

@@ -10,6 +10,7 @@ from pathlib import Path
 from genesis.document import Document, parse
 from node.config import Home
 from node.maintenance.shadow import open_shadow
+from node.places import require_folders
 from node.roles import ChainState
 from node.storage.store import Store
 from node.testnet.processes import find_node
@@ -32,10 +33,12 @@ class StoppedNode:
 def open_stopped(root: Path, *, read_only: bool) -> Iterator[StoppedNode]:
     """The node of a home. Raises `HomeError`, `GenesisError`, `ConfigError`, and what opening a store raises."""
     home, document = read_home(root)
+    require_folders(home.data_dir, home.db_dir)
     if read_only:
         with open_shadow(home.db_dir) as store:
             yield _open(home, document, store)
         return
+    require_folders(home.wal_dir)
     store = Store.open(home.db_dir)
     try:
         yield _open(home, document, store)

@@ -305,7 +305,8 @@ def _open_error(path: Path, error: Exception) -> StorageError | StorageCorruptEr
             hint="restore it from a snapshot, or empty the data folder's db and let the node catch up again",
         )
     if "does not exist" in text:
-        return StorageError(f"there is no database in {path}", hint="create the home with `qenex init`")
+        hint = "is its disk mounted? an empty folder that never held one may be deleted"
+        return StorageError(f"there is no database in {path}", hint=hint)
     return StorageError(
         f"the database in {path} cannot be opened: {text}", hint="check the folder's owner and the disk"
     )

@@ -74,7 +74,7 @@ class Store:
         """The store of an existing home. Raises `StorageError`, `StorageCorruptError`, `HomeError`."""
         options = options or StoreOptions()
         if not path.is_dir():
-            raise HomeError(f"there is no database in {path}", hint="create the home with `qenex init`")
+            raise HomeError(f"there is no database in {path}", hint="a node makes one at its first start")
         database = LevelDb(path, cache_bytes=options.cache_bytes, tables_bytes_max=options.tables_bytes_max)
         store = None
         try:

@@ -162,6 +162,17 @@ def test_port_in_use(home: Path) -> None:
             assert error["hint"]
 
 
+@pytest.mark.parametrize("section", ["rpc", "p2p", "metrics"])
+def test_an_address_that_is_none_of_this_machine(home: Path, section: str) -> None:
+    """It was told as a port that another program uses."""
+    nowhere, elsewhere = "the name nohost.invalid leads nowhere", "192.0.2.1 is no address of this machine"
+    for host, why in (("nohost.invalid", nowhere), ("192.0.2.1", elsewhere)):
+        done = start(home, "--json", f"--set={section}.listen={host}:5000")
+        error = json.loads(done.stderr.strip().splitlines()[-1])["error"]
+        assert (done.returncode, error["name"]) == (2, "CONFIG")
+        assert error["message"].startswith(f"[{section}] listen = {host}:5000: {why}")
+
+
 @pytest.mark.parametrize("place", ["node.keystore", "node.files"])
 def test_a_read_only_disk(home: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """The first thing that is written says so: the process's file, or the consensus log."""

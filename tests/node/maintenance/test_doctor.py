@@ -379,6 +379,15 @@ def test_port_in_use(home: Path) -> None:
         assert str(port) in found[0].message
 
 
+def test_a_name_that_leads_nowhere(home: Path) -> None:
+    text = (home / "config.toml").read_text()
+    old = next(line for line in text.splitlines() if line.startswith("listen = "))
+    (home / "config.toml").write_text(text.replace(old, 'listen = "nohost.invalid:5000"', 1))
+    found = [finding for finding in examine(home).findings if finding.kind.severity == "error"]
+    assert [finding.kind.name for finding in found] == ["CONFIG"]
+    assert "listen = nohost.invalid:5000: the name nohost.invalid leads nowhere" in found[0].message
+
+
 def test_a_running_node_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("node.maintenance.doctor.is_database_in_use", lambda path: True)
     report = examine(home, is_deep=True)
@@ -470,3 +479,79 @@ def test_what_the_database_says_is_shown_as_text(home: Path) -> None:
         assert "MANIFEST-000099" in said or "Corruption: " in said, said
         assert "b'" not in said, said
         assert 'b"' not in said, said
+
+
+def put_file(path: Path) -> None:
+    path.write_text("something else")
+
+
+def put_dangling_link(path: Path) -> None:
+    path.symlink_to("/nowhere/disk")  # of a disk that is not mounted
+
+
+def replace(name: str, put: Callable[[Path], None]) -> Callable[[Path], None]:
+    def change(home: Path) -> None:
+        path = home / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        put(path)
+
+    return change
+
+
+def findings_of(home: Path) -> list[dict[str, str]]:
+    done = qenex("doctor", "--home", home, "--json")
+    return [item for item in done.data["findings"] if item["severity"] != "note"]
+
+
+@pytest.mark.parametrize("name", ["data/db", "data/wal"])
+@pytest.mark.parametrize(
+    ("put", "says", "does"),
+    [
+        (put_file, "is there and is no folder", "move it away"),
+        (put_dangling_link, "is a link to /nowhere/disk, which is not there", "mount"),
+    ],
+)
+def test_something_in_a_folders_place(home: Path, name: str, put: Callable[[Path], None], says: str, does: str) -> None:
+    """It was no finding, or the database counted as one that was never made: a start then failed, with advice to make a new home."""
+    replace(name, put)(home)
+    assert [item["name"] for item in findings_of(home)] == ["HOME"]
+    found = findings_of(home)[0]
+    assert found["severity"] == "error"
+    reading = [("export", home.parent / "x")] if name == "data/db" else []
+    for command in (("start",), ("rollback", "--yes"), ("prune", "--retain", "1"), *reading):
+        done = qenex(*command, "--home", home, "--json")
+        assert (done.code, done.error["name"]) == (2, "HOME"), command
+        for said in (found, done.error):
+            assert said["message"].startswith(f"{home / name} {says}"), command
+            assert does in said["hint"], command
+
+
+@pytest.mark.parametrize("put", [put_file, put_dangling_link])
+def test_nothing_is_brought_into_such_a_place(home: Path, put: Callable[[Path], None]) -> None:
+    state = home.parent / "state"
+    assert qenex("export", state, "--home", home).code == 0
+    replace("data/db", put)(home)
+    done = qenex("import", state, "--home", home, "--json")
+    assert (done.code, done.error["name"]) == (2, "HOME")
+    assert done.error["message"].startswith(f"{home / 'data' / 'db'} ")
+    assert os.path.lexists(home / "data" / "db")
+
+
+def test_an_empty_folder_where_the_database_was(home: Path) -> None:
+    """The place to which a disk was mounted."""
+    shutil.rmtree(home / "data" / "db")
+    (home / "data" / "db").mkdir()
+    done = qenex("start", "--home", home, "--json")
+    assert (done.code, done.error["name"]) == (2, "STORAGE")
+    assert "mounted" in done.error["hint"]
+    assert "qenex init" not in done.error["hint"]
+
+
+def test_a_folder_in_the_records_place(home: Path) -> None:
+    replace("data/signer_record", lambda path: path.mkdir(mode=0o700))(home)
+    said = [item for item in findings_of(home) if item["name"] == "SIGNER_RECORD"]
+    started = qenex("start", "--home", home, "--json")
+    for item in (*said, started.error):
+        assert item["message"] == f"the signer record {home / 'data' / 'signer_record'} is no file"
+        assert "chmod" not in item["hint"]
+    assert len(said) == 1

@@ -159,5 +159,13 @@ def test_mistakes(home: Path, tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         done = qenex("inspect", "--home", home, "--listen", f"127.0.0.1:{port}", "--json")
         assert (done.code, done.error["name"]) == (2, "PORT_IN_USE")
+    for listen, why in (
+        ("nohost.invalid:5000", "the name nohost.invalid leads nowhere: "),
+        ("192.0.2.1:5000", "192.0.2.1 is no address of this machine"),  # of the documentation, RFC 5737
+        (f"{'x' * 70}.invalid:5000", f"{'x' * 70}.invalid "),
+    ):
+        done = qenex("inspect", "--home", home, "--listen", listen, "--json")
+        assert (done.code, done.error["name"]) == (2, "CONFIG")
+        assert f"[rpc] listen = {listen}: {why}" in done.error["message"]
     shutil.rmtree(home / "data" / "db")
     assert "no database" in qenex("inspect", "--home", home, "--json").error["message"]
