@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import click
 
-from node.cli.output import EXIT_BUG, EXIT_MISTAKE, report_error
+from node.cli.output import EXIT_BUG, EXIT_MISTAKE, report_error, take_any_text
 from state.primitives.errors import ConfigError, LocalError, QenexError
 
 # name -> (module, attribute, line of help)
@@ -50,6 +50,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "prune": ("node.cli.maintenance", "prune", "Delete a stopped node's old blocks and give their space back."),
     "version": ("node.cli.node", "version", "Show versions."),
 }
+_CONTEXT: Final = 20  # characters shown around bytes that are no text
 
 
 class LazyGroup(click.Group):
@@ -90,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(argv: list[str]) -> int:
     """A command within a longer program, which ends with it: raises `KeyboardInterrupt` when a signal says so."""
     as_json = "--json" in argv
+    take_any_text()
     try:
         result: Any = qenex.main(args=argv, prog_name="qenex", standalone_mode=False)
         sys.stdout.flush()
@@ -114,8 +116,9 @@ def run(argv: list[str]) -> int:
             raise KeyboardInterrupt from None  # out of an event loop
         if os.environ.get("QENEX_TRACEBACK"):
             raise
-        report_error(_unexpected(error), as_json=as_json)
-        return EXIT_BUG
+        found = _unexpected(error)
+        report_error(found, as_json=as_json)
+        return EXIT_MISTAKE if isinstance(found, ConfigError) else EXIT_BUG
 
 
 def _from_click(error: click.ClickException) -> QenexError:
@@ -131,6 +134,9 @@ def _unexpected(error: BaseException) -> QenexError:
         error = error.exceptions[0]
     if isinstance(error, QenexError):
         return error
+    if isinstance(error, UnicodeEncodeError) and any("\udc80" <= char <= "\udcff" for char in error.object):
+        text = error.object[max(0, error.start - _CONTEXT) : error.end + _CONTEXT]
+        return ConfigError(f"{text} is no text: it has bytes that are not UTF-8", hint="only names of files may have such bytes")
     if isinstance(error, OSError):
         name = f" {error.filename}" if error.filename else ""
         return LocalError(f"the operating system refused{name}: {error.strerror or error}")

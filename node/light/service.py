@@ -22,6 +22,7 @@ from node.light.client import LightClient, TrustedStart, Warn
 from node.light.provider import RpcProvider
 from node.light.proxy import METHODS, LightBackend
 from node.light.trusted import TrustedStore
+from node.listening import find_mistake
 from node.rpc import shapes
 from node.rpc.client import Client
 from node.rpc.server import serve_rpc
@@ -54,6 +55,9 @@ def check_listen(text: str) -> None:
         host, port = "", 0
     if not host or not host.isprintable() or not 0 <= port < 1 << 16:
         raise ConfigError(f"--listen {text!a} is not HOST:PORT", hint="such as 127.0.0.1:8888")
+    mistake = find_mistake(text)
+    if mistake:
+        raise ConfigError(f"--listen {text}: {mistake}", hint="give an address of this machine, such as 127.0.0.1:8888")
 
 
 @asynccontextmanager

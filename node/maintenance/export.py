@@ -28,8 +28,8 @@ from genesis.document import Document
 from node.config import Home
 from node.maintenance.frames import FrameWriter, do_nothing, read_frames
 from node.maintenance.opening import StoppedNode
-from node.roles import ChainState
 from node.places import require_folders
+from node.roles import ChainState
 from node.statesync.restore import fold_shards
 from node.storage.frozen import StateReader
 from node.storage.store import Store, StoreOptions

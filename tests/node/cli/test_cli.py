@@ -52,6 +52,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
+LIGHT = ("light", "--primary", "http://127.0.0.1:9", "--no-witness", "--trust-height", "1", "--trust-hash", "00" * 32, "--listen")
 MISTAKES: list[tuple[tuple[str, ...], str, str]] = [
     (("nonsense",), "CONFIG", "No such command"),
     (("keys", "new"), "CONFIG", "Missing argument"),
@@ -71,6 +72,9 @@ MISTAKES: list[tuple[tuple[str, ...], str, str]] = [
     (("testnet", "up", "--validators", "many", "--home", "x"), "CONFIG", "not a valid integer"),
     (("testnet", "up", "--base-port", "65530", "--home", "x"), "GENESIS", "65535"),
     (("testnet", "up", "--block-interval", "61", "--home", "x"), "CONFIG", "60"),
+    ((*LIGHT, "nowhere"), "CONFIG", "--listen nowhere is no address"),
+    ((*LIGHT, "127.0.0.1:70000"), "CONFIG", "--listen 127.0.0.1:70000 is no address"),
+    ((*LIGHT, "nohost.invalid:1"), "CONFIG", "--listen nohost.invalid:1: the name nohost.invalid leads nowhere"),
 ]
 
 
