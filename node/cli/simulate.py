@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -11,6 +15,12 @@ from node.cli.output import EXIT_FAILED, EXIT_OK, answer, json_option, table
 from node.cli.values import COUNT, NUMBER
 from state.primitives.errors import ConfigError
 
+if TYPE_CHECKING:
+    from node.simulator.shrink import Shrunk, Size
+    from node.simulator.sweep import Failure
+    from node.simulator.verdict import Verdict
+
+_FAULT: Final = re.compile("[0-9]{1,9}", re.ASCII)
 LOCKSTEP_PER_SEED = 100  # scenarios for each swarm when both generators run: about as long
 JOBS_MAX = 256
 
@@ -40,7 +50,7 @@ def simulate(**options: Any) -> int:
     if options["list_bugs"]:
         return _list_bugs(options["as_json"])
     _check(options)
-    if options["bug"] is not None:
+    if options["bug"] is not None and not options["trace"] and not options["mask"]:
         return _hunt(options)
     if options["trace"] or options["shrink"] or options["mask"]:
         return _one(options)
@@ -60,6 +70,8 @@ def _check(options: dict[str, Any]) -> None:
         raise ConfigError("a cluster has at least 4 validators")
     if (options["lockstep"] or bug is not None or options["accountability"]) and options["validators"] not in (0, 4, 5, 6, 7):
         raise ConfigError("lock-step scenarios have 4 to 7 validators")
+    if faults is not None and not options["seeds"] and (options["lockstep"] is not None or bug is not None or options["accountability"]):
+        raise ConfigError("--faults is of swarms, and here is none", hint="give --seeds as well, or leave --faults out")
     needs_seed = options["trace"] or options["mask"] or (options["shrink"] and bug is None)
     if needs_seed and options["seed"] is None:
         raise ConfigError("--trace, --mask and --shrink need --seed")
@@ -75,8 +87,7 @@ def _list_bugs(as_json: bool) -> int:
 
 
 def _hunt(options: dict[str, Any]) -> int:
-    from node.simulator.bugs import BUGS, planted
-    from node.simulator.lockstep import run_lockstep
+    from node.simulator.bugs import BUGS
     from node.simulator.shrink import shrink
     from node.simulator.sweep import hunt
 
@@ -85,58 +96,103 @@ def _hunt(options: dict[str, Any]) -> int:
     data: dict[str, Any] = {"bug": name, "caught": bool(after), "after": after}
     lines = [f"{name}: caught after {after} scenarios: {why}" if after else f"{name}: not caught in {BUGS[name].budget} scenarios"]
     if after and options["shrink"]:
-        with planted(name) as bug:
-            seed, validators = first + after - 1, options["validators"]
-            small = shrink(lambda mask: run_lockstep(seed, validators=validators, mask=mask, habits=bug.habits))
-        data |= {"seed": seed, "faults": small.kept, "mask": sorted(small.mask), "runs": small.runs}
-        lines.append(f"smallest run: seed {seed} with {small.kept} faults, found in {small.runs} runs")
+        seed = first + after - 1
+        with _run_of(options, seed) as run:
+            small = shrink(run, _size_of(options))
+        replay = _command(options, seed, small.size, small.mask, is_lockstep=True)
+        data |= {"seed": seed, "faults": small.kept, "mask": sorted(small.mask), "runs": small.runs, "replay": replay}
+        data["shrunk"] = _describe(small)
+        lines.append(f"smallest run: seed {seed} with {small.kept} faults, found in {small.runs} runs: {replay}")
     answer(options["as_json"], data, lines)
     return EXIT_OK if after else EXIT_FAILED
 
 
 def _one(options: dict[str, Any]) -> int:
     """One seed, watched or made smaller."""
-    from node.simulator.lockstep import run_lockstep
     from node.simulator.shrink import shrink
-    from node.simulator.swarm import run_swarm
-    from node.simulator.verdict import Verdict
 
-    seed, validators = options["seed"], options["validators"]
-    mask = _parse_mask(options["mask"])
-    trace = click.echo if options["trace"] else None
-    is_lockstep = bool(options["lockstep"]) or options["accountability"]
-
-    def run(more: frozenset[int], say: Any = None) -> Verdict:
-        if is_lockstep:
-            return run_lockstep(seed, validators=validators, mask=mask | more, exceeds=options["accountability"], trace=say)
-        faults = options["faults"] or "all"
-        return run_swarm(seed, validators=validators, heights=options["heights"], faults=faults, mask=mask | more, trace=say)
-
-    verdict = run(frozenset(), trace)
-    data: dict[str, Any] = {
-        "seed": seed, "violations": list(verdict.violations), "liveness_failures": list(verdict.liveness_failures),
-        "sometimes": verdict.sometimes, "heights": verdict.heights, "faults": verdict.faults_drawn, "trace_hash": verdict.trace_hash,
-        **verdict.figures,
-    }  # fmt: skip
-    lines = [*verdict.violations, *verdict.liveness_failures, f"seed {seed}: {'ok' if verdict.is_ok else 'FAILED'}, {verdict.trace_hash}"]
-    if options["shrink"] and not verdict.is_ok:
-        small = shrink(run)
-        left_out = ",".join(map(str, sorted(mask | small.mask)))
-        replay = f"qenex simulate --seed {seed} --mask {left_out}" + (" --lockstep 1" if is_lockstep else "")
-        data |= {"mask": sorted(mask | small.mask), "kept": small.kept, "replay": replay}
-        lines.append(f"still fails with {small.kept} faults: {replay}")
+    seed, mask = options["seed"], _parse_mask(options["mask"])
+    trace = partial(click.echo, err=options["as_json"]) if options["trace"] else None
+    with _run_of(options, seed, mask) as run:
+        verdict = run(_size_of(options), frozenset(), trace)
+        data: dict[str, Any] = {
+            "seed": seed, "violations": list(verdict.violations), "liveness_failures": list(verdict.liveness_failures),
+            "sometimes": verdict.sometimes, "heights": verdict.heights, "faults": verdict.faults_drawn, "validators": verdict.validators,
+            "trace_hash": verdict.trace_hash, **verdict.figures,
+        }  # fmt: skip
+        lines = [*verdict.violations, *verdict.liveness_failures]
+        lines.append(f"seed {seed}: {'ok' if verdict.is_ok else 'FAILED'}, {verdict.trace_hash}")
+        if options["shrink"] and not verdict.is_ok:
+            small = shrink(run, _size_of(options))
+            left_out = mask | small.mask
+            replay = _command(options, seed, small.size, left_out, is_lockstep=_is_lockstep(options))
+            data |= {"mask": sorted(left_out), "kept": small.kept, "replay": replay, "shrunk": _describe(small)}
+            lines.append(f"still fails with {small.kept} faults: {replay}")
     answer(options["as_json"], data, lines)
     return EXIT_OK if verdict.is_ok else EXIT_FAILED
 
 
+def _is_lockstep(options: dict[str, Any]) -> bool:
+    return bool(options["lockstep"]) or options["accountability"] or options["bug"] is not None
+
+
+def _size_of(options: dict[str, Any]) -> Size:
+    from node.simulator.shrink import Size
+
+    return Size(options["validators"], 1 if _is_lockstep(options) else options["heights"])
+
+
+@contextmanager
+def _run_of(options: dict[str, Any], seed: int, left_out: frozenset[int] = frozenset()) -> Iterator[Callable[..., Verdict]]:
+    """What runs one seed as the options say, with the bug that they name in its place meanwhile."""
+    from node.simulator.bugs import planted
+    from node.simulator.lockstep import run_lockstep
+    from node.simulator.player import DRIVER
+    from node.simulator.swarm import run_swarm
+
+    with planted(options["bug"]) if options["bug"] else nullcontext() as bug:
+        habits = DRIVER if bug is None else bug.habits
+
+        def run(size: Size, mask: frozenset[int], say: Callable[[str], None] | None = None) -> Verdict:
+            mask |= left_out
+            if _is_lockstep(options):
+                exceeds = options["accountability"]
+                return run_lockstep(seed, validators=size.validators, mask=mask, habits=habits, exceeds=exceeds, trace=say)
+            faults = options["faults"] or "all"
+            return run_swarm(seed, validators=size.validators, heights=size.heights, faults=faults, mask=mask, trace=say)
+
+        yield run
+
+
+def _describe(small: Shrunk) -> dict[str, Any]:
+    verdict = small.verdict
+    return {"validators": verdict.validators, "heights": small.size.heights, "faults": small.kept, "trace_hash": verdict.trace_hash}
+
+
+def _command(options: dict[str, Any], seed: int, size: Size, mask: frozenset[int], *, is_lockstep: bool) -> str:
+    """The command that runs one seed again, with all that makes it this run. An empty mask cannot be typed; watching runs one as well."""
+    parts = [f"qenex simulate --seed {seed}"]
+    if size.validators:
+        parts.append(f"--validators {size.validators}")
+    if options["bug"] is not None:
+        parts.append(f"--bug {options['bug']}")
+    elif is_lockstep:
+        parts.append("--accountability" if options["accountability"] else "--lockstep 1")
+    else:
+        parts.append(f"--faults {options['faults'] or 'all'} --heights {size.heights}")
+    parts.append(f"--mask {','.join(map(str, sorted(mask)))}" if mask else "--trace")
+    return " ".join(parts)
+
+
 def _parse_mask(text: str) -> frozenset[int]:
-    try:
-        return frozenset(int(part) for part in text.split(",") if part)
-    except ValueError as error:
-        raise ConfigError(f"--mask {text} is not a list of numbers") from error
+    parts = [part for part in text.split(",") if part]
+    if not all(_FAULT.fullmatch(part) for part in parts):
+        raise ConfigError(f"--mask {text} is not a list of numbers", hint="such as 3,7,12")
+    return frozenset(map(int, parts))
 
 
 def _sweep(options: dict[str, Any]) -> int:
+    from node.simulator.shrink import Size
     from node.simulator.sweep import LOCKSTEP, SWARM, make_parts, run_sweep
 
     first, validators = options["seed"] or 0, options["validators"]
@@ -146,7 +202,13 @@ def _sweep(options: dict[str, Any]) -> int:
     if lockstep is None:
         is_both = faults is None and validators in (0, 4, 5, 6, 7)
         lockstep = LOCKSTEP_PER_SEED * seeds if is_both else 1_000 if options["accountability"] else 0
+
+    def replay_of(item: Failure) -> str:
+        return _command(options, item.seed, Size(validators, options["heights"]), frozenset(), is_lockstep=item.generator == LOCKSTEP)
+
     profile = "accountability" if options["accountability"] else "all"
+    if not seeds + lockstep:
+        raise ConfigError("there is nothing to simulate", hint="give --seeds or --lockstep more than 0")
     parts = make_parts(SWARM, first, seeds, validators, options["heights"], faults or "all")
     parts += make_parts(LOCKSTEP, first, lockstep, validators, 1, profile)
     totals = _run(parts, run_sweep, options, seeds + lockstep)
@@ -160,7 +222,7 @@ def _sweep(options: dict[str, Any]) -> int:
         data["per_height"] = totals.per_height
     if totals.failures:
         data["failures"] = [
-            {"seed": item.seed, "kind": item.kind, "message": item.message, "replay": _replay(item, options)} for item in totals.failures
+            {"seed": item.seed, "kind": item.kind, "message": item.message, "replay": replay_of(item)} for item in totals.failures
         ]
     if totals.never_reached:
         data["never_reached"] = totals.never_reached
@@ -171,7 +233,7 @@ def _sweep(options: dict[str, Any]) -> int:
         lines += [f"a height costs {cost['cpu_ms']:,} ms of processor time, {cost['messages']:,} messages, {cost['bytes']:,} bytes"]
     lines += [f"  {times:>9,}  {what}" for what, times in sorted(totals.sometimes.items())]
     lines += [f"never reached: {what}" for what in totals.never_reached]
-    lines += [f"FAILED {item.kind}: {item.message}\n  {_replay(item, options)}" for item in totals.failures]
+    lines += [f"FAILED {item.kind}: {item.message}\n  {replay_of(item)}" for item in totals.failures]
     answer(options["as_json"], data, lines)
     return EXIT_FAILED if totals.violations or totals.liveness_failures or totals.never_reached else EXIT_OK
 
@@ -193,12 +255,3 @@ def _run(parts: Any, run_sweep: Any, options: dict[str, Any], count: int) -> Any
             progress.update(task, description=f"{parts[0].generator} at height {height} of {options['heights']}")
 
         return run_sweep(parts, options["jobs"] or os.cpu_count() or 1, on_part, on_height)
-
-
-def _replay(item: Any, options: dict[str, Any]) -> str:
-    command = f"qenex simulate --seed {item.seed}"
-    if options["validators"]:
-        command += f" --validators {options['validators']}"
-    if item.generator == "lockstep":
-        return command + (" --accountability" if options["accountability"] else " --lockstep 1") + " --trace"
-    return f"{command} --seeds 1 --faults {options['faults'] or 'all'} --heights {options['heights']} --trace"

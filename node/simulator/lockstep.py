@@ -143,8 +143,9 @@ class Scenario:
         if self._exceeds and self.rules.is_forked:
             self.note(self.players[0], "fork by more than a third")
         return Verdict(
-            self.seed, 1, violations, stuck, self.sometimes, self._digest.hexdigest(), 1, self.faults_drawn
-        )
+            self.seed, 1, violations, stuck, self.sometimes, self._digest.hexdigest(), 1, self.faults_drawn,
+            validators=len(self.plan.powers),
+        )  # fmt: skip
 
     # the seed's plan
 

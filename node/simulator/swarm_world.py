@@ -345,7 +345,7 @@ class World:
             digest.update(f"{node.name} {node.height} {node.app_hash.hex()}".encode())
         return Verdict(
             self.seed, 1, tuple(self.checkers.broken), tuple(self.stuck), self.sometimes, digest.hexdigest(), self.best(),
-            self.faults_drawn, figures,
+            self.faults_drawn, figures, len(self.keys.validators.validators),
         )  # fmt: skip
 
 

@@ -178,7 +178,7 @@ def hunt(bug: str, first: int, budget: int, validators: int, jobs: int) -> tuple
 def _run_parts(
     parts: list[Part], jobs: int, on_height: Callable[[int], None] | None = None
 ) -> Iterator[tuple[Part, Done]]:
-    if jobs <= 1 or len(parts) == 1:
+    if jobs <= 1 or len(parts) <= 1:
         for part in parts:
             yield part, run_part(part, on_height)
         return

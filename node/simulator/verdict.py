@@ -10,7 +10,8 @@ class Verdict:
     """One seed, one verdict: equal for equal arguments, byte for byte.
 
     `violations` are broken safety rules, `liveness_failures` what did not go on after the network was healed, `sometimes` how often the
-    hard parts were reached. `faults_drawn` is the number of faults that the seed drew, whether or not a mask left some out.
+    hard parts were reached. `faults_drawn` is the number of faults that the seed drew, whether or not a mask left some out;
+    `validators` is how many the cluster had.
     """
 
     seed: int
@@ -22,6 +23,7 @@ class Verdict:
     heights: int
     faults_drawn: int
     figures: dict[str, int] = field(default_factory=dict)
+    validators: int = 0
 
     @property
     def is_ok(self) -> bool:
