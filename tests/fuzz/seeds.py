@@ -118,7 +118,7 @@ def greetings() -> tuple[bytes, ...]:
 
 
 def summaries() -> tuple[bytes, ...]:
-    rounds = (RoundSummary(0, (b"abcdefgh",), 0b1011, True, 0b1, False), RoundSummary(7, (), 0, False, 1 << 199, False))
+    rounds = (RoundSummary(0, (b"abcdefghijklmnop",), 0b1011, True, 0b1, False), RoundSummary(7, (), 0, False, 1 << 199, False))
     return tuple(encode_trusted((SUMMARY, Summary(5, 7, step, rounds).to_wire())) for step in (Step.PROPOSE, Step.COMMIT))
 
 
