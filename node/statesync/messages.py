@@ -14,13 +14,22 @@ from node.sync.messages import CertifiedBlock
 from state.primitives.codec import Value, decode, encode_trusted
 from state.primitives.errors import MalformedError
 from state.primitives.hashing import HASH_BYTES
-from state.primitives.limits import SNAPSHOT_MESSAGE_BYTES_MAX, STATE_KEY_BYTES_MAX, TIP_BYTES_MAX
+from state.primitives.limits import (
+    DECODE_ITEMS_MAX,
+    SNAPSHOT_ITEMS_MAX,
+    SNAPSHOT_MESSAGE_BYTES_MAX,
+    SNAPSHOT_QUESTION_BYTES_MAX,
+    SNAPSHOT_ROWS_MAX,
+    STATE_KEY_BYTES_MAX,
+    TIP_BYTES_MAX,
+)
 from state.tree import SHARDS
 from state.validators import ValidatorSet
 
 OFFER, CHUNK, LIGHT, PROOF, BLOCK = range(1, 6)
 _ANSWER: Final = 16  # an answer's kind is its question's plus this
 _MISSING: Final = 32
+_CHUNK_HEAD: Final = bytes((0x95, CHUNK + _ANSWER))  # an array of five that begins with the kind
 
 Rows: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
@@ -59,8 +68,18 @@ def encode_offer(question: Question, offer: Offer) -> bytes:
 
 
 def encode_chunk(question: Question, rows: Rows) -> bytes:
-    """An answer."""
+    """An answer. Whether it `is_chunk_small_enough` is for the caller to see."""
     return _encode(question, rows)
+
+
+def is_chunk_small_enough(rows: Rows, answer: bytes) -> bool:
+    """Whether whoever asks for these rows can take the answer: the bounds of `decode_message`."""
+    return len(rows) <= SNAPSHOT_ROWS_MAX and len(answer) <= SNAPSHOT_MESSAGE_BYTES_MAX
+
+
+def decode_rows(data: bytes) -> Rows:
+    """The rows alone, as they were encoded for keeping. Raises `MalformedError`."""
+    return _read_rows(decode(data, bytes_max=SNAPSHOT_MESSAGE_BYTES_MAX, items_max=SNAPSHOT_ITEMS_MAX))
 
 
 def encode_light(question: Question, block: LightBlock) -> bytes:
@@ -88,9 +107,18 @@ def _encode(question: Question, content: Value) -> bytes:
     return encode_trusted((question.kind + _ANSWER, question.height, question.shard, question.key, content))
 
 
+def decode_question(payload: bytes) -> Question:
+    """What a peer asks; an answer is not looked into. Raises `MalformedError`."""
+    message = decode_message(payload) if len(payload) <= SNAPSHOT_QUESTION_BYTES_MAX else None
+    if not isinstance(message, Question):
+        raise MalformedError("an answer that nobody asked for")
+    return message
+
+
 def decode_message(payload: bytes) -> Question | tuple[Question, Content]:
     """A question, or (the question it answers, content; None: the peer does not have it). Raises `MalformedError`."""
-    value = decode(payload, bytes_max=SNAPSHOT_MESSAGE_BYTES_MAX)
+    items_max = SNAPSHOT_ITEMS_MAX if payload.startswith(_CHUNK_HEAD) else DECODE_ITEMS_MAX
+    value = decode(payload, bytes_max=SNAPSHOT_MESSAGE_BYTES_MAX, items_max=items_max)
     if type(value) is not tuple or len(value) not in (4, 5):
         raise MalformedError("not a message of the snapshot channel")
     kind = read_int(value[0], OFFER, BLOCK + _MISSING, "a kind of message")
@@ -116,10 +144,7 @@ def _read_content(kind: int, value: Value) -> Content:
     if kind == OFFER:
         return _read_offer(value)
     if kind == CHUNK:
-        rows = tuple(read_tuple(row, 2, "a row") for row in read_list(value, 1 << 24, "a chunk"))
-        if any(type(key) is not bytes or not 0 < len(key) <= STATE_KEY_BYTES_MAX or type(item) is not bytes for key, item in rows):
-            raise MalformedError("a row is a key and a value")
-        return rows
+        return _read_rows(value)
     if kind == LIGHT:
         header, commit, pq, validators = read_tuple(value, 4, "a light block")
         pq_commit = None if pq == () else PqCommit.from_wire(pq)
@@ -131,6 +156,13 @@ def _read_content(kind: int, value: Value) -> Content:
         return (item if is_there else None), proof
     block, commit, pq = read_tuple(value, 3, "a certified block")
     return CertifiedBlock(Block.from_wire(block), Commit.from_wire(commit), PqCommit.from_wire(pq))
+
+
+def _read_rows(value: Value) -> Rows:
+    rows = tuple(read_tuple(row, 2, "a row") for row in read_list(value, SNAPSHOT_ROWS_MAX, "a chunk"))
+    if any(type(key) is not bytes or not 0 < len(key) <= STATE_KEY_BYTES_MAX or type(item) is not bytes for key, item in rows):
+        raise MalformedError("a row is a key and a value")
+    return rows
 
 
 def _read_offer(value: Value) -> Offer:

@@ -11,12 +11,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from node.statesync.messages import Rows
+from node.statesync.messages import Rows, decode_rows
 from node.storage.store import Store, StoreOptions
-from state.primitives.codec import decode, encode_trusted
+from state.primitives.codec import encode_trusted
 from state.primitives.errors import HomeError, MalformedError, ProofError, StorageCorruptError
 from state.primitives.hashing import EMPTY_HASH
-from state.primitives.limits import SNAPSHOT_MESSAGE_BYTES_MAX
 from state.tree import SHARDS
 from state.tree_hash import compute_root, inner_hash, key_hash, leaf_hash
 
@@ -76,9 +75,8 @@ class ChunkFolder:
         if self._roots[shard] is None:
             return ()
         try:
-            rows = decode(self._path(shard).read_bytes(), bytes_max=SNAPSHOT_MESSAGE_BYTES_MAX)
-            return tuple((key, value) for key, value in rows)
-        except (OSError, MalformedError, ValueError, TypeError) as error:
+            return decode_rows(self._path(shard).read_bytes())
+        except (OSError, MalformedError) as error:
             raise StorageCorruptError(f"chunk {shard} of the snapshot cannot be read: {error}") from error
 
     def put(self, shard: int, rows: Rows) -> None:

@@ -230,6 +230,10 @@ BLOCKS_HEARD_MAX = 64  # block hashes of which we remember who spoke of them fir
 PROPAGATION_QUEUE_MAX = 32  # answers waiting for one slow peer: 8 MB, a whole block
 
 SNAPSHOT_MESSAGE_BYTES_MAX = 15 * 1024 * 1024  # one shard of the state: 10,000,000 accounts are about 5 MB each
+SNAPSHOT_ROWS_MAX = SNAPSHOT_MESSAGE_BYTES_MAX // 24  # nearly every key holds an address: a shard of rows shorter than this is made up
+SNAPSHOT_ITEMS_MAX = 3 * SNAPSHOT_ROWS_MAX + 16  # a row, its key and its value; the fields of the answer
+SNAPSHOT_QUESTION_BYTES_MAX = 512  # a key of 255 bytes and three numbers
+SNAPSHOT_PEER_QUESTIONS_MAX = 4  # of one peer, waiting; who joins asks one at a time
 TIP_BYTES_MAX = 64 * 1024  # priorities of 200 validators and the rest
 
 PEER_SCORES_BYTES_MAX = 512 * 1024  # of 4,096 peers
