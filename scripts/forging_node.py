@@ -29,8 +29,8 @@ def forge_block(self: StoreSource, height: int) -> CertifiedBlock | None:
 
 def forge_chunk(self: SnapshotServer, question: messages.Question) -> bytes | None:
     """A little more for everybody in this shard."""
-    rows = self._store.shard_at(question.shard, question.height)
-    return messages.encode_chunk(question, tuple((key, value + b"\x01") for key, value in rows))
+    rows = self.read_shard(question)
+    return None if rows is None else messages.encode_chunk(question, tuple((key, value + b"\x01") for key, value in rows))
 
 
 if __name__ == "__main__":

@@ -121,14 +121,6 @@ class History:
                 yield waiting[0], key, before
             waiting = next(gone, None)
 
-    def shard_changes(self, shard: int, height: int, tip: int) -> dict[bytes, bytes | None]:
-        """What has changed in a shard since a height: raw key to its value then."""
-        then: dict[bytes, bytes | None] = {}
-        for page in self._pages(shard, height, tip):
-            for changed, before in page_changes(page):
-                then.setdefault(changed, before)
-        return then
-
     def rewind(
         self, kh: bytes, is_present: bool, height: int, tip: int, latest: Sequence[bytes | None]
     ) -> tuple[Past, dict[bytes, tuple[bytes, bytes | None]]]:

@@ -292,18 +292,6 @@ class Store:
         """The root of each shard after a height that is kept."""
         return self._history.roots_at(height, self.height, self._trees.shard_roots())
 
-    def shard_at(self, shard: int, height: int) -> tuple[tuple[bytes, bytes], ...]:
-        """Every (raw key, value) of a shard after a height that is kept, in the order of hashed keys."""
-        then = self._history.shard_changes(shard, height, self.height)
-        start, stop = names.shard_range(shard)
-        now = {row[HASH_BYTES:] for _, row in self._db.scan(start, stop)}
-        found = []
-        for key in sorted(now | then.keys(), key=key_hash):
-            value = then[key] if key in then else self.get(key)
-            if value is not None:
-                found.append((key, value))
-        return tuple(found)
-
     def root_at(self, height: int) -> bytes | None:
         """The root after a height, or None if it is not kept."""
         return self._db.get(names.ROOT + height_bytes(height)) if self._kept_from <= height <= self.height else None
