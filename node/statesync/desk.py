@@ -1,4 +1,8 @@
-"""Asking peers: one question at a time for each, an answer within a time, and the peer's name on whatever is wrong with it."""
+"""Asking peers: one question at a time for each, an answer within a time, and the peer's name on whatever is wrong with it.
+
+Slowness is no lie: a late answer is let pass, once for each question. But a peer that is late time after time is asked no more while there
+are others, since each time costs whoever waits for it ten seconds.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from p2p.defects import unforeseen_is_offence
 from state.primitives.errors import ClientError, MalformedError, PeerTimeoutError, QenexError, RemoteError
 
 ANSWER_SECONDS_MAX = 10.0
+LATE_MAX = 3  # answers in a row that are not there in time
+OWED_MAX = 16  # questions of one peer of which an answer is no offence any more, but of no use either
 
 
 class Desk:
@@ -25,6 +31,8 @@ class Desk:
         self._inbound = inbound
         self._waiting: dict[str, tuple[m.Question, trio.MemorySendChannel[m.Content]]] = {}
         self._locks: dict[str, trio.Lock] = {}
+        self._owed: dict[str, list[m.Question]] = {}  # given up, oldest first
+        self._late: dict[str, int] = {}  # answers in a row that were not there in time
         self._changed = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -33,10 +41,13 @@ class Desk:
         async for event in self._inbound:
             if isinstance(event, PeerUp):
                 self.peers[event.peer.id] = None
+                self._owed[event.peer.id] = []
+                self._late[event.peer.id] = 0
                 self._changed.set()
                 self._changed = trio.Event()
             elif isinstance(event, PeerDown):
-                self.peers.pop(event.peer_id, None)
+                for known in (self.peers, self._owed, self._late):
+                    known.pop(event.peer_id, None)
             else:
                 self.bytes += len(event.payload)
                 try:
@@ -51,8 +62,13 @@ class Desk:
         question, content = message
         asked = self._waiting.get(peer)
         if asked is None or asked[0] != question:
-            raise MalformedError("an answer that nobody asked for")
+            owed = self._owed.get(peer, [])
+            if question not in owed:
+                raise MalformedError("an answer that nobody asked for")
+            owed.remove(question)
+            return
         del self._waiting[peer]
+        self._late[peer] = 0
         asked[1].send_nowait(content)
 
     async def wait_for_peers(self, count: int, seconds: float) -> bool:
@@ -84,7 +100,17 @@ class Desk:
             finally:
                 self._waiting.pop(peer, None)
         self._network.report(peer, PeerTimeoutError("a question about a snapshot was not answered"))
+        self._note_late(peer, question)
         raise ClientError(f"peer {peer} does not answer")
+
+
+    def _note_late(self, peer: str, question: m.Question) -> None:
+        if peer not in self._late:
+            return  # it has gone meanwhile
+        self._late[peer] += 1
+        self._owed[peer] = [*self._owed[peer], question][-OWED_MAX:]
+        if self._late[peer] >= LATE_MAX and len(self.peers) > 1:
+            self.peers.pop(peer, None)
 
 
 class PeerProvider:

@@ -92,6 +92,7 @@ class Joiner:
         self._say = say
         self._initial_height = initial_height
         self.chunks = 0
+        self._resting: dict[str, None] = {}  # peers that did not give a chunk, while others may
 
     async def join(self) -> Snapshot:
         """A verified snapshot. Raises `ClientError` when no peer gives a good one."""
@@ -184,7 +185,10 @@ class Joiner:
             raise ProofError("a snapshot's tip is not what headers, state and genesis say")
 
     async def _fetch(self, offer: m.Offer, folder: ChunkFolder, shards: list[int]) -> None:
-        """These chunks, from all peers at once. Raises `ClientError` when nobody is left."""
+        """These chunks, from all peers at once. Raises `ClientError` when nobody is left.
+
+        Who did not give one waits until all others are done: a silent peer would take the last chunks from those that have them.
+        """
         waiting = shards[::-1]
         total = len(waiting)
 
@@ -206,15 +210,21 @@ class Joiner:
                     return
                 except ClientError as error:
                     waiting.append(shard)
+                    self._resting[peer] = None
                     self._warn(peer, error)
                     return
 
         while waiting:
             before = len(waiting)
+            asked = [peer for peer in self._desk.peers if peer not in self._resting]
+            if not asked:
+                self._resting.clear()
+                asked = list(self._desk.peers)
             async with trio.open_nursery() as nursery:
-                for peer in list(self._desk.peers):
+                for peer in asked:
                     nursery.start_soon(serve, peer)
-            if waiting and (not self._desk.peers or len(waiting) >= before):
+            is_anybody_left = any(peer not in self._resting for peer in self._desk.peers)
+            if waiting and not is_anybody_left and (not self._desk.peers or len(waiting) >= before):
                 raise ClientError(f"{len(waiting)} chunks of the snapshot are missing and no peer gives them")
 
 

@@ -21,6 +21,7 @@ from node.simulator.disk import MemoryDatabase
 from node.simulator.swarm_world import EPOCH_NS, FAULT_PROFILES, SMALL, World
 from node.source import StoreSource
 from node.statesync import messages as m
+from node.statesync.desk import ANSWER_SECONDS_MAX
 from node.statesync.joining import Joiner, Snapshot
 from node.statesync.restore import ChunkFolder, build_store, check_chunk, fold_shards
 from node.statesync.server import SnapshotServer
@@ -252,6 +253,24 @@ async def test_a_snapshot_before_the_first_block(world: World, tmp_path: Path, a
     with pytest.raises(ClientError, match="no peer gives a snapshot"):
         await make_joiner(world, desk, tmp_path).join()
     assert desk.blamed == {"liar": "MALFORMED"}
+
+
+async def test_who_is_silent_about_chunks_does_not_keep_them_from_others(world: World, tmp_path: Path, autojump_clock: object) -> None:
+    """Each took one of the last chunks, and the one who had them was not asked again."""
+
+    class SilentDesk(Desk):
+        async def ask(self, peer: str, question: m.Question) -> m.Content:
+            if "silent" in peer and question.kind == m.CHUNK:
+                await trio.sleep(ANSWER_SECONDS_MAX)
+                raise ClientError("does not answer")
+            return await super().ask(peer, question)
+
+    desk = SilentDesk(open_store(world), {**{f"{place} silent": honest for place in range(5)}, "9 honest": honest})
+    began = trio.current_time()
+    snapshot = await make_joiner(world, desk, tmp_path).join()
+    check(world, snapshot, tmp_path)
+    assert trio.current_time() - began < 6 * ANSWER_SECONDS_MAX  # each of the silent is waited for once at most
+    assert desk.blamed == {}
 
 
 async def test_another_trusted_hash(world: World, tmp_path: Path, autojump_clock: object) -> None:
