@@ -31,8 +31,8 @@ def _disk_that_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 TORN = "torn write"
 
 
-class Crash(Exception):
-    """A planted kill."""
+class Crash(BaseException):
+    """A planted kill: nothing may take it for an error and go on."""
 
 
 class CrashPlan:

@@ -72,8 +72,8 @@ MISTAKES: list[tuple[tuple[str, ...], str, str]] = [
     (("testnet", "up", "--validators", "many", "--home", "x"), "CONFIG", "not a valid integer"),
     (("testnet", "up", "--base-port", "65530", "--home", "x"), "GENESIS", "65535"),
     (("testnet", "up", "--block-interval", "61", "--home", "x"), "CONFIG", "60"),
-    ((*LIGHT, "nowhere"), "CONFIG", "--listen nowhere is no address"),
-    ((*LIGHT, "127.0.0.1:70000"), "CONFIG", "--listen 127.0.0.1:70000 is no address"),
+    ((*LIGHT, "nowhere"), "CONFIG", "--listen 'nowhere' is not HOST:PORT"),
+    ((*LIGHT, "127.0.0.1:70000"), "CONFIG", "--listen '127.0.0.1:70000' is not HOST:PORT"),
     ((*LIGHT, "nohost.invalid:1"), "CONFIG", "--listen nohost.invalid:1: the name nohost.invalid leads nowhere"),
 ]
 

@@ -328,8 +328,8 @@ def test_a_file_that_is_there_already(home: Home, tmp_path: Path) -> None:
         assert (error["name"], "exists already" in error["message"]) == ("CONFIG", True)
     assert read_node_keys(home).next_id
     assert out.read_text() == "something else"
-    (tmp_path / "file").write_text("")
-    lost = rotate(home, "--resume", "--out", tmp_path / "file" / "x", code=2)
+    unfinished_file(tmp_path / "lost").mkdir()  # in the way of what is written first
+    lost = rotate(home, "--resume", "--out", tmp_path / "lost", code=2)
     assert (lost["name"], "--resume" in lost["hint"]) == ("CONFIG", True)
 
 
