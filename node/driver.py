@@ -32,7 +32,7 @@ from typing import Final
 import trio
 
 from consensus import messages as m
-from consensus.commit import Verifier
+from consensus.commit import Verifier, verify_commit
 from consensus.core import Core
 from consensus.replay import decode_entry
 from consensus.timeouts import Timeouts
@@ -187,11 +187,13 @@ class Driver:
         """Step the core with an input and with what comes of it, until nothing more does."""
         item = envelope.item
         queue: deque[m.Input] = deque() if item is None else deque([item])
-        if item is not None and not self._started and self._is_of_next_height(item):
-            self._peer_is_ahead = True
-            if isinstance(item, m.CertificateReceived):
-                queue.appendleft(self._make_start())
         try:
+            if item is not None and not self._started and self._is_of_next_height(item):
+                self._peer_is_ahead = True
+                if isinstance(item, m.CertificateReceived):
+                    if self._start_at_ns() > self._clock.monotonic_ns():
+                        self._require_decided(item)
+                    queue.appendleft(self._make_start())
             while queue:
                 await self._step(queue.popleft(), queue, nursery)
         except RemoteError as error:
@@ -319,6 +321,13 @@ class Driver:
             case m.CertificateReceived(block):
                 return block.header.height == self.state.height + 1
         return False
+
+    def _require_decided(self, item: m.CertificateReceived) -> None:
+        """Only what was decided begins a height before its time: else one peer's invention shortens the interval. `InvalidCommitError`."""
+        tip, block = self.state.tip, item.block
+        verify_commit(
+            tip.chain_id, tip.validators, block.header.height, block.block_id(), item.commit, item.pq_commit, self._verifier
+        )
 
     def _make_start(self) -> m.StartHeight:
         state, tip = self.state, self.state.tip

@@ -400,3 +400,21 @@ async def test_j9_inputs_are_taken_in_the_order_in_which_they_came(tmp_path: Pat
             while len(taken) < 50:
                 await trio.sleep(0.01)
     assert taken == list(range(100, 150))
+
+
+async def test_an_invented_certificate_does_not_begin_a_height_before_its_time(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    bench = Bench(tmp_path, validators=4, params=ConsensusParams(block_interval_ms=10_000))
+    async with bench.running() as (driver, _):
+        block = await bench.executor.build_value(1, 0, EMPTY_COMMIT)
+        await driver.decide_certified(certify(block, driver.state.tip.validators))
+        assert (driver.height, driver.started) == (1, False)
+        following = await bench.executor.build_value(2, 0, driver.state.last_commit)
+        good = certify(following, driver.state.tip.validators)
+        bad = CertifiedBlock(good.block, good.commit, PqCommit(2, 0, (b"",) * 4))
+        with pytest.raises(InvalidCommitError):
+            await driver.decide_certified(bad)
+        assert not driver.started  # the interval of ten seconds has not passed
+        await driver.decide_certified(good)  # what was decided is taken at once
+        assert driver.height == 2
