@@ -70,9 +70,11 @@ async def open_client(settings: LightSettings, warn: Warn) -> AsyncIterator[tupl
         clients = [await stack.enter_async_context(Client(url)) for url in urls]
         primary, *witnesses = (RpcProvider(client, with_pq=settings.with_pq) for client in clients)
         trust = Trust(settings.period_s * NS_PER_S, *settings.level, needs_pq=settings.with_pq)
-        store = TrustedStore(settings.folder)
+        store = TrustedStore(settings.folder, needs_pq=settings.with_pq)
         for path in store.damaged:
             warn(str(path), ConfigError("the file is damaged and is not used"))
+        if store.classic_only:
+            warn(str(settings.folder), ConfigError(f"{len(store.classic_only)} blocks that --classic-only verified are verified again"))
         client = LightClient(
             primary, witnesses, store, trust, HybridVerifier(), SystemClock(), warn, make_attack_evidence,
             needs_agreement=bool(witnesses),  # who asked for none believes the primary alone

@@ -25,11 +25,15 @@ _SUFFIX: Final = ".light"
 
 
 class TrustedStore:
-    """Light blocks by height. A folder is of one chain for ever."""
+    """Light blocks by height. A folder is of one chain for ever.
 
-    def __init__(self, folder: Path) -> None:
+    `needs_pq`: what was verified by Ed25519 alone is not known here, or one who breaks that once would be believed for ever.
+    """
+
+    def __init__(self, folder: Path, *, needs_pq: bool = False) -> None:
         self._folder = folder
         self.damaged: list[Path] = []
+        self.classic_only: list[Path] = []
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -40,6 +44,8 @@ class TrustedStore:
             block = self._read(path)
             if block is None:
                 self.damaged.append(path)
+            elif needs_pq and block.pq_commit is None:
+                self.classic_only.append(path)
             else:
                 self._blocks[block.header.height] = block
                 self._known_since_ns[block.header.height] = path.stat().st_mtime_ns

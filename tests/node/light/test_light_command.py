@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,28 @@ def test_the_witnesses_that_agreed_are_counted(tmp_path: Path, monkeypatch: pyte
     assert again["known_since"] is not None
     alone = LightSettings("http://p", (), None, 1_000_000, (1, 3), tmp_path / "light", True)
     assert run_once(alone, 21, lambda _who, _error: None)["witnesses"] == 0
+
+
+def test_what_ed25519_alone_has_verified_is_not_known_to_a_later_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    providers = {"http://p": honest("p"), "http://a": honest("a")}
+    monkeypatch.setattr(service, "RpcProvider", lambda client, *, with_pq: providers[client.url])
+    monkeypatch.setattr(service, "HybridVerifier", FakeVerifier)
+    monkeypatch.setattr(service, "SystemClock", Clock)
+    folder, start = tmp_path / "light", service.TrustedStart(1, chain()[0].header.hash())
+    store = TrustedStore(folder)
+    for height in (1, 20):
+        store.put(replace(chain()[height - 1], pq_commit=None))
+    said: list[str] = []
+    settings = LightSettings("http://p", ("http://a",), start, 1_000_000, (1, 3), folder, True)
+    found = run_once(settings, 20, lambda _who, error: said.append(error.message))
+    assert (found["post_quantum"], found["known_since"], found["witnesses"]) == (True, None, 1)
+    assert said == ["2 blocks that --classic-only verified are verified again"]
+    store = TrustedStore(folder)
+    store.put(replace(chain()[20], pq_commit=None))
+    nothing = LightSettings("http://p", ("http://a",), None, 1_000_000, (1, 3), folder, True)
+    assert run_once(nothing, 21, lambda _who, _error: None)["known_since"] is None
+    classic = LightSettings("http://p", ("http://a",), None, 1_000_000, (1, 3), folder, False)
+    assert run_once(classic, 20, lambda _who, _error: None)["known_since"] is not None  # the stronger one is known to the weaker
 
 
 async def test_what_this_run_verified_is_not_known_from_before(tmp_path: Path) -> None:
