@@ -13,7 +13,7 @@ from typing import Final
 
 from consensus.block import Block
 from consensus.block_id import BlockID
-from consensus.vote import Proposal, Vote
+from consensus.vote import Proposal, Vote, VoteType
 from node.clock import VirtualClock
 from node.consensus_gossip import decode_message, encode_messages
 from node.network import BLOCK, CONSENSUS, SYNC
@@ -23,6 +23,7 @@ from node.sync.messages import BlockAnswer, Status, decode_block, encode_block, 
 from node.sync.messages import decode_message as decode_sync
 from p2p.channels import EVIDENCE
 from state.primitives.hashing import sha256
+from state.primitives.limits import FUTURE_PROPOSALS_MAX
 
 CHAIN_ID: Final = "sim-1"
 
@@ -36,6 +37,8 @@ class Cheat(WireSwitch):
         super().__init__(wires, name, clock, incarnation)
         self.kind = kind
         self.acted = 0
+        self.validators = len(keys.validators)
+        self.turn: int | None = None  # (height + round) modulo the number of validators where we propose, once that is known
         self.address = keys.validators.validators[index].address
         self._key, self._pq_key = keys.pair(index)
         self._chance = chance
@@ -130,6 +133,28 @@ def _mutate(cheat: Cheat, _peer: str, channel: int, payload: bytes) -> list[byte
     return [payload]
 
 
+def _name_twice(cheat: Cheat, peer: str, channel: int, payload: bytes) -> list[bytes]:
+    """Half of the peers hear of another block with the same header: a header covers not all of a block's bytes."""
+    message = cheat.own(payload) if channel == CONSENSUS and cheat.is_for_other_half(peer) else None
+    if isinstance(message, Proposal):
+        return [cheat.sign(replace(message, block_id=replace(message.block_id, parts_hash=sha256(b"twin"))))]
+    return [payload]
+
+
+def _crowd_out(cheat: Cheat, _peer: str, channel: int, payload: bytes) -> list[bytes]:
+    """Blocks that do not exist, two for each of our coming rounds, before every prevote: powers are equal, so turns come round."""
+    message = cheat.own(payload) if channel == CONSENSUS else None
+    if isinstance(message, Proposal):
+        cheat.turn = (message.height + message.round) % cheat.validators
+    if not isinstance(message, Vote) or message.type is not VoteType.PREVOTE or cheat.turn is None:
+        return [payload]
+    rounds = range(message.round + 1, message.round + FUTURE_PROPOSALS_MAX)
+    ours = [round_ for round_ in rounds if (message.height + round_) % cheat.validators == cheat.turn]
+    names = [(round_, sha256(b"%d %d %d" % (message.height, round_, number))) for round_ in ours for number in range(2)]
+    inventions = [Proposal(message.height, round_, -1, BlockID(name, 1, name), message.time_ns) for round_, name in names]
+    return [*map(cheat.sign, inventions), payload]
+
+
 def _forge_certificates(_cheat: Cheat, _peer: str, channel: int, payload: bytes) -> list[bytes]:
     if channel != SYNC:
         return [payload]
@@ -172,6 +197,8 @@ _KINDS: Final[dict[str, Callable[[Cheat, str, int, bytes], list[bytes]]]] = {
     "nil spam": _nil_spam,
     "far rounds": _far_rounds,
     "mutating": _mutate,
+    "naming twice": _name_twice,
+    "crowding out": _crowd_out,
     "forging": _forge_certificates,
     "inventing blocks": _honest,
     "forgetting locks": _honest,

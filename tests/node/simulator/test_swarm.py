@@ -58,6 +58,24 @@ def test_each_cheat_acts_and_harms_nobody(kind: str, monkeypatch: pytest.MonkeyP
         assert verdict.sometimes.get("evidence committed"), verdict
 
 
+@pytest.mark.parametrize("kind", ["naming twice", "crowding out"])
+def test_nobody_honest_is_blamed_for_what_a_cheat_named(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    worlds: list[swarm_world.World] = []
+    play = swarm_world.World.play
+
+    async def noting(self: swarm_world.World) -> None:
+        worlds.append(self)
+        await play(self)
+
+    monkeypatch.setattr(swarm_world.World, "play", noting)
+    monkeypatch.setattr(swarm_world.byzantine, "KINDS", (kind,))
+    seed = next(s for s in range(100) if run_swarm(s, validators=4, heights=1, faults="byzantine").sometimes.get(f"cheat: {kind}"))
+    assert run_swarm(seed, validators=4, heights=20, faults="byzantine").is_ok
+    honest = {node.name for node in worlds[-1].honest}
+    blamed = {accused for reporter, accused, _ in worlds[-1].wires.reports if reporter in honest}
+    assert not blamed & honest, worlds[-1].wires.reports
+
+
 def test_a_masked_fault_is_drawn_and_not_applied() -> None:
     whole = run_swarm(3, validators=4, heights=6)
     none = run_swarm(3, validators=4, heights=6, mask=frozenset(range(10_000)))
